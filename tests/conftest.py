@@ -1,0 +1,22 @@
+"""What every suite shares: PyTorch as the reference, and a fixed seed."""
+import os
+
+import pytest
+
+import tinytorch
+
+
+@pytest.fixture(scope="session")
+def torch():
+    "PyTorch. Where it is not installed its tests are skipped, except in CI, where that is a failure."
+    if os.environ.get("CI"):
+        import torch
+    else:
+        torch = pytest.importorskip("torch", reason="parity tests need the extra: pip install -e '.[parity]'")
+    return torch
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    "Every test starts from the same random numbers."
+    tinytorch.manual_seed(0)

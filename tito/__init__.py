@@ -1,0 +1,1 @@
+"""The course tool: builds tinytorch from the notebooks, and runs them. It never imports tinytorch."""

@@ -1,0 +1,19 @@
+"""Entry point of `tito`: says which extra is missing before anything that needs it is imported."""
+
+import sys
+
+COURSE_PACKAGES = {"ipykernel", "jupyter_client", "nbclient", "nbdev", "nbformat", "rich", "typer"}
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0 done, 1 a check failed, 2 bad input."""
+    try:
+        from tito.commands import app
+
+        app(prog_name="tito")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in COURSE_PACKAGES:
+            raise
+        print(f"tito needs {package}: pip install 'tinytorch[course]'", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,69 @@
+"""The look of a generated file: docstring first, `__all__` next, PEP 8's blank lines between the cells."""
+
+import ast
+import textwrap
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def module_source(header: str, names: list[str], cells: list[str]) -> str:
+    """Source of a module with these cells; `names` become `__all__`. Raises SyntaxError."""
+    body = "\n\n".join(cells)
+    tree = ast.parse(body)
+    first = tree.body[:1] if ast.get_docstring(tree, clean=False) is not None else []
+    futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    lines = body.split("\n")
+    lifted = {row for node in first + futures for row in _rows(node)}
+    rest = "\n".join(line for row, line in enumerate(lines) if row not in lifted)
+    docstring = ["\n".join(lines[row] for row in _rows(node)) for node in first]
+    imports = ["\n".join(lines[row] for node in futures for row in _rows(node))]
+    text = spaced("\n\n".join(docstring + imports + [all_statement(names), rest]))
+    return f"{header}\n{text}" if docstring else f"{header}\n\n{text}"
+
+
+def all_statement(names: list[str]) -> str:
+    quoted = ", ".join(f'"{name}"' for name in names)
+    if len(quoted) <= 90:
+        return f"__all__ = [{quoted}]"
+    return f"__all__ = [\n{textwrap.fill(quoted, 100, initial_indent='    ', subsequent_indent='    ')},\n]"
+
+
+def spaced(source: str) -> str:
+    """`source` with two blank lines around top-level definitions, one between other paragraphs."""
+    text, previous_defines = "", None
+    for lines, defines in _paragraphs(source):
+        if previous_defines is not None:
+            text += "\n\n" if defines or previous_defines else "\n"
+        text += "".join(line.rstrip() + "\n" for line in lines)
+        previous_defines = defines
+    return text
+
+
+def _rows(node: ast.stmt) -> range:
+    """Indices of the lines of a statement, its decorators included."""
+    first = min([node.lineno] + [decorator.lineno for decorator in getattr(node, "decorator_list", [])])
+    return range(first - 1, node.end_lineno)
+
+
+def _paragraphs(source: str) -> list[tuple[list[str], bool]]:
+    """Top-level runs of lines without a blank line, each with "is it a definition?"."""
+    lines, statements = source.split("\n"), ast.parse(source).body
+    inside = {row for node in statements for row in _rows(node)}
+    defining, breaks = set(), set()
+    for node in statements:
+        if isinstance(node, DEFINITIONS):
+            first, end = _rows(node).start, node.end_lineno
+            while first > 0 and first - 1 not in inside and lines[first - 1].startswith("#"):
+                first -= 1  # the comment on top belongs to the definition
+            defining.update(range(first, end))
+            breaks.update((first, end))
+    paragraphs, after_blank = [], True
+    for row, line in enumerate(lines):
+        if row not in inside and not line.strip():
+            after_blank = True
+            continue
+        if after_blank or row in breaks:
+            paragraphs.append(([], row in defining))
+        paragraphs[-1][0].append(line)
+        after_blank = False
+    return paragraphs
