@@ -1,9 +1,11 @@
-"""What every suite shares: PyTorch as the reference, and a fixed seed."""
+"""What every suite shares: PyTorch as the reference, a fixed seed, and one thread for the many tiny products."""
 import os
 
-import pytest
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: threads only slow small matrices down
 
-import tinytorch
+import pytest  # noqa: E402
+
+import tinytorch  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def notebooks(
     chapters: Chapters = None,
     timeout: Annotated[int, typer.Option(min=1, help="Seconds a cell may take.")] = 600,
     pictures: Annotated[
-        bool, typer.Option("--pictures", help="Put the pictures drawn, and no other output, into the notebooks.")
+        bool, typer.Option("--pictures", help="Put the pictures drawn, and nothing else, into the notebooks.")
     ] = False,
     root: Root = None,
 ) -> None:
@@ -84,10 +84,13 @@ def notebooks(
         for notebook in chosen:
             run = run_notebook(notebook, folder, timeout)
             failures += bool(run.failure)
-            sizes = write_pictures(notebook, run.executed) if pictures and not run.failure else {}
-            drawn = [size for cell in sizes.values() for size in cell]
-            saved = f"  {len(drawn)} pictures, {sum(drawn) / 1000:.0f} KB" if pictures and not run.failure else ""
-            print(f"{notebook.stem:20} {'failed' if run.failure else 'ran':6} {run.seconds:6.1f} s{saved}", flush=True)
+            sizes, saved = {}, ""
+            if pictures and not run.failure:
+                sizes = write_pictures(notebook, run.executed)
+                drawn = [size for cell in sizes.values() for size in cell]
+                saved = f"  {len(drawn)} pictures, {sum(drawn) / 1000:.0f} KB"
+            verdict = "failed" if run.failure else "ran"
+            print(f"{notebook.stem:20} {verdict:6} {run.seconds:6.1f} s{saved}", flush=True)
             for problem in [plain(run.failure)] if run.failure else too_large(sizes):
                 print(problem, file=sys.stderr)
     if failures:

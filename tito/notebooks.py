@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a notebook: its failure as text ("" for none), how long it took, and its cells with outputs."""
+    """What came of a notebook: its failure as text ("" for none), how long it took, the cells as they ran."""
 
     failure: str
     seconds: float

@@ -97,7 +97,8 @@ def test_pictures_are_the_only_outputs_written_back(root):
     path = root / "modules" / "01_draw.ipynb"
     clean = path.read_text()
     dirty = json.loads(clean)
-    dirty["cells"][0].update(execution_count=7, outputs=[{"name": "stdout", "output_type": "stream", "text": []}])
+    stream = {"name": "stdout", "output_type": "stream", "text": []}
+    dirty["cells"][0].update(execution_count=7, outputs=[stream])
     dirty["cells"][0]["metadata"] = {"execution": {"iopub.status.idle": "now"}, "tags": ["kept"]}
     path.write_text(json.dumps(dirty))
 
@@ -109,7 +110,7 @@ def test_pictures_are_the_only_outputs_written_back(root):
     assert list(plot["data"]) == ["image/png"]
     png = base64.b64decode(plot["data"]["image/png"])
     assert png.startswith(b"\x89PNG") and b"IEND" in png and b"Software" not in png
-    assert "".join(drawing["data"]["image/svg+xml"]) == '<svg xmlns="http://www.w3.org/2000/svg"/>'
+    assert "".join(drawing["data"]["image/svg+xml"]) == '<svg xmlns="http://www.w3.org/2000/svg"></svg>'
 
     text = path.read_text()
     bare = json.loads(text)
@@ -133,17 +134,19 @@ def test_a_failing_notebook_keeps_its_pictures(root):
 
 def test_a_notebook_edited_while_it_runs_is_left_alone(root):
     path = root / "modules" / "01_edited.ipynb"
-    write_notebook(root, path.name, [f"p = {str(path)!r}; s = open(p).read(); open(p, 'w').write(s.replace('edit me', 'me'))",
-                                     "# edit me"])  # fmt: skip
+    edit = f"""from pathlib import Path
+path = Path({str(path)!r})
+path.write_text(path.read_text().replace("edit me", "edited"))"""
+    write_notebook(root, path.name, [edit, "# edit me"])
     result = run(root, "--pictures")
     assert result.exit_code == 2
     assert "edited while it ran" in result.stderr
-    assert "# me" in path.read_text()
+    assert "# edited" in path.read_text()
 
 
 def test_a_large_picture_is_named(root):
-    noise = "import numpy as np, matplotlib.pyplot as plt\nplt.figure(dpi=200); plt.imshow(np.random.rand(400, 400))"
-    write_notebook(root, "01_large.ipynb", [noise])
+    draw = "plt.figure(dpi=200); plt.imshow(np.random.rand(400, 400))"
+    write_notebook(root, "01_large.ipynb", [f"import numpy as np, matplotlib.pyplot as plt\n{draw}"])
     result = run(root, "--pictures")
     assert result.exit_code == 0
     assert "expected at most 150" in result.stderr

@@ -1,0 +1,268 @@
+"""2017, the transformer: learn to write a sequence of digits backwards, from examples alone.
+
+    python milestones/05_2017_transformer/reversal.py [--seed 0] [--epochs 6] [--length 8]
+
+Every position must fetch the digit at the mirrored place. No layer that treats positions alone can do that;
+attention can, if (and only if) it knows where things stand. So this small task is a sharp test: with working attention and
+working positions nearly every unseen sequence comes out right, otherwise hardly any does.
+
+Two models made of the same parts learn it: `ReversalTransformer`, a class of `nn` modules, and
+`build_simple_transformer`, plain functions over a dictionary of weights. The exit status is 0 only if each
+reverses at least 99 % of held-out sequences without a single mistake.
+"""
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+# Before NumPy is imported: products this small gain nothing from a second thread, and on a busy machine wait for it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+
+import tinytorch  # noqa: E402
+import tinytorch.nn as nn  # noqa: E402
+import tinytorch.nn.functional as F  # noqa: E402
+from tinytorch import Tensor  # noqa: E402
+from tinytorch.data import DataLoader, TensorDataset  # noqa: E402
+from tinytorch.optim import AdamW, LambdaLR, clip_grad_norm_, warmup_cosine  # noqa: E402
+
+# ---- knobs
+
+DIGITS = 10  # the vocabulary
+D_MODEL, HEADS, HIDDEN = 32, 4, 128
+TRAIN_SEQUENCES, TEST_SEQUENCES, BATCH = 8_000, 1_000, 64
+LEARNING_RATE, WARMUP_STEPS, MAX_NORM = 5e-3, 100, 1.0
+THRESHOLD = 0.99  # share of held-out sequences reversed without a mistake
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("--seed", type=int, default=0, help="of data, weights and shuffling (default 0)")
+parser.add_argument("--epochs", type=int, default=6, help="passes over the training sequences (default 6)")
+parser.add_argument("--length", type=int, default=8, help="digits in a sequence, at least 2 (default 8)")
+parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for the pictures (default runs/)")
+
+
+# ---- the task
+
+def reversal_data(length, seed):
+    "Random sequences and their reversals, (train, test): pairs of integer arrays (N, length) with no row in common."
+    if length < 2:
+        raise ValueError(f"--length: expected at least 2 digits to reverse, got {length}")
+    generator = np.random.default_rng(seed)
+    wanted = min(TRAIN_SEQUENCES + TEST_SEQUENCES, DIGITS**length)
+    sequences = np.unique(generator.integers(0, DIGITS, (10 * wanted, length)), axis=0)
+    generator.shuffle(sequences)
+    sequences = sequences[:wanted]
+    held_out, train = np.split(sequences, [len(sequences) // 9])
+    train = np.resize(train, (TRAIN_SEQUENCES, length))  # short sequences are few: they repeat within an epoch
+    return (train, train[:, ::-1]), (held_out, held_out[:, ::-1])
+
+
+# ---- the model as a class
+
+class ReversalTransformer(nn.Module):
+    "Digits (B, T) -> logits (B, T, DIGITS) for the digit at each place of the reversed sequence."
+    def __init__(self, length):
+        self.token = nn.Embedding(DIGITS, D_MODEL)
+        self.position = nn.LearnedPositions(length, D_MODEL)
+        self.block = nn.TransformerBlock(D_MODEL, HEADS, HIDDEN)
+        self.norm = nn.LayerNorm(D_MODEL)
+        self.head = nn.Linear(D_MODEL, DIGITS)
+
+    def embed(self, digits):
+        return self.token(digits) + self.position(digits.shape[1])
+
+    def forward(self, digits):
+        return self.head(self.norm(self.block(self.embed(digits))))
+
+
+# ---- the same model as plain functions
+
+def build_simple_transformer(length):
+    "(weights, forward): a dictionary of Tensors under the names that the class gives them, and a function of digits."
+    def uniform(*shape):
+        bound = shape[-1] ** -0.5
+        return Tensor(tinytorch.rand(*shape) * (2 * bound) - bound, requires_grad=True)
+
+    def gain(name):
+        return {f"{name}.weight": tinytorch.ones(D_MODEL, requires_grad=True),
+                f"{name}.bias": tinytorch.zeros(D_MODEL, requires_grad=True)}
+
+    def affine(name, n_in, n_out):
+        return {f"{name}.weight": uniform(n_out, n_in), f"{name}.bias": tinytorch.zeros(n_out, requires_grad=True)}
+
+    weights = {
+        "token.weight": tinytorch.randn(DIGITS, D_MODEL, requires_grad=True),
+        "position.weight": tinytorch.randn(length, D_MODEL, requires_grad=True),
+        **gain("block.norm1"),
+        **affine("block.attention.in_proj", D_MODEL, 3 * D_MODEL),
+        **affine("block.attention.out_proj", D_MODEL, D_MODEL),
+        **gain("block.norm2"),
+        **affine("block.mlp.fc1", D_MODEL, HIDDEN),
+        **affine("block.mlp.fc2", HIDDEN, D_MODEL),
+        **gain("norm"),
+        **affine("head", D_MODEL, DIGITS),
+    }
+
+    def layer(name, x):
+        return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    def norm(name, x):
+        return F.layer_norm(x, (D_MODEL,), weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    def heads(x):
+        return x.reshape(*x.shape[:2], HEADS, D_MODEL // HEADS).transpose(1, 2)  # (B, H, T, D/H)
+
+    def forward(digits):
+        x = F.embedding(digits, weights["token.weight"]) + weights["position.weight"][: digits.shape[1]]  # (B, T, D)
+        query, key, value = layer("block.attention.in_proj", norm("block.norm1", x)).chunk(3, dim=-1)
+        found = F.scaled_dot_product_attention(heads(query), heads(key), heads(value))  # (B, H, T, D/H)
+        x = x + layer("block.attention.out_proj", found.transpose(1, 2).reshape(*x.shape))
+        hidden = F.gelu(layer("block.mlp.fc1", norm("block.norm2", x)), approximate="tanh")
+        x = x + layer("block.mlp.fc2", hidden)
+        return layer("head", norm("norm", x))
+
+    return weights, forward
+
+
+# ---- learning
+
+def loss_of(logits, targets):
+    return F.cross_entropy(logits.reshape(-1, DIGITS), targets.reshape(-1))  # (B T, DIGITS), (B T,)
+
+
+def train(forward, parameters, pairs, epochs, report=print):
+    "Fit `forward` to (sequence, reversal) pairs; returns the loss of every step."
+    parameters = list(parameters)
+    loader = DataLoader(TensorDataset(*map(Tensor, pairs)), batch_size=BATCH, shuffle=True)
+    optimizer = AdamW(parameters, lr=LEARNING_RATE)
+    schedule = LambdaLR(optimizer, warmup_cosine(WARMUP_STEPS, max(epochs * len(loader), WARMUP_STEPS + 1)))
+    losses = []
+    for epoch in range(1, epochs + 1):
+        right = seen = 0
+        for digits, targets in loader:
+            logits = forward(digits)
+            loss = loss_of(logits, targets)
+            optimizer.zero_grad()
+            loss.backward()
+            clip_grad_norm_(parameters, MAX_NORM)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+            right += int((logits.argmax(dim=-1) == targets).sum())
+            seen += targets.numel()
+        report(f"  epoch {epoch:2}/{epochs}   loss {np.mean(losses[-len(loader):]):.4f}   digits right {right / seen:6.1%}")
+    return losses
+
+
+@tinytorch.no_grad()
+def exact_match(forward, pairs):
+    "The share of sequences of which every digit is right."
+    digits, targets = pairs
+    return float((forward(Tensor(digits)).data.argmax(-1) == targets).all(axis=1).mean())
+
+
+# ---- looking
+
+def save_pictures(folder, losses, attention):
+    "PNGs of the loss curves ({name: losses}) and of the attention of each head (H, T, T)."
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    for name, values in losses.items():
+        axis.plot(values, label=name, linewidth=1)
+    axis.set(xlabel="step", ylabel="training loss", yscale="log", title="Learning to reverse")
+    axis.legend()
+    figure.savefig(folder / "loss.png", dpi=120)
+
+    figure, axes = plt.subplots(1, len(attention), figsize=(2.6 * len(attention), 3.5), layout="constrained", squeeze=False)
+    for head, (axis, weights) in enumerate(zip(axes[0], attention)):
+        axis.imshow(weights, vmin=0, vmax=1, cmap="magma")
+        axis.set(title=f"head {head}", xlabel="looks at", ylabel="position" if head == 0 else "")
+    figure.suptitle("Attention, averaged over held-out sequences")
+    figure.savefig(folder / "attention.png", dpi=120)
+    plt.close("all")
+
+
+@tinytorch.no_grad()
+def attention_map(model, digits):
+    "How much each position looks at each other, by head, averaged over sequences: (H, T, T)."
+    normed = model.block.norm1(model.embed(Tensor(digits)))
+    return model.block.attention.weights(normed).data.mean(axis=0)
+
+
+def free_folder(runs, name):
+    "A new folder under `runs`; what an earlier run left there is never overwritten."
+    number = 1
+    while (runs / f"{name}-{number:03}").exists():
+        number += 1
+    folder = runs / f"{name}-{number:03}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def written(digits):
+    return "".join(map(str, digits))
+
+
+def main():
+    args = parser.parse_args()
+    if args.length < 2 or args.epochs < 1:
+        parser.error(f"expected --length of at least 2 and --epochs of at least 1, got {args.length} and {args.epochs}")
+    train_pairs, test_pairs = reversal_data(args.length, args.seed)
+    print(f"{len(train_pairs[0])} training sequences of {args.length} digits, {len(test_pairs[0])} held out; seed {args.seed}")
+
+    tinytorch.manual_seed(args.seed)
+    model = ReversalTransformer(args.length)
+    weights, simple = build_simple_transformer(args.length)
+    fresh = {name: tensor.data.copy() for name, tensor in weights.items()}
+    for name, array in model.state_dict().items():
+        weights[name].data[...] = array
+    with tinytorch.no_grad():
+        sample = Tensor(test_pairs[0][:16])
+        difference = np.abs(model(sample).data - simple(sample).data).max()
+    print(f"same weights, same logits: the two models differ by at most {difference:.1e}")
+    for name, array in fresh.items():
+        weights[name].data[...] = array
+
+    contestants = {"ReversalTransformer": (model, model.parameters()),
+                   "build_simple_transformer": (simple, weights.values())}
+    losses, rows = {}, []
+    for name, (forward, parameters) in contestants.items():
+        parameters = list(parameters)
+        print(f"\n{name}: {sum(p.numel() for p in parameters):,} numbers in {len(parameters)} parameters")
+        start = time.perf_counter()
+        losses[name] = train(forward, parameters, train_pairs, args.epochs)
+        seconds = time.perf_counter() - start
+        rows.append((name, exact_match(forward, train_pairs), exact_match(forward, test_pairs), losses[name][-1], seconds))
+
+    print(f"\n{'model':26}{'train':>8}{'held out':>10}{'last loss':>11}{'seconds':>9}")
+    for name, on_train, on_test, last, seconds in rows:
+        print(f"{name:26}{on_train:8.1%}{on_test:10.1%}{last:11.4f}{seconds:9.1f}")
+
+    print("\nheld-out sequences, as ReversalTransformer reverses them:")
+    for digits, target in zip(test_pairs[0][:5], test_pairs[1][:5]):
+        with tinytorch.no_grad():
+            answer = model(Tensor(digits[None])).data.argmax(-1)[0]
+        print(f"  {written(digits)} -> {written(answer)}  {'right' if (answer == target).all() else f'wrong, it is {written(target)}'}")
+
+    folder = free_folder(args.runs, "reversal")
+    save_pictures(folder, losses, attention_map(model, test_pairs[0][:200]))
+    print(f"\npictures: {folder / 'loss.png'}, {folder / 'attention.png'}")
+
+    failed = [(name, on_test) for name, _, on_test, *_ in rows if on_test < THRESHOLD]
+    for name, on_test in failed:
+        print(f"NOT LEARNED: {name} reverses {on_test:.1%} of held-out sequences, {THRESHOLD:.0%} are needed. Does the loss still "
+              "fall (more --epochs)? If it is stuck: do positions get a gradient, does the attention map show the "
+              "anti-diagonal, and does every parameter change?")
+    if not failed:
+        print(f"LEARNED: both reverse at least {THRESHOLD:.0%} of sequences that they have never seen.")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Matrix products and einsum: every combination of vectors, matrices and stacks."""
+import numpy as np
+import pytest
+
+from tinytorch.gradcheck import check_function
+from tinytorch.ops.reductions import Einsum, MatMul
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("left, right", [
+    ((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 4)), ((2, 3), (3,)),
+    ((5, 2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)), ((2, 3), (5, 3, 4)), ((3,), (5, 3, 4)), ((5, 2, 3), (3,)),
+    ((2, 1, 2, 3), (4, 3, 2)), ((1, 2, 3), (5, 3, 2)), ((2, 2, 2, 3), (3, 2)),
+    ((0, 3), (3, 4)), ((2, 0), (0, 4)), ((5, 2, 0), (0, 4)), ((0, 2, 3), (3, 4)),
+], ids=str)
+def test_matmul(left, right, seed):
+    x, y = random(*left, seed=seed), random(*right, seed=seed + 10)
+    assert np.allclose(MatMul().forward(x, y), x @ y)
+    check_function(MatMul, x, y)
+
+
+def test_only_wanted_gradients_are_computed():
+    operation = MatMul()
+    operation.needs_grad = (False, True)
+    operation.forward(random(5, 2, 3), random(3, 4))
+    dx, dy = operation.backward(random(5, 2, 4))
+    assert dx is None and dy.shape == (3, 4)
+
+
+@pytest.mark.parametrize("left, right, words", [
+    ((2, 3), (4, 5), "inner sizes 3 and 4 differ"),
+    ((2, 3), (4, 3), "transpose the second"),
+    ((), (2, 3), "use [*]"),
+    ((4,), (3,), "inner sizes 4 and 3 differ"),
+], ids=str)
+def test_matmul_says_what_does_not_fit(left, right, words):
+    with pytest.raises(ValueError, match=words) as raised:
+        MatMul().forward(random(*left), random(*right))
+    assert str(left) in str(raised.value) and str(right) in str(raised.value)
+
+
+@pytest.mark.parametrize("equation, shapes", [
+    ("ij->ji", [(2, 3)]), ("ij->", [(2, 3)]), ("ijk->j", [(2, 3, 4)]), ("...ij->...ji", [(4, 2, 3)]),
+    ("i,i->", [(3,), (3,)]), ("i,j->ij", [(3,), (4,)]), ("ij,j->i", [(2, 3), (3,)]), ("ij,jk->ik", [(2, 3), (3, 4)]),
+    ("ij,jk", [(2, 3), (3, 4)]), ("bij,bjk->bik", [(5, 2, 3), (5, 3, 4)]), ("bij,jk->bik", [(5, 2, 3), (3, 4)]),
+    ("...ij,...jk->...ik", [(5, 2, 3), (3, 4)]), ("ij,k->k", [(2, 3), (4,)]),
+    ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 2)]), ("i,i,i,i->i", [(3,)] * 4),
+        ("b q d, b k d -> b q k", [(2, 3, 4), (2, 5, 4)]),
+], ids=str)
+def test_einsum(equation, shapes):
+    arrays = [random(*shape, seed=i) for i, shape in enumerate(shapes)]
+    assert np.allclose(Einsum(equation).forward(*arrays), np.einsum(equation, *arrays))
+    check_function(lambda: Einsum(equation), *arrays)
+
+
+@pytest.mark.parametrize("equation, shapes, words", [
+    ("ij,jk->ik", [(2, 3)], "2 operands, got 1"),
+    ("ijk->i", [(2, 3)], "3 letters"),
+    ("ii->i", [(3, 3)], "repeats a letter"),
+], ids=str)
+def test_einsum_says_what_does_not_fit(equation, shapes, words):
+    with pytest.raises(ValueError, match=words):
+        Einsum(equation).forward(*[random(*shape) for shape in shapes])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", [MatMul, lambda: Einsum("ij,jk->ik")], ids=["matmul", "einsum"])
+def test_the_dtype_stays_and_nothing_is_written_to(make, dtype):
+    x, y, grad = (random(*shape).astype(dtype) for shape in ((2, 3), (3, 4), (2, 4)))
+    copies = x.copy(), y.copy(), grad.copy()
+    operation = make()
+    assert operation.forward(x, y).dtype == dtype
+    assert [g.dtype for g in operation.backward(grad)] == [dtype, dtype]
+    assert all(np.array_equal(a, copy) for a, copy in zip((x, y, grad), copies))

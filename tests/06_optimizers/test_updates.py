@@ -1,0 +1,188 @@
+"""SGD, Adam and AdamW take the same 100 steps as PyTorch's, in every setting."""
+import numpy as np
+import pytest
+
+from tinytorch import Tensor, optim
+from tinytorch.optim import BLOCK, SGD, Adam, AdamW, LambdaLR, clip_grad_norm_, constant, linear_warmup, warmup_cosine
+
+SHAPES = [(3, 4), (4,), (), (2, 3, 5), (20, 31), (1, 7), (0, 3)]
+
+
+@pytest.fixture(params=[BLOCK, 100], ids=lambda size: f"block {size}")
+def block(request, monkeypatch):
+    "All parameters in one pack; or the fifth on its own, in several blocks."
+    monkeypatch.setattr(optim, "BLOCK", request.param)
+
+
+SETTINGS = [
+    ("SGD", {"lr": 0.02}),
+    ("SGD", {"lr": 0.02, "weight_decay": 0.1}),
+    ("SGD", {"lr": 0.02, "momentum": 0.9}),
+    ("SGD", {"lr": 0.02, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.05}),
+    ("SGD", {"lr": 0.02, "momentum": 0.8, "nesterov": True, "weight_decay": 0.05}),
+    ("Adam", {}),
+    ("Adam", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.05, "betas": (0.0, 0.9)}),
+    ("AdamW", {}),
+    ("AdamW", {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.3}),
+    ("AdamW", {"lr": 0.05, "weight_decay": 0.0}),
+]
+
+
+class Race:
+    "The same parameters and the same gradients for an optimizer here and for its twin in PyTorch."
+    def __init__(self, torch, shapes=SHAPES, seed=0):
+        self.torch, self.generator = torch, np.random.default_rng(seed)
+        self.start = [self.generator.standard_normal(shape) for shape in shapes]
+        self.ours = [Tensor(x, requires_grad=True) for x in self.start]
+        self.theirs = [torch.tensor(x, requires_grad=True) for x in self.start]
+
+    def gradients(self, missing=()):
+        "A noisy bowl: the gradient depends on where each side is, so that errors would feed back."
+        for i, (p, q) in enumerate(zip(self.ours, self.theirs)):
+            noise = self.generator.standard_normal(p.shape)
+            p.grad = None if i in missing else p.data + noise
+            q.grad = None if i in missing else q.detach() + self.torch.tensor(noise)
+
+    def check(self, atol=1e-10):
+        for start, p, q in zip(self.start, self.ours, self.theirs):
+            np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=0, atol=atol)
+            assert start.size == 0 or not np.array_equal(start, p.data), f"a parameter of shape {p.shape} never moved"
+
+
+@pytest.mark.parametrize("name, settings", SETTINGS)
+def test_100_steps_equal_pytorch(torch, block, name, settings):
+    race = Race(torch)
+    ours = getattr(optim, name)(race.ours, **settings)
+    theirs = getattr(torch.optim, name)(race.theirs, **settings)
+    for _ in range(100):
+        race.gradients()
+        ours.step()
+        theirs.step()
+    race.check()
+
+
+@pytest.mark.parametrize("multiplier", [constant(), linear_warmup(30), warmup_cosine(10, 80, floor=0.1)])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_groups_clipping_and_a_schedule_together_equal_pytorch(torch, name, multiplier):
+    race, sides = Race(torch), []
+    for library, params in ((optim, race.ours), (torch.optim, race.theirs)):
+        groups = [{"params": params[::2], "weight_decay": 0.2}, {"params": params[1::2], "lr": 0.03}]
+        sides.append(getattr(library, name)(groups, lr=0.01, weight_decay=0.0))
+    schedules = [LambdaLR(sides[0], multiplier), torch.optim.lr_scheduler.LambdaLR(sides[1], multiplier)]
+    for _ in range(100):
+        race.gradients()
+        norm = clip_grad_norm_(race.ours, 10.0)
+        assert norm == pytest.approx(torch.nn.utils.clip_grad_norm_(race.theirs, 10.0).item(), rel=1e-10) and norm > 10
+        for optimizer, schedule in zip(sides, schedules):
+            optimizer.step()
+            schedule.step()
+        assert schedules[0].get_last_lr() == pytest.approx(schedules[1].get_last_lr(), rel=1e-12)
+    race.check()
+
+
+@pytest.mark.parametrize("name, settings", [SETTINGS[3], SETTINGS[6], SETTINGS[9]])
+def test_parameters_without_gradients_wait_as_in_pytorch(torch, block, name, settings):
+    race = Race(torch)
+    ours = getattr(optim, name)(race.ours, **settings)
+    theirs = getattr(torch.optim, name)(race.theirs, **settings)
+    for step in range(60):
+        late = [1, 4] if step < 20 else []  # no gradient before step 20
+        absent = np.flatnonzero(race.generator.random(len(SHAPES)) < 0.2) if step > 40 else []  # now and then
+        race.gradients(missing={*late, *absent})
+        ours.step()
+        theirs.step()
+    race.check()
+
+
+@pytest.mark.parametrize("name, settings", [SETTINGS[4], SETTINGS[9]])
+def test_a_group_may_change_its_settings_between_steps(torch, name, settings):
+    race = Race(torch)
+    sides = getattr(optim, name)(race.ours, **settings), getattr(torch.optim, name)(race.theirs, **settings)
+    for step in range(30):
+        race.gradients()
+        for optimizer in sides:
+            optimizer.param_groups[0].update(lr=0.01 * (1 + step % 3), weight_decay=0.1 * (step % 2))
+            optimizer.step()
+    race.check()
+
+
+@pytest.mark.parametrize("cls", [SGD, Adam, AdamW])
+def test_memory_layout_does_not_matter(cls):
+    generator = np.random.default_rng(0)
+    results = []
+    x, gradient = (generator.standard_normal((300, 200)) for _ in range(2))
+    for order in (np.ascontiguousarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]):
+        p = Tensor(x, requires_grad=True)
+        q = Tensor(x[:5], requires_grad=True)
+        p.data, q.data, p.grad, q.grad = order(x.copy()), order(x[:5].copy()), order(gradient), order(gradient[:5])
+        optimizer = cls([p, q], lr=0.1)
+        for _ in range(3):
+            optimizer.step()
+        results.append((p.data.copy(), q.data.copy()))
+    for p, q in results[1:]:
+        np.testing.assert_array_equal(p, results[0][0])
+        np.testing.assert_array_equal(q, results[0][1])
+    assert np.abs(results[0][0] - x).max() > 1e-3
+
+
+@pytest.mark.parametrize("size", [7, BLOCK, BLOCK + 1])
+def test_data_may_be_bound_to_another_array(size):
+    "Parameters are ordinary arrays: what load_state_dict or a student puts there is what is updated, in place."
+    p = Tensor(np.zeros(size), requires_grad=True)
+    optimizer = SGD([p], lr=1.0, momentum=0.5)
+    p.grad = np.ones(size)
+    optimizer.step()
+    mine = np.full(size, 10.0)
+    p.data = mine
+    optimizer.step()
+    assert p.data is mine and np.all(mine == 10 - 1.5)
+
+
+@pytest.mark.parametrize("cls", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtypes_stay_and_gradients_are_only_read(cls, dtype):
+    params = [Tensor(np.ones(shape, dtype), requires_grad=True) for shape in ((3, 2), (BLOCK + 5,))]
+    for p in params:
+        p.grad = np.full(p.shape, 0.5, dtype)
+        p.grad.flags.writeable = False
+    optimizer = cls(params, lr=0.1, weight_decay=0.1, **({"momentum": 0.9, "nesterov": True} if cls is SGD else {}))
+    for _ in range(3):
+        optimizer.step()
+    for p in params:
+        assert p.data.dtype == dtype and np.all(p.data < 1)
+    for state in optimizer.state_dict()["state"].values():
+        assert all(m.dtype == dtype and np.any(m) for name, m in state.items() if name != "step")
+
+
+def test_mixed_dtypes_in_one_group():
+    params = [Tensor(np.ones(3, dtype), requires_grad=True) for dtype in (np.float32, np.float64, np.float32)]
+    for p in params:
+        p.grad = np.ones(3, p.dtype)
+    AdamW(params, lr=0.1, weight_decay=0.0).step()
+    assert [p.dtype for p in params] == [np.float32, np.float64, np.float32]
+    for p in params:
+        np.testing.assert_allclose(p.data, 0.9, rtol=1e-6)
+
+
+@pytest.mark.parametrize("cls, moment", [(Adam, "exp_avg"), (SGD, "momentum_buffer")])
+def test_moments_never_stay_denormal(cls, moment):
+    p = Tensor(np.ones(4), requires_grad=True, dtype=np.float32)
+    optimizer = cls([p], lr=0.1, **({"momentum": 0.9} if cls is SGD else {}))
+    p.grad = np.array([1.0, 0.0, 1e-3, 1.0], np.float32)
+    optimizer.step()
+    p.grad = np.array([0.0, 0.0, 0.0, 1.0], np.float32)
+    for _ in range(1216):  # 0.9 ^ 1000 is about 1e-46
+        optimizer.step()
+    state = optimizer.state_dict()["state"][0]
+    assert state[moment][:3].tolist() == [0, 0, 0] and state[moment][3] > 0.9
+    assert np.all(np.isfinite(p.data))
+
+
+def test_a_zero_gradient_does_not_move_adam():
+    p = Tensor(np.ones(3), requires_grad=True)
+    optimizer = Adam([p], lr=0.1)
+    p.grad = np.zeros(3)
+    for _ in range(100):
+        optimizer.step()
+    assert p.data.tolist() == [1, 1, 1]

@@ -1,0 +1,35 @@
+"""tinytorch: autograd and transformers in NumPy, small enough to read."""
+from tinytorch.allocator import keep_freed_memory
+
+keep_freed_memory()
+
+from tinytorch.autograd import (  # noqa: E402
+    default_generator,
+    enable_grad,
+    get_default_dtype,
+    is_grad_enabled,
+    manual_seed,
+    no_grad,
+    set_default_dtype,
+)
+from tinytorch.creation import (  # noqa: E402
+    arange,
+    cat,
+    einsum,
+    eye,
+    full,
+    ones,
+    ones_like,
+    outer,
+    rand,
+    randint,
+    randn,
+    stack,
+    tensor,
+    where,
+    zeros,
+    zeros_like,
+)
+from tinytorch.drawing import draw  # noqa: E402
+from tinytorch.tensor import Tensor  # noqa: E402
+from tinytorch import data, nn, optim, training  # noqa: E402, I001

@@ -1,0 +1,31 @@
+"""Neural network parts, under PyTorch's names."""
+from tinytorch.nn import functional, init
+from tinytorch.nn.attention import MultiHeadAttention
+from tinytorch.nn.embedding import Embedding, LearnedPositions, Rotary, SinusoidalPositions
+from tinytorch.nn.layers import (
+    GELU,
+    Dropout,
+    Flatten,
+    Identity,
+    LeakyReLU,
+    Linear,
+    LogSigmoid,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from tinytorch.nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+)
+from tinytorch.nn.module import Module, ModuleDict, ModuleList, Parameter, Sequential
+from tinytorch.nn.normalization import LayerNorm, RMSNorm
+from tinytorch.nn.transformer import GPT, MLP, Transformer, TransformerBlock
