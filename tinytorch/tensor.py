@@ -160,12 +160,17 @@ class Tensor:
         "Whether no recorded operation made this tensor: gradients end here, in `.grad`."
         return self.grad_fn is None
 
-    def backward(self, gradient=None, retain_graph=False):
+    def backward(self, gradient=None, retain_graph=False, create_graph=False):
         """Add d(self)/d(leaf), times `gradient` of self's shape, to the `.grad` of every leaf that wants one.
 
-        Raises RuntimeError where no graph was recorded or it was freed by an earlier backward, and
-        where self is no scalar and `gradient` is missing or of another shape.
+        Gradients are arrays: the walk itself is not recorded, so there is no second derivative to
+        take through it, and `create_graph=True` raises NotImplementedError. Raises RuntimeError where
+        no graph was recorded or it was freed by an earlier backward, and where self is no scalar and
+        `gradient` is missing or of another shape.
         """
+        if create_graph:
+            raise NotImplementedError("backward: create_graph=True would need the walk back to be recorded, and it is "
+                                      "not; for a second derivative take differences of two gradients (chapter 03)")
         if not self.requires_grad:
             raise RuntimeError("backward: nothing that this tensor was computed from requires a gradient; set "
                                "requires_grad=True on a leaf, and compute outside of no_grad")

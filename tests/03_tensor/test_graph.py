@@ -323,3 +323,13 @@ def test_the_walk_itself_can_be_used_with_any_operation():
     y = x * x
     propagate(y.grad_fn, np.array([1.0, 2.0]))
     assert np.allclose(x.grad, [2, 8])
+
+
+def test_second_derivatives_are_refused_with_a_way_out():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    loss = (x ** 3).sum()
+    with pytest.raises(NotImplementedError, match="create_graph=True.*differences of two gradients"):
+        loss.backward(create_graph=True)
+    assert x.grad is None
+    loss.backward()
+    np.testing.assert_allclose(x.grad, 3 * x.data ** 2)
