@@ -18,6 +18,13 @@ def torch():
     return torch
 
 
+@pytest.fixture(scope="session")
+def twins(torch):
+    "The module twins.py: our GPT in torch.nn. It imports PyTorch, and so is imported only where that is there."
+    import twins
+    return twins
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     "Every test starts from the same random numbers."

@@ -57,9 +57,9 @@ def their_loss(torch, model, inputs, targets):
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=NAMES)
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-10), ("float32", 1e-5)])
-def test_logits_and_gradients(torch, twin, make, variant, dtype, tolerance):
+def test_logits_and_gradients(torch, twins, make, variant, dtype, tolerance):
     ours = make(variant, dtype)
-    theirs = twin.twin_of(ours, **SIZE, **variant)
+    theirs = twins.twin_of(ours, **SIZE, **variant)
     inputs, targets = batch(0)
     logits = ours(inputs)
     expected = theirs(torch.tensor(inputs)).detach().numpy()
@@ -80,9 +80,9 @@ def test_logits_and_gradients(torch, twin, make, variant, dtype, tolerance):
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=NAMES)
-def test_twenty_steps_of_adamw(torch, twin, make, variant):
+def test_twenty_steps_of_adamw(torch, twins, make, variant):
     ours = make(variant)
-    theirs = twin.twin_of(ours, **SIZE, **variant)
+    theirs = twins.twin_of(ours, **SIZE, **variant)
     start = ours.state_dict()
     our_optimizer = AdamW(ours.parameters(), lr=1e-2)
     their_optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-2)
@@ -107,9 +107,9 @@ def test_twenty_steps_of_adamw(torch, twin, make, variant):
         assert not np.allclose(ours.state_dict()[name], start[name], atol=1e-4), name
 
 
-def test_encoder_is_the_twin_without_the_causal_mask(torch, twin):
+def test_encoder_is_the_twin_without_the_causal_mask(torch, twins):
     ours = louder(TransformerBlock(12, 3)).double()
-    theirs = twin.Block(12, 3, 48, "gelu", "layer_norm", True, True, False).double()
+    theirs = twins.Block(12, 3, 48, "gelu", "layer_norm", True, True, False).double()
     theirs.load_state_dict({name: torch.from_numpy(array) for name, array in ours.state_dict().items()})
     x = np.random.default_rng(0).standard_normal((2, 5, 12))
     for is_causal in (False, True):

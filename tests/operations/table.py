@@ -113,7 +113,7 @@ def together(**choices):
 ANY = each((3, 4), (), (0, 3), (2, 1, 3))
 PAIRS = [((3, 4), (3, 4)), ((2, 3, 4), (4,)), ((2, 1, 4), (3, 1)), ((), (2, 3)), ((3, 4), ()), ((1, 3), (1, 1)),
          ((0, 3), (3,)), ((1, 3), (0, 1)), ((), ())]
-LARGE = ((41, 1031),)
+LARGE = ((131, 1031),)
 SOLIDS = each((2, 3, 4), (1, 5, 1))
 VOIDS = each((0, 3, 4), (2, 0, 3))
 
@@ -123,7 +123,7 @@ def elementwise(name, call, domain=real, **more):
 
 
 def binary(name, call, left=real, right=real, **more):
-    return Row(name, call, (left, right), PAIRS, large=((41, 1031), (1031,)), **more)
+    return Row(name, call, (left, right), PAIRS, large=((131, 1031), (1031,)), **more)
 
 
 ELEMENTWISE = [
