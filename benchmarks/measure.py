@@ -12,7 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-BURST = 0.15  # seconds that a burst should take
+BURST = 0.1  # seconds that a burst should take
+PATIENCE = 600  # seconds for the rounds of one workload
 MOST_WAITING = 0.02  # of a burst's time, over all threads; more, and something else wanted the processors
 
 
@@ -54,22 +55,25 @@ class Worker:
 def take_turns(workers: dict[str, Worker], rounds: int) -> tuple[dict[str, list[float]], int]:
     """Milliseconds a step of each worker, A B A B ..., in `rounds` undisturbed rounds, and how many were rejected.
 
-    Raises RuntimeError where nine of ten are disturbed.
+    Raises RuntimeError where these are not had in `PATIENCE` seconds.
     """
     times = {name: [] for name in workers}
-    for turn in range(10 * rounds):
+    kept, turn, deadline = 0, 0, time.monotonic() + PATIENCE
+    while kept < rounds:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the machine is busy: {kept} of {turn} rounds undisturbed, {rounds} needed; try later")
+        turn += 1
         found = {}
         for name in list(workers)[:: 1 if turn % 2 else -1]:  # nobody always follows the same one
             found[name], disturbed = workers[name].burst()
             if disturbed:
+                time.sleep(BURST)
                 break
         else:
+            kept += 1
             for name, milliseconds in found.items():
                 times[name].append(milliseconds)
-        kept = len(times[name])
-        if kept == rounds:
-            return times, turn + 1 - kept
-    raise RuntimeError(f"the machine is busy: {kept} of {turn + 1} rounds undisturbed, {rounds} needed; try later")
+    return times, turn - kept
 
 
 def waited(pid: int) -> float:

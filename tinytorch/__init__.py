@@ -3,6 +3,7 @@ from tinytorch.allocator import keep_freed_memory
 
 keep_freed_memory()
 
+from tinytorch import data, datasets, generation, nn, optim, tokenizers, training  # noqa: E402
 from tinytorch.autograd import (  # noqa: E402
     default_generator,
     enable_grad,
@@ -31,5 +32,5 @@ from tinytorch.creation import (  # noqa: E402
     zeros_like,
 )
 from tinytorch.drawing import draw  # noqa: E402
+from tinytorch.profiling import profile  # noqa: E402
 from tinytorch.tensor import Tensor  # noqa: E402
-from tinytorch import data, nn, optim, training  # noqa: E402, I001

@@ -2,12 +2,12 @@
 """The walk back along the graph, and the switches that say whether one is recorded."""
 
 __all__ = [
-    "FREED", "Switches", "no_grad", "enable_grad", "is_grad_enabled", "manual_seed",
+    "FREED", "Switches", "no_grad", "enable_grad", "is_grad_enabled", "observed_by", "manual_seed",
     "default_generator", "set_default_dtype", "get_default_dtype", "topological_order", "merged",
     "propagate", "checked_backward",
 ]
 
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, contextmanager
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from tinytorch.ops.elementwise import Function
 
 
 class Switches:
-    "The only global state: are graphs recorded, the dtype of new floats, the random generator."
+    "The only global state: are graphs recorded, the dtype of new floats, the random generator, the observer."
     grad_enabled = True
     default_dtype = np.dtype(np.float32)
     generator = np.random.default_rng()
+    observer = None
 
 
 class no_grad(ContextDecorator):
@@ -45,6 +46,20 @@ class enable_grad(no_grad):
 def is_grad_enabled():
     "Whether operations are being recorded."
     return Switches.grad_enabled
+
+
+@contextmanager
+def observed_by(observer):
+    """Inside, `observer(half, *arrays)` is called in place of each half(*arrays) and returns its result.
+
+    `half` is the bound `forward` or `backward` of a Function: half.__self__ is the operation, half.__name__ which half.
+    """
+    before = Switches.observer
+    Switches.observer = observer
+    try:
+        yield observer
+    finally:
+        Switches.observer = before
 
 
 def manual_seed(seed):
@@ -133,7 +148,8 @@ def propagate(root, gradient, retain_graph=False):
 
 def checked_backward(operation, incoming):
     "`operation.backward(incoming)`; RuntimeError unless that is one gradient per input, each of its input's shape."
-    gradients, parents, name = operation.backward(incoming), operation.parents, type(operation).__name__
+    observer, parents, name = Switches.observer, operation.parents, type(operation).__name__
+    gradients = operation.backward(incoming) if observer is None else observer(operation.backward, incoming)
     if not isinstance(gradients, tuple) or len(gradients) != len(parents):
         raise RuntimeError(f"{name}.backward: expected a tuple of {len(parents)} gradients, one per input; got "
                            f"{len(gradients) if isinstance(gradients, tuple) else type(gradients).__name__}")

@@ -3,9 +3,10 @@
 
 __all__ = [
     "collate", "stacked", "Dataset", "TensorDataset", "Subset", "batch_of", "as_generator",
-    "random_split", "split_sizes", "DataLoader",
+    "random_split", "split_sizes", "DataLoader", "Pass", "generator_at",
 ]
 
+import copy
 import math
 
 import numpy as np
@@ -150,7 +151,7 @@ class DataLoader:
             raise ValueError(f"DataLoader: batch_size must be at least 1, got {batch_size}")
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
         self.generator = None if generator is None else as_generator(generator)
-        self.collate_fn = collate_fn
+        self.collate_fn, self.saved = collate_fn, None
 
     def __len__(self):
         "How many batches an epoch has."
@@ -158,13 +159,77 @@ class DataLoader:
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self):
-        n = len(self.dataset)
-        order = as_generator(self.generator).permutation(n) if self.shuffle else np.arange(n)
-        starts = range(0, len(self) * self.batch_size, self.batch_size)
-        return (self.fetch(order[start:start + self.batch_size]) for start in starts)
+        "A new pass; right after `load_state_dict`, the rest of the saved one."
+        if self.saved is not None:
+            return self.rest_of_saved()
+        generator = as_generator(self.generator)
+        began = generator.bit_generator.state
+        return Pass(self, self.order(generator), began)
+
+    def order(self, generator):
+        return generator.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
 
     def fetch(self, indices):
         "The batch of the examples at `indices`."
         if self.collate_fn is None:
             return batch_of(self.dataset, indices)
         return self.collate_fn([self.dataset[int(i)] for i in indices])
+
+    def settings(self):
+        return {"examples": len(self.dataset), "batch_size": self.batch_size, "shuffle": self.shuffle,
+                "drop_last": self.drop_last}
+
+    def load_state_dict(self, saved):
+        """The next `for` over this loader is the rest of the pass that gave `saved`.
+
+        Errors: ValueError, before anything changes, for another dataset size, batch size, or kind of generator.
+        """
+        ours, theirs = self.settings(), {name: saved[name] for name in self.settings()}
+        if ours != theirs:
+            raise ValueError(f"DataLoader.load_state_dict: got {theirs}, expected {ours}")
+        if type(saved["dealt"]) is not int or not 0 <= saved["dealt"] <= len(self):
+            raise ValueError(f"DataLoader.load_state_dict: {saved['dealt']} batches dealt of {len(self)}")
+        if (saved["generator"] is None) != (self.generator is None):
+            raise ValueError("DataLoader.load_state_dict: one of both has a generator of its own, the other has not")
+        for state in [saved["began"]] + ([] if self.generator is None else [saved["generator"]]):
+            generator_at(as_generator(self.generator), state)
+        self.saved = saved
+
+    def rest_of_saved(self):
+        saved, self.saved = self.saved, None
+        order = self.order(generator_at(as_generator(self.generator), saved["began"]))
+        if self.generator is not None:
+            self.generator.bit_generator.state = saved["generator"]
+        return Pass(self, order, saved["began"], saved["dealt"])
+
+
+class Pass:
+    "One pass over a DataLoader: an iterator over its batches that knows how many it has dealt."
+    def __init__(self, loader, order, began, dealt=0):
+        self.loader, self.order, self.began, self.dealt = loader, order, began, dealt
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.dealt == len(self.loader):
+            raise StopIteration
+        start = self.dealt * self.loader.batch_size
+        self.dealt += 1
+        return self.loader.fetch(self.order[start:start + self.loader.batch_size])
+
+    def state_dict(self):
+        "Where this pass is, for `DataLoader.load_state_dict`: from what state its order was drawn, and how far it is."
+        own = self.loader.generator
+        return {**self.loader.settings(), "dealt": self.dealt, "began": self.began,
+                "generator": None if own is None else own.bit_generator.state}
+
+
+def generator_at(generator, state):
+    "A copy of `generator` in a saved state. Errors: ValueError for the state of another kind of generator."
+    twin = copy.deepcopy(generator)
+    try:
+        twin.bit_generator.state = state
+    except (TypeError, KeyError, OverflowError) as error:
+        raise ValueError(f"no state of {type(twin.bit_generator).__name__}: {error!r}") from None
+    return twin

@@ -2,9 +2,11 @@
 """Finite differences: is a gradient derived by hand the slope that the function really has?"""
 
 __all__ = [
-    "numerical_gradient", "GradientError", "hint", "compare_gradients", "check_function",
-    "gradcheck",
+    "numerical_gradient", "GradientError", "hint", "compare_gradients", "random_cotangent",
+    "check_function", "gradcheck",
 ]
+
+import math
 
 import numpy as np
 
@@ -27,8 +29,8 @@ class GradientError(AssertionError):
     "A gradient that does not agree with finite differences."
 
 
-def hint(expected, got):
-    "A guess at the mistake, from how the two gradients differ."
+def hint(expected, got, shapes=()):
+    "A guess at the mistake, from how the two gradients differ and from the `shapes` that took part."
     if not np.any(got):
         return "got is all zeros: is the gradient cut off, or never written?"
     if expected.ndim >= 2 and expected.shape == expected.mT.shape and np.allclose(expected.mT, got, rtol=1e-4):
@@ -40,15 +42,15 @@ def hint(expected, got):
     ratio = float(np.median(ratios))
     if not np.allclose(ratios, ratio, rtol=1e-3):
         return "the ratio differs from place to place: is a term missing, or assigned where it should be added?"
-    sizes = [n for n in expected.shape if n > 1]
-    known = {1 / n: f"1 / a size of this input {expected.shape}: mean where it should be sum?" for n in sizes}
-    known |= {n: f"a size of this input {expected.shape}: sum where it should be mean?" for n in sizes}
+    sizes = {n: shape for shape in (*shapes, expected.shape) for n in (math.prod(shape), *shape) if n > 1}
+    known = {1 / n: f"1 / {n}, a size of {shape}: mean where it should be sum?" for n, shape in sizes.items()}
+    known |= {n: f"{n} is a size of {shape}: sum where it should be mean?" for n, shape in sizes.items()}
     known |= {-1: "the sign is wrong", 2: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
     causes = [text for value, text in known.items() if np.isclose(ratio, value, rtol=1e-3)]
-    return f"ratio {ratio:.4g} everywhere: {causes[-1] if causes else 'is a constant factor missing?'}"
+    return f"everywhere {ratio:.4g}: {causes[-1] if causes else 'is a constant factor missing?'}"
 
 
-def compare_gradients(name, i, expected, got, rtol=1e-5, atol=1e-7):
+def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
     "Raise GradientError, saying where and how much, unless `got`, the gradient of input i, is as expected."
     if got is None or np.shape(got) != expected.shape:
         raise GradientError(f"{name}: gradient of input {i}: expected shape {expected.shape}, "
@@ -58,9 +60,16 @@ def compare_gradients(name, i, expected, got, rtol=1e-5, atol=1e-7):
     if wrong.any():
         difference = np.where(wrong, np.abs(got - expected), -1)
         where = tuple(int(j) for j in np.unravel_index(difference.argmax(), difference.shape))
+        slope, ours = float(expected[where]), float(np.asarray(got)[where])
         raise GradientError(
-            f"{name}: gradient of input {i} is wrong at {wrong.sum()} of {wrong.size} places, most at {where}: "
-            f"expected {expected[where]:.8g}, got {np.asarray(got)[where]:.8g} ({hint(expected, np.asarray(got))})")
+            f"{name}: gradient of input {i} is wrong at {wrong.sum()} of {wrong.size} places, most at {where}: expected "
+            f"{slope:.8g}, got {ours:.8g}, ratio {ours / slope if slope else math.inf:.4g} "
+            f"({hint(expected, np.asarray(got), shapes)})")
+
+
+def random_cotangent(shape, seed):
+    "Random weights for an output. Not `default_rng(seed)`: inputs made with that would be the very same numbers."
+    return np.random.default_rng((seed, 1)).standard_normal(shape)
 
 
 def check_function(make_operation, *arrays, seed=0):
@@ -72,13 +81,13 @@ def check_function(make_operation, *arrays, seed=0):
     arrays = [np.array(a) for a in arrays]
     operation = make_operation()
     out = np.asarray(operation.forward(*arrays))
-    cotangent = np.random.default_rng(seed).standard_normal(out.shape)
-    largest = 0.0
+    cotangent = random_cotangent(out.shape, seed)
+    shapes, largest = [*map(np.shape, arrays), out.shape], 0.0
     gradients = operation.backward(cotangent)
     for i, x in enumerate(arrays):
         if x.dtype.kind == "f":
             expected = numerical_gradient(lambda: make_operation().forward(*arrays), x, cotangent)
-            compare_gradients(type(operation).__name__, i, expected, gradients[i])
+            compare_gradients(type(operation).__name__, i, expected, gradients[i], shapes)
             largest = max(largest, np.abs(gradients[i] - expected).max(initial=0))
     return largest
 
@@ -94,12 +103,12 @@ def gradcheck(f, *tensors, seed=0):
             raise TypeError(f"gradcheck: tensor {i} is {t.dtype}; finite differences need float64")
         t.grad = None
     out = f(*tensors)
-    cotangent = np.random.default_rng(seed).standard_normal(out.shape)
+    cotangent = random_cotangent(out.shape, seed)
     name = type(out.grad_fn).__name__ if out.grad_fn is not None else getattr(f, "__name__", "f")
     out.backward(cotangent)
     largest = 0.0
     for i, t in wanting:
         expected = numerical_gradient(lambda: f(*tensors).data, t.data, cotangent)
-        compare_gradients(name, i, expected, t.grad)
+        compare_gradients(name, i, expected, t.grad, [*map(np.shape, tensors), out.shape])
         largest = max(largest, np.abs(t.grad - expected).max(initial=0))
     return largest

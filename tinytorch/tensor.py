@@ -20,14 +20,14 @@ def apply(operation, *inputs):
     The operation itself becomes the node of the graph; its `parents` are, for each input, the
     operation that made it, the leaf that it is, or None where no gradient is wanted.
     """
-    arrays, wanted = [], []
+    arrays, wanted, observer = [], [], Switches.observer
     for x in inputs:
         is_tensor = isinstance(x, Tensor)
         arrays.append(x.data if is_tensor else as_operand(x))
         wanted.append(is_tensor and x._requires_grad and Switches.grad_enabled)
     operation.needs_grad = wanted
     try:
-        out = operation.forward(*arrays)
+        out = operation.forward(*arrays) if observer is None else observer(operation.forward, *arrays)
     except (ValueError, IndexError, TypeError) as error:
         raise explained(error, operation, arrays) from None
     if out.dtype == np.float64:
@@ -288,15 +288,15 @@ class Tensor:
     add, sub, mul, div, pow = __add__, __sub__, __mul__, __truediv__, __pow__
     matmul, neg, abs = __matmul__, __neg__, __abs__
 
-    def mm(self, other): return self.product_of(2, other, "mm")
-    def bmm(self, other): return self.product_of(3, other, "bmm")
-    def outer(self, other): return self.unsqueeze(1).product_of(2, other.unsqueeze(0), "outer")
+    def mm(self, other): return self.product_of(2, other, "mm", Tensor.matmul)
+    def bmm(self, other): return self.product_of(3, other, "bmm", Tensor.matmul)
+    def outer(self, other): return self.product_of(1, other, "outer", lambda x, y: x.unsqueeze(1) * y)
 
-    def product_of(self, ndim, other, name):
+    def product_of(self, ndim, other, name, multiply):
         if self.ndim != ndim or other.ndim != ndim:
             raise ValueError(f"{name}: expected two tensors of {ndim} dimensions, got {self.shape} and {other.shape}; "
                              "matmul takes any")
-        return self @ other
+        return multiply(self, other)
 
     # ---- comparisons: booleans, without gradients
 
@@ -419,8 +419,8 @@ class Tensor:
     def repeat(self, *counts):
         "The whole tensor counts[d] times along each dim d (new dims in front)."
         counts = shape_from(counts)
-        if len(counts) < self.ndim:
-            raise ValueError(f"repeat: expected a count for each dim of {self.shape}, got {counts}")
+        if len(counts) < self.ndim or min(counts, default=0) < 0:
+            raise ValueError(f"repeat: expected a count, 0 or more, for each dim of {self.shape}, got {counts}")
         sizes = (1,) * (len(counts) - self.ndim) + self.shape
         spaced = self.reshape([n for size in sizes for n in (1, size)])  # (1, s0, 1, s1, ...)
         spread = spaced.expand([n for pair in zip(counts, sizes) for n in pair])  # (c0, s0, c1, s1, ...)
@@ -430,6 +430,8 @@ class Tensor:
         "Pieces along `dim`: each of `split_size` (the last may be smaller), or of the sizes in a list."
         dim = dim_of("split", dim, self.ndim)
         total = self.shape[dim]
+        if split_size == 0 or np.min(split_size, initial=0) < 0:
+            raise ValueError(f"split: expected pieces of at least 1, got {split_size}")
         sizes = split_size if isinstance(split_size, (list, tuple)) else \
             [min(split_size, total - start) for start in range(0, max(total, 1), split_size)]
         if sum(sizes) != total:
@@ -439,6 +441,8 @@ class Tensor:
 
     def chunk(self, chunks, dim=0):
         "At most `chunks` pieces along `dim`, all but the last of one size."
+        if chunks < 1:
+            raise ValueError(f"chunk: expected at least 1 piece, got {chunks}")
         return self.split(max(-(-self.shape[dim_of("chunk", dim, self.ndim)] // chunks), 1), dim)
 
     def index_select(self, dim, index):

@@ -2,7 +2,7 @@
 
 import sys
 
-COURSE_PACKAGES = {"ipykernel", "jupyter_client", "nbclient", "nbdev", "nbformat", "rich", "typer"}
+COURSE_PACKAGES = {"ipykernel", "jupyter_client", "matplotlib", "nbclient", "nbdev", "nbformat", "rich", "typer"}
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from tito.lines import report
 from tito.notebooks import run_notebook
 from tito.pictures import too_large, write_pictures
 from tito.project import TitoError, chosen_notebooks, find_root
+from tito.runs import draw, find_runs, rows, show
 
 style = {"rich_markup_mode": "rich" if sys.stdout.isatty() else None, "no_args_is_help": True}
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, **style)
@@ -59,6 +60,33 @@ def build(
             print(f"wrote {PACKAGE}/{path}")
         print(report(folder, modules))
         stop_at(orphans(folder, modules))
+
+
+@app.command()
+def runs(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Names or folders; all when left out.", show_default=False),
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where the runs are.")] = Path("runs"),
+    plot: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw their curves into this file.", show_default=False)
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="What to draw; else the loss and what was evaluated.", show_default=False)
+    ] = None,
+) -> None:
+    """List training runs and compare them.
+
+    State, steps, best metric, last loss, time, and the settings in which they differ.
+
+    Exit status: 0 done; 2 no such run, or nothing to draw.
+    """
+    with bad_input_exits_2():
+        chosen = find_runs(folder, names or [])
+        show(rows(chosen))
+        if plot is not None:
+            print(f"wrote {plot}: {', '.join(draw(chosen, plot, metric))}")
 
 
 @dev.command()

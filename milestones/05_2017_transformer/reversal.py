@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 # Before NumPy is imported: products this small gain nothing from a second thread, and on a busy machine wait for it.
@@ -27,6 +28,7 @@ import tinytorch.nn.functional as F  # noqa: E402
 from tinytorch import Tensor  # noqa: E402
 from tinytorch.data import DataLoader, TensorDataset  # noqa: E402
 from tinytorch.optim import AdamW, LambdaLR, clip_grad_norm_, warmup_cosine  # noqa: E402
+from tinytorch.runs import Metrics, new_run  # noqa: E402
 
 # ---- knobs
 
@@ -195,16 +197,6 @@ def attention_map(model, digits):
     return model.block.attention.weights(normed).data.mean(axis=0)
 
 
-def free_folder(runs, name):
-    "A new folder under `runs`; what an earlier run left there is never overwritten."
-    number = 1
-    while (runs / f"{name}-{number:03}").exists():
-        number += 1
-    folder = runs / f"{name}-{number:03}"
-    folder.mkdir(parents=True)
-    return folder
-
-
 def written(digits):
     return "".join(map(str, digits))
 
@@ -250,7 +242,10 @@ def main():
             answer = model(Tensor(digits[None])).data.argmax(-1)[0]
         print(f"  {written(digits)} -> {written(answer)}  {'right' if (answer == target).all() else f'wrong, it is {written(target)}'}")
 
-    folder = free_folder(args.runs, "reversal")
+    folder = new_run(args.runs, "reversal", vars(args))
+    with closing(Metrics(folder)) as record:
+        for step, (loss, simple_loss) in enumerate(zip(*losses.values()), 1):
+            record({"step": step, "loss": loss, "loss of functions": simple_loss})
     save_pictures(folder, losses, attention_map(model, test_pairs[0][:200]))
     print(f"\npictures: {folder / 'loss.png'}, {folder / 'attention.png'}")
 

@@ -72,6 +72,9 @@ def test_linear_computes_only_the_gradients_asked_for():
     w.requires_grad = True
     linear(x, w, b).sum().backward()
     assert x.grad is None and b.grad is None and np.abs(w.grad).max() > 0
+    b.requires_grad, w.requires_grad, w.grad = True, False, None  # fine-tuning of biases alone
+    linear(x, w, b).sum().backward()
+    assert w.grad is None and b.grad.tolist() == [3] * 5
 
 
 def test_float32_stays_float32():
@@ -172,7 +175,8 @@ def test_a_bad_probability_is_refused(p):
 # ---- the small ones
 
 
-def test_flatten_and_identity():
+def test_flatten_identity_and_what_dropout_looks_like():
     x = randn(2, 3, 4, 5)
     assert Flatten()(x).shape == (2, 60) and Flatten(0, 1)(x).shape == (6, 4, 5) and Flatten(2)(x).shape == (2, 3, 20)
     assert Identity(5, anything=True)(x) is x
+    assert repr(Dropout(0.3)) == "Dropout(p=0.3)"

@@ -82,6 +82,12 @@ def test_constant_and_warmup():
     assert linear_warmup(0)(0) == 1
 
 
+def test_warmup_and_half_a_cosine_by_hand():
+    slope = math.cos(math.pi / 4)  # a quarter of the way down, and three quarters
+    expected = [0.5, 1, 1, 0.6 + 0.4 * slope, 0.6, 0.6 - 0.4 * slope, 0.2, 0.2]
+    assert [warmup_cosine(2, 6, floor=0.2)(step) for step in range(8)] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("warmup, total, floor", [(10, 50, 0.0), (10, 50, 0.1), (0, 30, 0.2), (49, 50, 0.0)])
 def test_warmup_cosine(torch, warmup, total, floor):
     multiplier = warmup_cosine(warmup, total, floor)

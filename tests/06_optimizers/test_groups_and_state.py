@@ -246,3 +246,20 @@ def test_a_state_that_does_not_fit_changes_nothing(damage, message):
     for i, entry in before["state"].items():
         for name, value in entry.items():
             np.testing.assert_array_equal(after["state"][i][name], value)
+
+
+def test_an_optimizer_of_your_own_needs_moments_and_an_update():
+    p = Tensor([1.0], requires_grad=True)
+    p.grad = np.ones(1, np.float32)
+    with pytest.raises(NotImplementedError, match="Optimizer.moment_names"):
+        Optimizer([p]).step()
+
+    class Sign(Optimizer):
+        def moment_names(self, group):
+            return []
+
+    with pytest.raises(NotImplementedError, match="Sign.update"):
+        Sign([p]).step()
+    Sign.update = lambda self, x, grad, moments, step, group: np.subtract(x, group["lr"] * np.sign(grad), out=x)
+    Sign([p], lr=0.25).step()
+    assert p.item() == 0.75

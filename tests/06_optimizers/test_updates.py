@@ -107,6 +107,37 @@ def test_a_group_may_change_its_settings_between_steps(torch, name, settings):
     race.check()
 
 
+def steps_by_hand(name, x, gradients, lr=1e-3, momentum=0, dampening=0, nesterov=False, betas=(0.9, 0.999), eps=1e-8,
+                  weight_decay=None):
+    "The formulas as the papers (and PyTorch's manual) print them, for one number."
+    decay = {"SGD": 0, "Adam": 0, "AdamW": 0.01}[name] if weight_decay is None else weight_decay
+    velocity, m, v = 0, 0, 0
+    for t, g in enumerate(gradients, 1):
+        if name == "AdamW":
+            x -= lr * decay * x
+        else:
+            g += decay * x
+        if name == "SGD":
+            velocity = g if t == 1 else momentum * velocity + (1 - dampening) * g
+            x -= lr * (g + momentum * velocity if nesterov else velocity if momentum else g)
+        else:
+            m, v = betas[0] * m + (1 - betas[0]) * g, betas[1] * v + (1 - betas[1]) * g * g
+            m_hat, v_hat = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
+            x -= lr * m_hat / (v_hat ** 0.5 + eps)
+    return x
+
+
+@pytest.mark.parametrize("name, settings", SETTINGS)
+def test_steps_by_hand(name, settings):
+    gradients = [0.3, -0.002, 0.7, 0.1, -0.5]
+    p = Tensor(np.array([2.0]), requires_grad=True)
+    optimizer = getattr(optim, name)([p], **settings)
+    for gradient in gradients:
+        p.grad = np.array([gradient])
+        optimizer.step()
+    assert p.item() == pytest.approx(steps_by_hand(name, 2.0, gradients, **settings), abs=1e-12)
+
+
 @pytest.mark.parametrize("cls", [SGD, Adam, AdamW])
 def test_memory_layout_does_not_matter(cls):
     generator = np.random.default_rng(0)

@@ -49,6 +49,8 @@ def test_a_dataset_of_your_own_needs_length_and_items():
     assert [label for _, label in Pairs(3)] == [0, 1, 2], "iterating ends at the length"
     with pytest.raises(NotImplementedError, match="Dataset.__getitem__"):
         Dataset()[0]
+    with pytest.raises(NotImplementedError, match="Dataset.__len__"):
+        len(Dataset())
 
 
 # ---- collate

@@ -1,4 +1,6 @@
 """The loader: every example once an epoch, in batches, in an order that a seed repeats."""
+import json
+
 import numpy as np
 import pytest
 
@@ -145,3 +147,61 @@ def test_batches_do_not_share_memory_with_the_data():
         x, _ = next(iter(DataLoader(dataset, 4, shuffle=shuffle)))
         x.data += 100
     assert dataset.tensors[0].tolist() == [0, 1, 2, 3]
+
+
+# ---- in the middle of an epoch
+
+@pytest.mark.parametrize("dealt", [0, 1, 3, 4])
+@pytest.mark.parametrize("settings", [
+    {}, {"shuffle": True}, {"shuffle": True, "generator": 5}, {"shuffle": True, "generator": 5, "drop_last": True},
+])
+def test_a_pass_goes_on_where_it_was_and_so_do_the_next_epochs(settings, dealt):
+    def make():
+        return DataLoader(numbers(14), 4, **settings)
+
+    loader = make()
+    order(loader)  # an epoch before
+    batches = iter(loader)
+    for _ in range(min(dealt, len(loader))):
+        next(batches)
+    place, state = batches.state_dict(), tinytorch.default_generator().bit_generator.state
+    expected = [[i for x, _ in batches for i in x.tolist()], order(loader), order(loader), tinytorch.rand(1).item()]
+
+    tinytorch.manual_seed(99)
+    again = make()
+    again.load_state_dict(json.loads(json.dumps(place)))
+    tinytorch.default_generator().bit_generator.state = state
+    assert [order(again), order(again), order(again), tinytorch.rand(1).item()] == expected
+    assert len(expected[0]) == max(0, (12 if settings.get("drop_last") else 14) - 4 * dealt)
+
+
+def test_two_passes_over_one_loader_know_their_own_places():
+    loader = DataLoader(numbers(12), 4, shuffle=True, generator=1)
+    first, second = iter(loader), iter(loader)
+    next(first), next(first), next(second)
+    assert (first.state_dict()["dealt"], second.state_dict()["dealt"]) == (2, 1)
+    other = DataLoader(numbers(12), 4, shuffle=True, generator=2)
+    other.load_state_dict(first.state_dict())
+    assert order(other) == [i for x, _ in first for i in x.tolist()]
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"examples": 15}, "expected .*'examples': 14"),
+    ({"batch_size": 5}, "'batch_size': 5"),
+    ({"shuffle": False}, "'shuffle': False"),
+    ({"dealt": 5}, "5 batches dealt of 4"),
+    ({"dealt": -1}, "-1 batches dealt"),
+    ({"dealt": 1.0}, "1.0 batches dealt"),
+    ({"generator": None}, "a generator of its own"),
+    ({"began": {"bit_generator": "MT19937"}}, "state must be for a PCG64"),
+    ({"began": None}, "no state of PCG64"),
+    ({"generator": {"bit_generator": "PCG64"}}, "no state of PCG64"),
+])
+def test_a_place_in_other_data_is_refused(change, message):
+    loader = DataLoader(numbers(14), 4, shuffle=True, generator=1)
+    place = iter(loader).state_dict()
+    expected = order(DataLoader(numbers(14), 4, shuffle=True, generator=2))
+    other = DataLoader(numbers(14), 4, shuffle=True, generator=2)
+    with pytest.raises(ValueError, match=message):
+        other.load_state_dict(place | change)
+    assert order(other) == expected, "nothing has changed"

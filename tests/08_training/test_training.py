@@ -96,7 +96,7 @@ def test_every_parameter_moves_in_one_step():
     before = model.state_dict()
     batch = next(iter(DataLoader(make_data(), 8)))
     record = train_step(model, [batch], classification, SGD(model.parameters(), lr=0.1))
-    assert record.keys() == {"loss"} and record["loss"] > 0
+    assert record.keys() == {"loss", "norm"} and record["loss"] > 0 and record["norm"] > 0
     for name, p in model.named_parameters():
         assert np.abs(p.data - before[name]).max() > 1e-5, f"{name} did not move"
 
@@ -156,13 +156,24 @@ def test_two_runs_from_one_seed_are_equal_bit_for_bit():
         model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.3), nn.Linear(8, 4))
         loader = DataLoader(make_data(), 5, shuffle=True)
         history = train(model, loader, classification, AdamW(model.parameters(), lr=0.01), epochs=3)
-        return weights(model), history
+        return weights(model), [{k: v for k, v in record.items() if k != "seconds"} for record in history]
     (first, first_history), (second, second_history) = run(), run()
     assert first_history == second_history
     np.testing.assert_array_equal(first, second)
 
 
 # ---- what stops it
+
+@pytest.mark.parametrize("max_norm", [None, 1.0])
+def test_a_gradient_that_is_no_number_stops_also_without_clipping(max_norm):
+    model = make_model()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    batch = next(iter(DataLoader(make_data(), 8)))
+    before = weights(model)
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="the norm of the gradients is nan"):
+        train_step(model, [batch], lambda model, x, y: (model(x) * 0).sqrt().sum(), optimizer, max_norm)
+    np.testing.assert_array_equal(weights(model), before)
+
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("accumulate", [1, 2])

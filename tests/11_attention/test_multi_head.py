@@ -146,6 +146,12 @@ def test_float32_stays_float32(general):
     assert all(p.grad.dtype == np.float32 for p in [x, *attention.parameters()])
 
 
+def test_it_shows_its_sizes():
+    shown = repr(MultiHeadAttention(12, 3, dropout=0.1)).splitlines()
+    assert shown[0] == "MultiHeadAttention(12, num_heads=3, dropout=0.1"
+    assert shown[1].strip() == "(in_proj): Linear(in_features=12, out_features=36, bias=True)"
+
+
 def test_heads_must_divide_the_features():
     with pytest.raises(ValueError, match="embed_dim 10 is not divisible by num_heads 3.*divisors"):
         MultiHeadAttention(10, 3)

@@ -4,7 +4,15 @@ import pytest
 
 from tinytorch import Tensor
 from tinytorch.gradcheck import GradientError, check_function, gradcheck
-from tinytorch.nn.normalization import LayerNorm, LayerNormFunction, RMSNorm, RMSNormFunction, layer_norm, rms_norm
+from tinytorch.nn.normalization import (
+    LayerNorm,
+    LayerNormFunction,
+    RMSNorm,
+    RMSNormFunction,
+    RowNorm,
+    layer_norm,
+    rms_norm,
+)
 
 
 def random(*shape, seed=0, requires_grad=False):
@@ -259,3 +267,18 @@ def test_state_dict_is_pytorchs(torch):
     ours.load_state_dict({name: value.numpy() for name, value in theirs.state_dict().items()})
     x = random(3, 2, 5)
     np.testing.assert_allclose(ours(x).detach().numpy(), theirs(torch.tensor(x.data)).detach().numpy(), atol=1e-10)
+
+
+def test_a_norm_of_your_own_says_how_rows_are_standardized_and_back():
+    with pytest.raises(NotImplementedError, match="RowNorm.standardize"):
+        RowNorm().forward(np.ones((2, 3)))
+
+    class OnlyForward(RowNorm):
+        def standardize(self, rows, xhat):
+            xhat[...] = rows
+            return np.ones((len(rows), 1))
+
+    operation = OnlyForward()
+    np.testing.assert_array_equal(operation.forward(np.ones((2, 3))), 1)
+    with pytest.raises(NotImplementedError, match="OnlyForward.standardize_backward"):
+        operation.backward(np.ones((2, 3)))

@@ -105,6 +105,25 @@ def test_feed_forward(activation):
     gradcheck(lambda x, *_: mlp(x), x, *mlp.parameters())
 
 
+def test_feed_forward_is_its_formula():
+    x = random(3, 6).data
+
+    def layer(linear, x):
+        return x @ linear.weight.data.T + linear.bias.data
+
+    def gelu(h):
+        return h / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + 0.044715 * h ** 3)))
+
+    formulas = {"gelu": gelu, "relu": lambda h: np.maximum(h, 0), "relu_squared": lambda h: np.maximum(h, 0) ** 2}
+    for activation, formula in formulas.items():
+        mlp = MLP(6, activation=activation).double()
+        np.testing.assert_allclose(mlp(Tensor(x)).data, layer(mlp.fc2, formula(layer(mlp.fc1, x))), atol=1e-12)
+    mlp = MLP(6, activation="swiglu").double()
+    gate = layer(mlp.gate, x)
+    hidden = gate / (1 + np.exp(-gate)) * layer(mlp.fc1, x)
+    np.testing.assert_allclose(mlp(Tensor(x)).data, layer(mlp.fc2, hidden), atol=1e-12)
+
+
 def test_widths_of_the_feed_forward_network():
     assert MLP(12).fc1.out_features == 48
     assert MLP(12, activation="swiglu").fc1.out_features == 32

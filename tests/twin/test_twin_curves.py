@@ -30,12 +30,12 @@ VARIANTS = {
 }
 SIZE = dict(context=16, d_model=32, num_layers=2, num_heads=4)
 STEPS, ACCUMULATE, BATCH = 200, 2, 8
-LR, BETAS, WARMUP, MAX_NORM = 5e-3, (0.9, 0.99), 20, 0.5
+LR, BETAS, WARMUP, MAX_NORM = 2e-3, (0.9, 0.99), 20, 0.8
 
 # what "equal" means: logits (absolute, or relative to the largest if that is above 1), gradients (relative), losses
 LOGITS = {"float64": 1e-10, "float32": 1e-5}
 GRADIENTS = {"float64": 1e-8, "float32": 1e-5}
-LOSSES = {"float64": 1e-8, "float32": 1e-3}
+LOSSES = {"float64": 1e-10, "float32": 1e-3}
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +144,8 @@ def test_two_hundred_steps_side_by_side(torch, twins, dtype, text, variant):
     # the comparison means something only if there was something to do
     clipped = column(our_history, "norm") > MAX_NORM
     assert 0 < clipped.sum() < STEPS, "clipping must act at some steps and rest at others"
-    assert loss[-20:].mean() < loss[0] - 1, "the model learned"
+    assert loss[-20:].mean() < loss[0] - 0.7, "the model learned"
     if dtype == "float64":
         for name, tensor in theirs.state_dict().items():
             np.testing.assert_allclose(ours.state_dict()[name], tensor.numpy(), atol=1e-6, err_msg=name)
-    assert_same_function(torch, ours, twins.twin_of(ours, **options), held_out, dtype)  # with weights that know something
+    assert_same_function(torch, ours, twins.twin_of(ours, **options), held_out, dtype)  # weights that know something

@@ -4,7 +4,7 @@
 __all__ = [
     "causal_mask", "as_bias", "attention_weights", "largest_over_keys", "softmax_over_keys",
     "matching", "kept_or_zero", "Attention", "scaled_dot_product_attention", "SelfAttention",
-    "head_size", "MultiHeadAttention",
+    "CachedAttention", "head_size", "MultiHeadAttention",
 ]
 
 import math
@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from tinytorch.autograd import default_generator
+from tinytorch.nn.embedding import rotate
 from tinytorch.nn.layers import Linear, linear
 from tinytorch.nn.module import Module
 from tinytorch.ops.elementwise import Function, unbroadcast
@@ -205,6 +206,44 @@ class SelfAttention(Attention):
         return [parts[..., i, :, :].swapaxes(-2, -3) for i in range(count)]
 
 
+class CachedAttention(SelfAttention):
+    """SelfAttention of the newest tokens, causal, to all that came before: packed (B, T, 3D) -> (B, T, D).
+
+    cache.append(key, value) keeps theirs and returns those of all S tokens so far, (B, H, S, head_dim). Rotary
+    positions count from cache.length. For generation only: RuntimeError where a gradient is asked for.
+    """
+    def __init__(self, num_heads, cache, rotary=None):
+        super().__init__(num_heads, is_causal=True)
+        self.cache, self.rotary = cache, rotary
+
+    def forward(self, packed):
+        query, key, value = self.heads(packed, 3)  # (B, H, T, head_dim)
+        if self.rotary is not None:
+            cos, sin = self.rotary.tables(query.shape[-2], self.cache.length, packed.dtype)
+            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        key, value = self.cache.append(key, value)  # (B, H, S, head_dim)
+        weights = self.weights_of(query, key)
+        out = np.empty((*packed.shape[:-1], packed.shape[-1] // 3), packed.dtype)
+        np.matmul(weights.swapaxes(-1, -2), value, out=self.heads(out, 1)[0])
+        return out
+
+    def weights_of(self, query, key):
+        "(B, H, S, T): few queries, so plain reductions are the fastest; each query sees itself, so no row is empty"
+        scale = 1 / math.sqrt(query.shape[-1])
+        weights = key @ np.multiply(query.swapaxes(-1, -2), scale, order="C")
+        S, T = weights.shape[-2:]
+        if T > 1:
+            weights += np.tril(np.full((S, T), -np.inf, weights.dtype), T - S - 1)
+        weights -= np.maximum.reduce(weights, axis=-2, keepdims=True)
+        np.exp(weights, out=weights)
+        weights /= np.add.reduce(weights, axis=-2, keepdims=True)
+        return weights
+
+    def backward(self, grad):
+        raise RuntimeError("attention: a cache keeps numbers and no graph, so there is no gradient through it; "
+                           "run this under no_grad, or without a cache")
+
+
 def head_size(embed_dim, num_heads):
     "embed_dim / num_heads. ValueError where that is no whole number."
     if num_heads < 1 or embed_dim % num_heads:
@@ -227,13 +266,20 @@ class MultiHeadAttention(Module):
         self.out_proj = Linear(embed_dim, embed_dim, bias=bias)
         self.rotary = rotary
 
-    def forward(self, query, key=None, value=None, attn_mask=None, is_causal=False):
+    def forward(self, query, key=None, value=None, attn_mask=None, is_causal=False, cache=None):
         """query (B, T, D), key and value (B, S, D) -> (B, T, D). Without key: self-attention; without value: of key.
 
         attn_mask broadcasts to (B, H, T, S). Masks and errors as in `scaled_dot_product_attention`.
+        cache: see `CachedAttention`, which is causal; ValueError next to a key or a mask.
         """
         key = query if key is None else key
         value = key if value is None else value
+        if cache is not None:
+            if not query is key is value or attn_mask is not None:
+                raise ValueError("attention: with a cache, expected causal self-attention of the newest tokens, got "
+                                 "another key, value or attn_mask; leave them out, or the cache")
+            operation = CachedAttention(self.num_heads, cache, self.rotary)
+            return self.out_proj(apply(operation, self.in_proj(query)))
         dropout = self.dropout if self.training else 0.0
         if query is key is value and self.rotary is None:
             inputs = (self.in_proj(query),) if attn_mask is None else (self.in_proj(query), attn_mask)

@@ -197,10 +197,12 @@ class Rotary(Module):
         if x.ndim < 2 or x.shape[-1] != self.head_dim:
             raise ValueError(f"Rotary: got x of shape {x.shape}, expected (..., length, {self.head_dim}); split "
                              "the heads first, or build Rotary with another head_dim")
-        check_positions("Rotary", x.shape[-2], offset, self.max_len)
-        places = slice(offset, offset + x.shape[-2])
-        cos, sin = (table.data[places].astype(x.dtype) for table in (self.cos, self.sin))
-        return apply(RotaryFunction(cos, sin), x)
+        return apply(RotaryFunction(*self.tables(x.shape[-2], offset, x.dtype)), x)
+
+    def tables(self, length, offset, dtype):
+        "What `rotate` needs for places offset to offset + length - 1: cosines and signed sines, (length, head_dim)."
+        check_positions("Rotary", length, offset, self.max_len)
+        return [table.data[offset:offset + length].astype(dtype) for table in (self.cos, self.sin)]
 
     def extra_repr(self):
         return f"{self.head_dim}, max_len={self.max_len}, base={self.base}"

@@ -81,7 +81,7 @@ class TransformerBlock(Module):
     """Attention, then an MLP, each added to what came in: (B, T, d_model) -> (B, T, d_model).
 
     pre_norm: x + f(norm(x)), as GPT-2 (Radford et al. 2019); else norm(x + f(x)) (Vaswani et al. 2017). Dropout acts
-    on the attention weights and on what is added. Masks as in `MultiHeadAttention`; other options as in `MLP`.
+    on the attention weights and on what is added. Masks, cache: as in `MultiHeadAttention`; other options as in `MLP`.
     """
     def __init__(self, d_model, num_heads, mlp_hidden=None, activation="gelu", norm="layer_norm", pre_norm=True,
                  dropout=0.0, bias=True, rotary=None):
@@ -92,12 +92,12 @@ class TransformerBlock(Module):
         self.mlp = MLP(d_model, mlp_hidden, activation, dropout, bias)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x, attn_mask=None, is_causal=False):
-        masks = {"attn_mask": attn_mask, "is_causal": is_causal}
+    def forward(self, x, attn_mask=None, is_causal=False, cache=None):
+        options = {"attn_mask": attn_mask, "is_causal": is_causal, "cache": cache}
         if self.pre_norm:
-            x = x + self.dropout(self.attention(self.norm1(x), **masks))
+            x = x + self.dropout(self.attention(self.norm1(x), **options))
             return x + self.mlp(self.norm2(x))
-        x = self.norm1(x + self.dropout(self.attention(x, **masks)))
+        x = self.norm1(x + self.dropout(self.attention(x, **options)))
         return self.norm2(x + self.mlp(x))
 
 
@@ -107,8 +107,8 @@ STD = 0.02  # of all matrices at the start (Radford et al. 2018, section 4.1)
 class Transformer(Module):
     """`num_layers` blocks in a row, for pre_norm with a norm behind them: (B, T, d_model) -> (B, T, d_model).
 
-    Without a mask every position sees all (an encoder); is_causal=True hides later ones. Options and masks as in
-    `TransformerBlock`; weights start as in GPT-2.
+    Without a mask every position sees all (an encoder); is_causal=True hides later ones. cache.layers: one for each
+    block. Options and masks as in `TransformerBlock`; weights start as in GPT-2.
     """
     def __init__(self, d_model, num_layers, num_heads, mlp_hidden=None, activation="gelu", norm="layer_norm",
                  pre_norm=True, dropout=0.0, bias=True, rotary=None):
@@ -129,9 +129,10 @@ class Transformer(Module):
             for layer in (block.attention.out_proj, block.mlp.fc2):
                 normal_(layer.weight, std=STD / math.sqrt(2 * len(self.blocks)))
 
-    def forward(self, x, attn_mask=None, is_causal=False):
-        for block in self.blocks:
-            x = block(x, attn_mask, is_causal)
+    def forward(self, x, attn_mask=None, is_causal=False, cache=None):
+        layers = [None] * len(self.blocks) if cache is None else cache.layers
+        for block, layer in zip(self.blocks, layers, strict=True):
+            x = block(x, attn_mask, is_causal, layer)
         return self.norm(x)
 
 
@@ -139,7 +140,8 @@ class GPT(Transformer):
     """A causal language model: ids (B, T), a Tensor or an array -> logits of each next token, (B, T, vocab_size).
 
     positions: "learned", "sinusoidal" or "rotary". tied_head: the head's weight is that of the embedding. Other
-    options as in `TransformerBlock`; weights start as in GPT-2 (Radford et al. 2019).
+    options as in `TransformerBlock`; weights start as in GPT-2 (Radford et al. 2019). With a cache (a `KVCache`), ids
+    are the newest tokens, behind the cache.length that it holds, and it keeps them too.
     Errors: ValueError for more than `context` tokens, an unknown option, or heads that do not divide d_model; for
     ids as in `embedding`.
     """
@@ -173,5 +175,6 @@ class GPT(Transformer):
             x = x + self.position_embedding(length, offset)
         return self.dropout(x)
 
-    def forward(self, ids):
-        return self.head(super().forward(self.embed(ids), is_causal=True))
+    def forward(self, ids, cache=None):
+        offset = 0 if cache is None else cache.length
+        return self.head(super().forward(self.embed(ids, offset), is_causal=True, cache=cache))

@@ -264,6 +264,9 @@ class Cos(Function):
 class Where(Function):
     "x where `condition` holds, y elsewhere"
     def forward(self, condition, x, y):
+        if np.asarray(condition).dtype != bool:
+            raise TypeError(f"where: expected a condition or mask of booleans, got {np.asarray(condition).dtype}; "
+                            "convert with .bool(), or compare")
         self.condition, self.shapes = condition, (np.shape(x), np.shape(y))
         return np.where(condition, x, y)
 

@@ -3,8 +3,8 @@
 
 __all__ = [
     "positive_dims", "Reduction", "Sum", "Mean", "Var", "Std", "Amax", "Amin", "Prod", "CumSum",
-    "Softmax", "LogSoftmax", "LogSumExp", "transposed", "rows_of", "MatMul", "check_inner_sizes",
-    "Einsum", "spelled_out",
+    "check_floats", "Softmax", "LogSoftmax", "LogSumExp", "transposed", "rows_of", "MatMul",
+    "check_inner_sizes", "Einsum", "spelled_out",
 ]
 
 import numpy as np
@@ -150,6 +150,12 @@ class CumSum(Function):
         return (np.flip(np.cumsum(np.flip(grad, axes), axis=self.dim).reshape(grad.shape), axes),)
 
 
+def check_floats(name, x):
+    "Raises TypeError for integers and booleans."
+    if x.dtype.kind != "f":
+        raise TypeError(f"{name}: expected floats, got {x.dtype}; convert with .float()")
+
+
 class Softmax(Function):
     "exp(x) / sum(exp(x)) along `dim`"
     def __init__(self, dim):
@@ -157,6 +163,7 @@ class Softmax(Function):
 
     @np.errstate(invalid="ignore")
     def forward(self, x):
+        check_floats("softmax", x)
         out = np.exp(x - x.max(axis=self.dim, keepdims=True, initial=-np.inf))
         out /= out.sum(axis=self.dim, keepdims=True)
         self.out = out
@@ -174,6 +181,7 @@ class LogSoftmax(Function):
 
     @np.errstate(invalid="ignore", divide="ignore")
     def forward(self, x):
+        check_floats("log_softmax", x)
         out = x - x.max(axis=self.dim, keepdims=True, initial=-np.inf)
         out -= np.log(np.exp(out).sum(axis=self.dim, keepdims=True))
         self.out = out
@@ -187,6 +195,7 @@ class LogSumExp(Reduction):
     "log(sum(exp(x))) over `dim`; -inf where all x are -inf"
     @np.errstate(divide="ignore")
     def forward(self, x):
+        check_floats("logsumexp", x)
         largest = x.max(axis=self.axes_of(x), keepdims=True, initial=-np.inf)
         largest = np.where(np.isfinite(largest), largest, 0)
         self.x = x
@@ -240,8 +249,8 @@ class MatMul(Function):
 
 def check_inner_sizes(x, y):
     "Raises ValueError unless x @ y is defined."
-    if x.ndim == 0 or y.ndim == 0:
-        raise ValueError(f"matmul: {x.shape} @ {y.shape}: both need at least one dimension; use * with a scalar")
+    if np.ndim(x) == 0 or np.ndim(y) == 0:
+        raise ValueError(f"matmul: {np.shape(x)} @ {np.shape(y)}: both need at least one dimension; use * with a scalar")
     inner_x, inner_y = x.shape[-1], y.shape[max(y.ndim - 2, 0)]
     if inner_x != inner_y:
         fix = "; did you mean to transpose the second?" if y.ndim > 1 and y.shape[-1] == inner_x else ""

@@ -130,6 +130,8 @@ class Roll(Function):
         self.shifts, self.dims = shifts, dims
 
     def forward(self, x):
+        if self.dims is not None and np.size(self.shifts) != np.size(self.dims):
+            raise ValueError(f"roll: expected a shift for each dim, got shifts {self.shifts} and dims {self.dims}")
         return np.roll(x, self.shifts, self.dims)
 
     def backward(self, grad):

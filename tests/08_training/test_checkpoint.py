@@ -1,0 +1,501 @@
+"""Checkpoint files: what goes in comes out, PyTorch reads it, and whatever is wrong with one is refused as a whole."""
+import errno
+import json
+import os
+import random
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import tinytorch
+from tinytorch import Tensor, checkpoint, nn
+from tinytorch.checkpoint import (
+    CheckpointError,
+    file_bytes,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+    write_whole,
+)
+from tinytorch.data import DataLoader, TensorDataset
+from tinytorch.nn import functional as F
+from tinytorch.optim import SGD, Adam, AdamW, LambdaLR, linear_warmup
+from tinytorch.training import Trainer
+
+OPTIMIZERS = [lambda p: SGD(p, 0.1), lambda p: SGD(p, 0.1, momentum=0.9), lambda p: Adam(p), lambda p: AdamW(p)]
+
+
+class Tied(nn.Module):
+    "Two layers, one with a shared weight; a buffer of integers, float64 beside float32."
+    def __init__(self, width=4):
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, width, bias=False)
+        self.second.weight = self.first.weight
+        self.scale = nn.Parameter(np.ones((), np.float64))
+        self.register_buffer("seen", Tensor([0, 0]))
+
+    def forward(self, x):
+        return self.second(self.first(x).tanh()) * self.scale
+
+
+def step(model, optimizer, batch):
+    optimizer.zero_grad()
+    (model(batch) - 1).square().mean().backward()
+    optimizer.step()
+
+
+def everything(seed=0, make_optimizer=AdamW, width=4):
+    "Model, optimizer, schedule and loader after three steps."
+    tinytorch.manual_seed(seed)
+    model = Tied(width)
+    optimizer = make_optimizer(model.parameters())
+    schedule = LambdaLR(optimizer, linear_warmup(10))
+    loader = DataLoader(TensorDataset(np.eye(width, dtype=np.float32)), 1, shuffle=True, generator=seed)
+    batches = iter(loader)
+    for _ in range(3):
+        step(model, optimizer, next(batches)[0])
+        schedule.step()
+    return model, optimizer, schedule, loader, batches
+
+
+def fingerprint(model, optimizer, schedule, loader):
+    "All that loading could change, as one text."
+    return json.dumps([{k: v.tolist() for k, v in model.state_dict().items()}, optimizer.state_dict(),
+                       schedule.state_dict(), loader.saved, loader.generator.bit_generator.state,
+                       tinytorch.default_generator().bit_generator.state], default=lambda a: a.tolist())
+
+
+# ---- there and back
+
+@pytest.mark.parametrize("make_optimizer", OPTIMIZERS)
+def test_everything_comes_back_and_goes_on_the_same(make_optimizer, tmp_path):
+    model, optimizer, schedule, loader, batches = everything(0, make_optimizer)
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, model, optimizer, {"lr": 0.1, "name": "x"}, schedule=schedule, loader=batches)
+    other = everything(1, make_optimizer)
+    config = load_checkpoint(path, *other[:2], schedule=other[2], loader=other[3])
+    assert config == {"lr": 0.1, "name": "x"}
+
+    def go_on(model, optimizer, schedule, batches):
+        for batch, in batches:  # the rest of the epoch
+            step(model, optimizer, batch * (1 + tinytorch.rand(4)))
+            schedule.step()
+        return fingerprint(model, optimizer, schedule, loader)
+
+    state = tinytorch.default_generator().bit_generator.state
+    after = go_on(model, optimizer, schedule, batches)
+    tinytorch.default_generator().bit_generator.state = state
+    assert go_on(*other[:3], iter(other[3])) == after
+    assert schedule.steps == 4
+
+
+def test_the_file_is_plain_safetensors_and_nothing_else_is_left(tmp_path):
+    model, optimizer, schedule, loader, batches = everything()
+    save_checkpoint(tmp_path / "c.safetensors", model, optimizer, schedule=schedule, loader=batches)
+    assert os.listdir(tmp_path) == ["c.safetensors"]
+    arrays = safetensors.numpy.load_file(tmp_path / "c.safetensors")
+    assert {"model.first.weight", "model.second.weight", "model.seen", "optimizer.0.exp_avg"} <= set(arrays)
+    np.testing.assert_array_equal(arrays["model.first.weight"], model.first.weight.data)
+    assert arrays["model.scale"].dtype == np.float64 and arrays["model.seen"].dtype == np.int64
+
+
+def test_a_second_save_replaces_the_first(tmp_path):
+    model, optimizer, *_ = everything()
+    for value in (1.0, 2.0):
+        model.scale.data[...] = value
+        save_checkpoint(tmp_path / "c", model, optimizer)
+    model.scale.data[...] = 3.0
+    load_checkpoint(tmp_path / "c", model, optimizer)
+    assert model.scale.item() == 2.0
+
+
+@pytest.mark.parametrize("bit_generator", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
+def test_a_loader_may_have_any_kind_of_generator(bit_generator, tmp_path):
+    def make():
+        return DataLoader(list(range(20)), 3, shuffle=True, generator=np.random.Generator(bit_generator(5)))
+    model, optimizer, *_ = everything()
+    loader = make()
+    batches = iter(loader)
+    next(batches)
+    save_checkpoint(tmp_path / "c", model, optimizer, loader=batches)
+    rest = [x.tolist() for x, in batches] + [x.tolist() for x, in loader]
+    again = make()
+    load_checkpoint(tmp_path / "c", model, optimizer, loader=again)
+    assert [x.tolist() for _ in range(2) for x, in again] == rest
+
+
+# ---- weights, and PyTorch
+
+def torch_twin(torch):
+    return torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.GELU(), torch.nn.LayerNorm(5), torch.nn.Linear(5, 2))
+
+
+def ours():
+    return nn.Sequential(nn.Linear(3, 5), nn.GELU(), nn.LayerNorm(5), nn.Linear(5, 2))
+
+
+def test_weights_go_to_pytorch_and_back(torch, tmp_path):
+    from safetensors.torch import load_file, save_file
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    model, twin = ours(), torch_twin(torch)
+    save_weights(tmp_path / "ours", model)
+    twin.load_state_dict(load_file(tmp_path / "ours"), strict=True)
+    np.testing.assert_allclose(twin(torch.from_numpy(x)).detach().numpy(), model(Tensor(x)).data, atol=1e-5)
+
+    twin = torch_twin(torch)
+    save_file(twin.state_dict(), tmp_path / "theirs")
+    model = ours()
+    load_weights(tmp_path / "theirs", model)
+    for name, tensor in twin.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[name], tensor.numpy())
+    np.testing.assert_allclose(twin(torch.from_numpy(x)).detach().numpy(), model(Tensor(x)).data, atol=1e-5)
+
+
+def test_shared_weights_of_pytorch_have_one_name(torch, tmp_path):
+    from safetensors.torch import save_model
+
+    class Twin(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4, bias=False)
+            self.second.weight = self.first.weight
+            self.scale = torch.nn.Parameter(torch.ones((), dtype=torch.float64))
+            self.register_buffer("seen", torch.zeros(2, dtype=torch.int64))
+
+    twin, model = Twin(), Tied()
+    save_model(twin, tmp_path / "w")
+    load_weights(tmp_path / "w", model)
+    assert model.second.weight is model.first.weight
+    np.testing.assert_array_equal(model.second.weight.data, twin.first.weight.detach().numpy())
+
+
+def test_half_precision_of_pytorch_is_refused_by_name(torch, tmp_path):
+    from safetensors.torch import save_file
+    save_file(torch_twin(torch).bfloat16().state_dict(), tmp_path / "w")
+    with pytest.raises(CheckpointError, match=r"0.weight: got \('BF16', \[5, 3\]\), expected \('F32', \[5, 3\]\)"):
+        load_weights(tmp_path / "w", ours())
+
+
+def test_weights_are_no_checkpoint_and_the_other_way_round(tmp_path):
+    model, optimizer, *_ = everything()
+    save_weights(tmp_path / "w", model)
+    save_checkpoint(tmp_path / "c", model, optimizer)
+    with pytest.raises(CheckpointError, match="holds only weights; load_weights is for them"):
+        load_checkpoint(tmp_path / "w", model, optimizer)
+    with pytest.raises(CheckpointError, match="of another model"):
+        load_weights(tmp_path / "c", model)
+
+
+def test_without_safetensors_it_says_what_to_install():
+    code = ("import sys; sys.modules['safetensors'] = None\nimport tinytorch\nfrom tinytorch import nn\n"
+            "from tinytorch.checkpoint import save_weights\nfrom tinytorch.training import Trainer\n"
+            "save_weights('x', nn.Linear(2, 2))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip().splitlines()[-1] == \
+        "ModuleNotFoundError: checkpoints are safetensors files: pip install 'tinytorch[train]'"
+
+
+# ---- what is wrong with a file
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    "The bytes of a checkpoint of `everything()`."
+    model, optimizer, schedule, loader, batches = everything()
+    path = tmp_path_factory.mktemp("good") / "c"
+    save_checkpoint(path, model, optimizer, {"lr": 0.1}, schedule=schedule, loader=batches)
+    return path.read_bytes()
+
+
+def opened(data):
+    "Arrays and text of a file."
+    length = int.from_bytes(data[:8], "little")
+    return safetensors.numpy.load(data), json.loads(data[8:8 + length])["__metadata__"]["tinytorch"]
+
+
+def with_header(data, change, size=None):
+    "`data` with its header changed by `change(text)`, and the length in front set right (or to `size`)."
+    length = int.from_bytes(data[:8], "little")
+    header = change(data[8:8 + length])
+    return (size or len(header)).to_bytes(8, "little") + header + data[8 + length:]
+
+
+def forged(data, change_arrays=None, change_state=None):
+    "A file whose digest is right, made by somebody who knows how: only what it says is wrong."
+    arrays, text = opened(data)
+    state = json.loads(text)
+    if change_arrays:
+        change_arrays(arrays)
+    if change_state:
+        change_state(state)
+    return file_bytes(arrays, json.dumps(state))
+
+
+def mutations():
+    "(name, function of the good bytes and a random.Random): 200 files."
+    def truncated(data, r):
+        return data[:r.randrange(len(data))]
+
+    def flipped(data, r):
+        changed = bytearray(data)
+        changed[r.randrange(len(data))] ^= 1 << r.randrange(8)
+        return bytes(changed)
+
+    def flipped_in_header(data, r):
+        changed = bytearray(data)
+        changed[r.randrange(8 + int.from_bytes(data[:8], "little"))] ^= 1 << r.randrange(8)
+        return bytes(changed)
+
+    def overwritten(data, r):
+        start, n = r.randrange(len(data)), r.randrange(1, 64)
+        changed = data[:start] + r.randbytes(n) + data[start + n:]
+        return changed[:len(data)] if changed[:len(data)] != data else truncated(data, r)
+
+    def longer(data, r):
+        return data + r.randbytes(r.randrange(1, 5000))
+
+    def noise(data, r):
+        return r.randbytes(r.randrange(3000))
+
+    def array_change(change):
+        def forge(data, r):
+            def change_one(arrays):
+                change(arrays, r.choice(sorted(arrays)), r)
+            return forged(data, change_one)
+        forge.__name__ = change.__name__
+        return forge
+
+    def another_dtype(arrays, name, r):
+        arrays[name] = arrays[name].astype(r.choice([d for d in (np.float16, np.float32, np.float64, np.int64, np.int32)
+                                                     if d != arrays[name].dtype]))
+
+    def another_shape(arrays, name, r):
+        arrays[name] = np.concatenate([arrays[name].ravel(), arrays[name].ravel()[:1]]) if r.random() < 0.5 else \
+            arrays[name][None]
+
+    def missing(arrays, name, r):
+        del arrays[name]
+
+    def renamed(arrays, name, r):
+        arrays[name + r.choice(["x", ".weight", " ", "\0", "\u202e"])] = arrays.pop(name)
+
+    def extra(arrays, name, r):
+        arrays[r.choice(["model.other", "optimizer.9.exp_avg", "sha256", "x" * 5000, ""])] = np.zeros(3, np.float32)
+
+    def state_change(*values):
+        "For each of these: some entry of the small state, anywhere in it, is replaced."
+        def forge(data, r):
+            def change(state):
+                places = []
+
+                def walk(node):
+                    for key in list(node if isinstance(node, dict) else range(len(node))):
+                        places.append((node, key))
+                        if isinstance(node[key], (dict, list)):
+                            walk(node[key])
+                walk({name: state[name] for name in ("optimizer", "generator", "parts")})
+                for name in r.sample(["optimizer", "generator", "parts"], 3):
+                    if r.random() < 0.3:
+                        state[name] = r.choice(values)
+                        return
+                # only what has to be of a kind: a learning rate that is merely another number is nobody's mistake
+                strict = [(node, key) for node, key in places if isinstance(node[key], (dict, list)) or
+                          key in ("class", "bit_generator", "steps", "dealt", "batch_size", "step", "examples")]
+                node, key = r.choice(strict[3:])
+                node[key] = r.choice(values)
+            return forged(data, None, change)
+        forge.__name__ = "another_state"
+        return forge
+
+    def huge_length(data, r):
+        length = r.choice([2 ** 60, 2 ** 63, 2 ** 64 - 1, 2 ** 31, len(data), 100_000_001])
+        return length.to_bytes(8, "little") + data[8:]
+
+    def huge_header(data, r):
+        return with_header(data, lambda header: header + b" " * r.choice([17_000_000, 20_000_000]))
+
+    def deep_header(data, r):
+        return with_header(data, lambda header: r.choice([b"[", b'{"a":']) * r.choice([10_000, 1_000_000]))
+
+    def odd_header(data, r):
+        return with_header(data, lambda header: r.choice([
+            b"", b"null", b"[]", b'"x"', b"{}", b"{" + b"9" * 100_000, b'{"a": ' + b"9" * 10_000 + b"}", b"\xff\xfe{}",
+            b'{"__metadata__": []}', b'{"__metadata__": {"tinytorch": {}, "sha256": []}}', b'{"a": {"dtype": "F32"}}',
+            header.replace(b"[4,4]", b"[1e400,4]"), header.replace(b"[4,4]", b"[-4,-4]"),
+            header.replace(b'"F32"', b'"F4096"'), header.replace(b"[4,4]", b"[4611686018427387904,4,4]"),
+            header.replace(b'"data_offsets":[0,', b'"data_offsets":[8,'), header.replace(b"}}", b"}},"),
+            header.replace(b'"sha256"', b'"sha"')]))
+
+    plan = [(truncated, 30), (flipped, 40), (flipped_in_header, 30), (overwritten, 15), (longer, 5), (noise, 5),
+            (array_change(another_dtype), 10), (array_change(another_shape), 10), (array_change(missing), 8),
+            (array_change(renamed), 7), (array_change(extra), 5),
+            (state_change(None, "x", [], {}, -1, [[]], 1e300), 15),
+            (huge_length, 6), (huge_header, 2), (deep_header, 3), (odd_header, 9)]
+    return [(f"{make.__name__}-{i}", make) for make, n in plan for i in range(n)]
+
+
+MUTATIONS = mutations()
+
+
+def test_there_are_200_mutations():
+    assert len(MUTATIONS) == 200
+
+
+@pytest.mark.parametrize("number", range(200), ids=[name for name, _ in MUTATIONS])
+def test_a_mutated_file_is_refused_and_nothing_changes(number, good, tmp_path):
+    data = MUTATIONS[number][1](good, random.Random(number))
+    assert data != good
+    path = tmp_path / "c"
+    path.write_bytes(data)
+    model, optimizer, schedule, loader, _ = everything(seed=1)
+    before = fingerprint(model, optimizer, schedule, loader)
+    tracemalloc.start()
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path, model, optimizer, schedule=schedule, loader=loader)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert fingerprint(model, optimizer, schedule, loader) == before
+    assert peak < 10_000_000 + 20 * min(len(data), 4_000_000), f"{peak:,} bytes for a file of {len(data):,}"
+    assert str(caught.value).startswith(str(path)) and len(str(caught.value)) < 3000
+
+
+def test_every_single_bit_of_a_small_file_is_watched_over(tmp_path):
+    model = nn.Linear(1, 1)
+    save_weights(tmp_path / "w", model)
+    data = (tmp_path / "w").read_bytes()
+    load_weights(tmp_path / "w", model)
+    before = model.state_dict()
+    for i in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[i // 8] ^= 1 << i % 8
+        (tmp_path / "w").write_bytes(changed)
+        with pytest.raises(CheckpointError):
+            load_weights(tmp_path / "w", model)
+    assert all(np.array_equal(a, before[name]) for name, a in model.state_dict().items())
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda: dict(width=5), r"of another model or run:\n(.|\n)*got \('F32', \[4, 4\]\), expected \('F32', \[5, 5\]"),
+    (lambda: dict(make_optimizer=Adam), "the optimizer AdamW, expected Adam"),
+    (lambda: dict(make_optimizer=lambda p: SGD(p, 0.1)), "the optimizer AdamW, expected SGD"),
+])
+def test_another_model_or_optimizer_is_named(change, message, good, tmp_path):
+    (tmp_path / "c").write_bytes(good)
+    model, optimizer, schedule, loader, _ = everything(1, **change())
+    before = fingerprint(model, optimizer, schedule, loader)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / "c", model, optimizer, schedule=schedule, loader=loader)
+    assert fingerprint(model, optimizer, schedule, loader) == before
+
+
+def test_parts_must_be_those_that_were_saved(good, tmp_path):
+    (tmp_path / "c").write_bytes(good)
+    model, optimizer, schedule, loader, _ = everything()
+    with pytest.raises(CheckpointError, match=r"saved with \['loader', 'schedule'\], to be loaded with \['schedule'\]"):
+        load_checkpoint(tmp_path / "c", model, optimizer, schedule=schedule)
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        load_checkpoint(tmp_path / "d", model, optimizer)
+
+
+def test_a_part_that_fails_late_undoes_the_earlier_ones(good, tmp_path):
+    class Stubborn:
+        def load_state_dict(self, saved):
+            raise KeyError("never")
+
+    def add_part(state):
+        state["parts"]["z"] = {}
+
+    (tmp_path / "c").write_bytes(forged(good, None, add_part))
+    model, optimizer, schedule, loader, _ = everything(seed=1)
+    before = fingerprint(model, optimizer, schedule, loader)
+    with pytest.raises(CheckpointError, match="nothing was loaded: damaged or forged, KeyError"):
+        load_checkpoint(tmp_path / "c", model, optimizer, schedule=schedule, loader=loader, z=Stubborn())
+    assert fingerprint(model, optimizer, schedule, loader) == before
+
+
+# ---- when writing fails
+
+class FullDisk:
+    "A file on which only `room` bytes fit."
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+
+    def write(self, data):
+        self.file.write(data[:self.room])
+        if len(data) > self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+def full_after(monkeypatch, room):
+    monkeypatch.setattr(checkpoint, "open", lambda *args: FullDisk(open(*args), room), raising=False)
+
+
+@pytest.mark.parametrize("room", [0, 100, 1500])
+def test_a_full_disk_leaves_the_old_file(room, monkeypatch, tmp_path):
+    model, optimizer, *_ = everything()
+    save_checkpoint(tmp_path / "c", model, optimizer)
+    before = (tmp_path / "c").read_bytes()
+    full_after(monkeypatch, room)
+    message = "No space left on device while writing .* bytes; the one that was there before is untouched"
+    with pytest.raises(CheckpointError, match=message):
+        save_checkpoint(tmp_path / "c", model, optimizer)
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ["c"] and (tmp_path / "c").read_bytes() == before
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_so_does_an_error_at_the_very_end(call, monkeypatch, tmp_path):
+    write_whole(tmp_path / "c", b"old")
+
+    def fails(*args):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    monkeypatch.setattr(os, call, fails)
+    with pytest.raises(CheckpointError, match="Input/output error"):
+        write_whole(tmp_path / "c", b"new")
+    assert os.listdir(tmp_path) == ["c"] and (tmp_path / "c").read_bytes() == b"old"
+
+
+def small_trainer(folder, steps=30):
+    tinytorch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.2))
+    loader = DataLoader(TensorDataset(np.eye(4, dtype=np.float32), np.array([0, 1, 2, 0])), 2, shuffle=True)
+    return Trainer(model, loader, lambda model, x, y: F.cross_entropy(model(x), y), AdamW(model.parameters(), 0.01),
+                   steps=steps, folder=folder, save_every=5, show=False)
+
+
+def test_training_on_a_disk_that_fills_up_stops_and_goes_on_later(monkeypatch, tmp_path):
+    straight = small_trainer(tmp_path / "a")
+    straight.fit()
+    trainer = small_trainer(tmp_path / "b")
+    trainer.callbacks = [lambda record: record["step"] == 15 and full_after(monkeypatch, 700)]
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        trainer.fit()
+    monkeypatch.undo()
+    again = small_trainer(tmp_path / "b").resume()
+    assert again.step == 10
+    again.fit()
+    for ours, theirs in zip(again.model.parameters(), straight.model.parameters()):
+        np.testing.assert_array_equal(ours.data, theirs.data)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a disk without room")
+def test_metrics_that_find_no_room_say_so(tmp_path):
+    trainer = small_trainer(tmp_path)
+    full = open("/dev/full", "w")
+    trainer.callbacks = [lambda record: record["step"] == 8 and setattr(trainer.metrics, "file", full)]
+    with pytest.raises(OSError, match="No space left on device; the last checkpoint is whole.*metrics.jsonl"):
+        trainer.fit()
+    assert small_trainer(tmp_path).resume().step == 5

@@ -1,0 +1,219 @@
+"""`tito runs`: what the folders of training runs say, side by side. Reads files only; nothing in them is executed."""
+
+import json
+import math
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tito.project import TitoError
+
+FILES = ("config.json", "status.json", "metrics.jsonl")
+ALIVE = 60  # seconds since the last line of an unfinished run, within which it counts as running
+POINTS = 1000  # of a curve in the picture; longer ones are averaged down to it
+
+
+@dataclass
+class Run:
+    """A folder that training wrote: settings, status and one record a step, as far as they can be read."""
+
+    folder: Path
+    config: dict
+    status: dict
+    records: list[dict]
+    written: float  # when metrics.jsonl was last changed
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def last(self) -> dict:
+        return self.records[-1] if self.records else {}
+
+    @property
+    def state(self) -> str:
+        state = str(self.status.get("status", "unfinished"))
+        return "running" if state == "unfinished" and time.time() - self.written < ALIVE else state
+
+    @property
+    def best(self) -> tuple[str, float, int] | None:
+        """(metric, value, step): what was evaluated, or else the lowest loss of a step."""
+        best = self.status.get("best")
+        if isinstance(best, dict) and is_number(best.get("value")):
+            return str(best.get("metric")), best["value"], best.get("step")
+        losses = [(r["loss"], r["step"]) for r in self.records if is_number(r.get("loss"))]
+        return ("loss", *min(losses)) if losses else None
+
+    @property
+    def seconds(self) -> float | None:
+        return next((s for s in (self.last.get("seconds"), self.status.get("seconds")) if is_number(s)), None)
+
+
+def find_runs(root: Path, names: list[str]) -> list[Run]:
+    """The runs of these names or paths; all in `root`, by name, for none.
+
+    Raises TitoError for a name that is no run, and where there is none at all.
+    """
+    if names:
+        return [read_run(named_folder(root, name)) for name in names]
+    folders = sorted(path for path in root.glob("*") if is_run(path)) if root.is_dir() else []
+    if not folders:
+        raise TitoError(f"no run in {root}: training with a folder of new_run() makes one, or pass --folder")
+    return [read_run(folder) for folder in folders]
+
+
+def named_folder(root: Path, name: str) -> Path:
+    for folder in (root / name, Path(name)):
+        if is_run(folder):
+            return folder
+    have = ", ".join(sorted(path.name for path in root.glob("*") if is_run(path))) or "none"
+    raise TitoError(f"no run {name!r} in {root}: expected one of {have}, or a folder with {' or '.join(FILES)}")
+
+
+def is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in FILES)
+
+
+def read_run(folder: Path) -> Run:
+    about = read_json(folder / "config.json")
+    config = about.get("config") if isinstance(about.get("config"), dict) else {}
+    metrics = folder / "metrics.jsonl"
+    written = metrics.stat().st_mtime if metrics.exists() else 0.0
+    return Run(folder, config, read_json(folder / "status.json"), read_records(metrics), written)
+
+
+def read_json(path: Path) -> dict:
+    """The dict in a file; an empty one where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_records(path: Path) -> list[dict]:
+    """The lines that are records; the last one may be half written."""
+    records = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict) and is_number(record.get("step")):
+            records.append(record)
+    return records
+
+
+def is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+# ---- the table
+
+
+def differing(runs: list[Run]) -> list[str]:
+    """Names of the settings that are not the same in all of `runs`; all settings of a single one."""
+    names = dict.fromkeys(name for run in runs for name in run.config)
+    if len(runs) == 1:
+        return list(names)
+    return [name for name in names if len({json.dumps(run.config.get(name), sort_keys=True) for run in runs}) > 1]
+
+
+def rows(runs: list[Run]) -> list[list[str]]:
+    """The table, its head first."""
+    names = differing(runs)
+    head = ["run", "state", "step", "best", "loss", "time", "settings" if len(runs) == 1 else "settings that differ"]
+    table = [head]
+    for run in runs:
+        steps, best = run.status.get("steps"), run.best
+        table.append([
+            run.name,
+            run.state,
+            f"{run.last.get('step', run.status.get('step', 0))}{f'/{steps}' if steps else ''}",
+            f"{best[0]} {best[1]:.4g} at {best[2]}" if best else "-",
+            f"{run.last['loss']:.4g}" if is_number(run.last.get("loss")) else "-",
+            duration(run.seconds),
+            "  ".join(f"{name}={run.config[name]}" for name in names if name in run.config) or "-",
+        ])  # fmt: skip
+    return table
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def show(table: list[list[str]]) -> None:
+    """Print it: with rich in a terminal, else as plain columns."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        head, *body = table
+        pretty = Table(*head, box=None, header_style="bold", pad_edge=False)
+        for row in body:
+            pretty.add_row(*map(Text, row))
+        Console().print(pretty)
+        return
+    widths = [max(map(len, column)) for column in zip(*table)]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+# ---- the picture
+
+
+def draw(runs: list[Run], path: Path, metric: str | None = None) -> list[str]:
+    """One PNG with the curves of all `runs`: the loss of the steps, and what was evaluated; or `metric` alone.
+
+    Returns the metrics drawn. Raises TitoError where no run has any, and where the file cannot be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise TitoError(f"--plot {path}: expected the name of a .png file")
+    metrics = [metric] if metric else list(dict.fromkeys(["loss", *[run.best[0] for run in runs if run.best]]))
+    metrics = [name for name in metrics if any(curve(run, name)[0] for run in runs)]
+    if not metrics:
+        have = sorted({name for run in runs for record in run.records for name in record} - {"step", "epoch"})
+        what = f"nothing to draw of {metric!r}" if metric else "nothing to draw"
+        raise TitoError(f"{what}: the records hold {', '.join(have) or 'nothing'}")
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(metrics), figsize=(5.5 * len(metrics), 3.6), squeeze=False, layout="constrained")
+    for axis, name in zip(axes[0], metrics):
+        positive = True
+        for number, run in enumerate(runs):
+            steps, values = curve(run, name)
+            if steps:
+                few = len(steps) <= 40
+                axis.plot(steps, values, label=run.name, color=f"C{number % 10}", linewidth=1.2,
+                          linestyle=("-", "--", ":", "-.")[number // 10 % 4], marker="." if few else None)  # fmt: skip
+                positive = positive and min(values) > 0
+        axis.set(xlabel="step", ylabel=name, yscale="log" if positive and "loss" in name else "linear")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    try:
+        figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise TitoError(f"--plot {path}: {error.strerror}") from error
+    finally:
+        plt.close(figure)
+    return metrics
+
+
+def curve(run: Run, metric: str) -> tuple[list[float], list[float]]:
+    """Steps and values of a metric, averaged over neighbours where there are too many to draw."""
+    points = [(record["step"], record[metric]) for record in run.records if is_number(record.get(metric))]
+    size = -(-len(points) // POINTS) or 1
+    groups = [points[start : start + size] for start in range(0, len(points), size)]
+    return [group[-1][0] for group in groups], [sum(value for _, value in group) / len(group) for group in groups]
