@@ -42,6 +42,45 @@ def test_a_wrong_gradient_inside_a_graph(change, words):
     assert all(word in message for word in words.split()), message
 
 
+@pytest.mark.parametrize("change, words", [
+    (lambda db, rows: db / rows, r"ratio 0.1429 \(everywhere 0.1429: 1 / 7, a size of .*mean where it should be sum"),
+    (lambda db, rows: db * rows, r"ratio 7 \(everywhere 7: 7 is a size of .*sum where it should be mean"),
+], ids=["mean", "sum"])
+def test_the_batch_size_is_recognised_in_a_gradient_that_has_no_batch(change, words):
+    class Wrong(LinearFunction):
+        def backward(self, grad):
+            dx, dweight, dbias = super().backward(grad)
+            return dx, dweight, change(dbias, len(self.rows))
+
+    arrays = [random(*shape).data for shape in ((7, 3), (2, 3), (2,))]
+    with pytest.raises(GradientError, match=r"^Wrong: gradient of input 2 is wrong at 2 of 2 places, .*" + words):
+        check_function(Wrong, *arrays)
+
+
+def test_the_ratio_is_told_also_where_it_differs():
+    class Wrong(Exp):
+        def backward(self, grad):
+            gradient = super().backward(grad)[0]
+            gradient[1] *= 3
+            return (gradient,)
+
+    with pytest.raises(GradientError, match=r"wrong at 2 of 4 places, most at \(1, .*ratio 3 \(the ratio differs"):
+        check_function(Wrong, random(2, 2).data)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_inputs_from_the_same_seed_hide_nothing(seed):
+    "Were the cotangent x itself, grad.T @ x would be symmetric, and a transposed gradient right."
+    class Transposed(LinearFunction):
+        def backward(self, grad):
+            dx, dweight = super().backward(grad)
+            return dx, dweight.T
+
+    x = np.random.default_rng(seed).standard_normal((7, 3))
+    with pytest.raises(GradientError, match="input 1 .* transpose of expected"):
+        check_function(Transposed, x, np.eye(3), seed=seed)
+
+
 def test_a_gradient_where_there_is_no_influence():
     class Wrong(Exp):
         def forward(self, x):
@@ -54,18 +93,16 @@ def test_a_gradient_where_there_is_no_influence():
         check_function(Wrong, np.ones((2, 3)))
 
 
-def test_a_transposed_weight_gradient_is_recognised():
+def test_a_transposed_weight_gradient_does_not_fit():
     class Transposed(LinearFunction):
         def backward(self, grad):
             dx, dweight = super().backward(grad)
             return dx, dweight.T
 
     generator = np.random.default_rng(1)
-    x, weight = generator.standard_normal((7, 3)), generator.standard_normal((3, 3))
-    with pytest.raises(GradientError, match=r"Transposed: gradient of input 1 .* transpose of expected"):
-        check_function(Transposed, x, weight)
+    x, weight = generator.standard_normal((7, 3)), generator.standard_normal((2, 3))
     with pytest.raises(GradientError, match=r"Transposed: gradient of input 1: expected shape \(2, 3\), got \(3, 2\)"):
-        check_function(Transposed, x, weight[:2])
+        check_function(Transposed, x, weight)
 
 
 M = ones(2, 3)
@@ -76,6 +113,15 @@ REFUSED = [  # what is called, the error, and words that it must contain
     ("bce", lambda: F.binary_cross_entropy(M, ones(2)), ValueError, "binary_cross_entropy (2, 3) (2,)"),
     ("bce with logits", lambda: F.binary_cross_entropy_with_logits(M, ones(2)), ValueError, "with_logits (2, 3) (2,)"),
     ("normalize", lambda: F.normalize(M, p=-1), ValueError, "normalize p=-1"),
+    ("softmax of integers", lambda: F.softmax(Tensor([1, 2]), 0), TypeError, "softmax int64 (2,) .float()"),
+    ("where of floats", lambda: tinytorch.where(M, M, M), TypeError, "where booleans float32"),
+    ("masked_fill of floats", lambda: M.masked_fill(M, 0.0), TypeError, "booleans float32"),
+    ("split", lambda: M.split(0), ValueError, "split 0"),
+    ("chunk", lambda: M.chunk(0), ValueError, "chunk 0"),
+    ("repeat", lambda: M.repeat(-1, 1), ValueError, "repeat (2, 3) (-1, 1)"),
+    ("roll", lambda: M.roll((1, 2), (0,)), ValueError, "roll (1, 2) (0,)"),
+    ("outer", lambda: M.outer(M), ValueError, "outer (2, 3)"),
+    ("matmul of a number", lambda: M @ 3, ValueError, "matmul (2, 3) ()"),
     ("silu", lambda: F.silu(Tensor([1, 2])), TypeError, "silu int64 (2,) .float()"),
     ("softplus", lambda: F.softplus(Tensor([1, 2])), TypeError, "softplus int64 (2,)"),
     ("logsigmoid", lambda: F.logsigmoid(Tensor([1, 2])), TypeError, "logsigmoid int64 (2,)"),

@@ -35,6 +35,15 @@ MISTAKES = {
         ("where: both sides get the gradient", "np.where(self.condition, 0, grad)", "grad"),
         ("clamp: the gradient passes outside", "(grad * self.inside,)", "(grad * 1,)"),
     ],
+    ("gradcheck.py", "01_elementwise/test_gradcheck.py"): [
+        ("gradcheck: finds nothing", "if wrong.any():", "if False:"),
+        ("gradcheck: looks at the first input only", "for i, x in enumerate(arrays):", "for i, x in [(0, arrays[0])]:"),
+        ("gradcheck: tolerates a thousandth", "rtol=1e-5, atol", "rtol=1e-2, atol"),
+        ("gradcheck: leaves its nudge behind", "        x[index] = kept\n", ""),
+    ],
+    ("gradcheck.py", "test_clear_failures.py"): [
+        ("gradcheck: the cotangent may be the input itself", "default_rng((seed, 1))", "default_rng(seed)"),
+    ],
     ("ops/reductions.py", "02_shapes/test_reductions.py"): [
         ("mean: the gradient of a sum", "self.restore(grad) / max(self.count(), 1)", "self.restore(grad)"),
         ("var: the correction is ignored", "self.count() - self.correction", "self.count()"),

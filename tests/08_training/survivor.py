@@ -1,6 +1,7 @@
 """Trains a small model in a folder, from its last checkpoint if there is one: the tests kill it as they like.
 
     python survivor.py FOLDER OPTIMIZER [--die-at CALL NUMBER] [--die-in STEP]
+    python survivor.py --serve    # forks a process for each line of such arguments, a JSON list, on its input
 
 It prints the number of each step when the step is done, before it is saved, and at the end a digest of the weights.
 `--die-at os.fsync 5`: it kills itself (-9) when it enters the fifth call of a function that writing a checkpoint uses;
@@ -9,8 +10,11 @@ It prints the number of each step when the step is done, before it is saved, and
 import argparse
 import builtins
 import hashlib
+import json
 import os
 import signal
+import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -106,13 +110,31 @@ def die_in(trainer, step):
     optimizer.update = update.__get__(optimizer)
 
 
-def main():
+def serve():
+    "Processes that need not import everything again: each tells its number first, and at the end its exit status."
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            print(os.getpid(), flush=True)
+            status = 1
+            try:
+                main(json.loads(line))
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        print("exit", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def main(arguments):
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("optimizer", choices=OPTIMIZERS)
     parser.add_argument("--die-at", nargs=2, metavar=("CALL", "NUMBER"))
     parser.add_argument("--die-in", type=int)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     trainer = build(args.folder, args.optimizer, callbacks=[lambda record: print(record["step"], flush=True)])
     if (args.folder / "last.safetensors").exists():
         trainer.resume()
@@ -125,4 +147,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    serve() if sys.argv[1:] == ["--serve"] else main(sys.argv[1:])

@@ -1,36 +1,66 @@
 """Killed at any moment and resumed, a run ends with the weights of one that was never touched, bit for bit."""
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX systems do")
 
 SCRIPT = Path(__file__).with_name("survivor.py")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adamw")
 STEPS, KILLS = 60, 10  # kills of each optimizer: 50 in all
 
 
-def start(folder, optimizer, *options):
-    command = [sys.executable, str(SCRIPT), str(folder), optimizer, *map(str, options)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+class Lives:
+    "Runs of survivor.py, one after the other: forked from one process, so that they start at once."
+    def __init__(self):
+        self.server = subprocess.Popen([sys.executable, str(SCRIPT), "--serve"], stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, text=True)
 
+    def start(self, folder, optimizer, *options):
+        print(json.dumps([str(folder), optimizer, *map(str, options)]), file=self.server.stdin, flush=True)
+        self.pid, self.status = int(self.server.stdout.readline()), None
 
-def finished(folder, optimizer):
-    "The digest of the weights that a run ends with; it starts from what is in `folder`."
-    process = start(folder, optimizer)
-    out = process.communicate()[0]
-    assert process.returncode == 0, "the survivor failed: see its error above"
-    return out.split()[-1]
+    def lines(self):
+        "What it prints, until its end."
+        for line in self.server.stdout:
+            if line.startswith("exit "):
+                self.status = int(line.split()[1])
+                return
+            yield line.strip()
+
+    def finish(self, folder, optimizer):
+        "The digest of the weights that a run ends with; it goes on from what is in `folder`."
+        self.start(folder, optimizer)
+        *_, digest = self.lines()
+        assert self.status == 0, "the survivor failed: its error is above"
+        return digest
+
+    def dies(self, folder, optimizer, *options):
+        self.start(folder, optimizer, *options)
+        deque(self.lines(), maxlen=0)
+        return self.status == -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
-def untouched(tmp_path_factory):
+def lives():
+    lives = Lives()
+    yield lives
+    lives.server.stdin.close()
+    assert lives.server.wait() == 0
+
+
+@pytest.fixture(scope="module")
+def untouched(lives, tmp_path_factory):
     "The digest that each optimizer comes to without any kill."
-    digests = {name: finished(tmp_path_factory.mktemp(name), name) for name in OPTIMIZERS}
+    digests = {name: lives.finish(tmp_path_factory.mktemp(name), name) for name in OPTIMIZERS}
     assert {len(digest) for digest in digests.values()} == {64} and len(set(digests.values())) == len(OPTIMIZERS)
     return digests
 
@@ -42,48 +72,41 @@ def is_whole(folder):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_kills_at_random_moments(optimizer, untouched, tmp_path):
+def test_kills_at_random_moments(optimizer, lives, untouched, tmp_path):
     moments = random.Random(optimizer)
-    kills = 0
     for k in range(KILLS):
-        process = start(tmp_path, optimizer)
         target = int((k + moments.random()) * (STEPS - 5) / KILLS) + 1
-        for line in process.stdout:  # until that step is done, and then a little: a save, or the next steps
-            if int(line) >= target:
-                break
-        time.sleep(moments.random() * 0.006)
-        process.kill()
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
-    assert kills == KILLS
-    assert finished(tmp_path, optimizer) == untouched[optimizer]
+        lives.start(tmp_path, optimizer)
+        lines = lives.lines()
+        next(line for line in lines if int(line) >= target)  # until that step is done,
+        time.sleep(moments.random() * 0.006)  # and then a little: into a save, or some steps on
+        os.kill(lives.pid, signal.SIGKILL)
+        deque(lines, maxlen=0)
+        assert lives.status == -signal.SIGKILL, "it was done before it could be killed"
+    assert lives.finish(tmp_path, optimizer) == untouched[optimizer]
     assert is_whole(tmp_path)
 
 
-# A save writes the checkpoint and then status.json: each an open, a write, a sync of the file, a rename and a sync of
-# the folder. The numbers below meet all of them, in the files last and best (step 30 writes both), and the metrics.
+# The first call of each kind writes an empty metrics.jsonl. Then every save is: metrics synced; checkpoint written,
+# synced, renamed, folder synced; status.json the same way. Steps 3, 6 and 9 save "last", step 10 saves "best".
 @pytest.mark.parametrize("call, number", [
-    ("file.write", 2), ("file.write", 4), ("file.write", 9), ("file.write", 10), ("file.write", 11), ("os.fsync", 3),
-    ("os.fsync", 9), ("os.fsync", 10), ("os.fsync", 11), ("os.fsync", 12), ("os.fsync", 13), ("os.fsync", 14),
-    ("os.replace", 2), ("os.replace", 4), ("os.replace", 9), ("os.replace", 10), ("os.replace", 11),
+    *[("file.write", n) for n in (1, 2, 3, 4, 8)],  # metrics, last and its status, last over another, best
+    *[("os.fsync", n) for n in (3, 4, 5, 6, 9, 18, 19, 20)],  # metrics, last, its folder, status, last again; best
+    *[("os.replace", n) for n in (2, 3, 4, 8)],
 ])
-def test_kills_inside_the_write_of_a_checkpoint(call, number, untouched, tmp_path):
-    process = start(tmp_path, "momentum", "--die-at", call, number)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    assert finished(tmp_path, "momentum") == untouched["momentum"]
+def test_kills_inside_the_write_of_a_checkpoint(call, number, lives, untouched, tmp_path):
+    assert lives.dies(tmp_path, "momentum", "--die-at", call, number)
+    assert lives.finish(tmp_path, "momentum") == untouched["momentum"]
     assert is_whole(tmp_path)
 
 
 @pytest.mark.parametrize("optimizer, step", [("adamw", 20), ("sgd", 2)])
-def test_a_kill_in_the_middle_of_an_update(optimizer, step, untouched, tmp_path):
-    process = start(tmp_path, optimizer, "--die-in", step)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    assert finished(tmp_path, optimizer) == untouched[optimizer]
+def test_a_kill_in_the_middle_of_an_update(optimizer, step, lives, untouched, tmp_path):
+    assert lives.dies(tmp_path, optimizer, "--die-in", step)
+    assert lives.finish(tmp_path, optimizer) == untouched[optimizer]
 
 
-def test_ctrl_c_saves_and_says_how_to_continue(untouched, tmp_path):
+def test_ctrl_c_saves_and_says_how_to_continue(lives, untouched, tmp_path):
     command = [sys.executable, str(SCRIPT), str(tmp_path), "adamw"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
@@ -96,4 +119,4 @@ def test_ctrl_c_saves_and_says_how_to_continue(untouched, tmp_path):
     assert last.startswith("KeyboardInterrupt: stopped after step 1") and "last.safetensors" in last
     assert ".resume().fit()" in last and str(tmp_path) in last
     assert json.loads((tmp_path / "status.json").read_text())["status"] == "unfinished"
-    assert finished(tmp_path, "adamw") == untouched["adamw"]
+    assert lives.finish(tmp_path, "adamw") == untouched["adamw"]

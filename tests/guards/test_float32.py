@@ -48,8 +48,8 @@ def train(model, forward, optimizer):
         optimizer.step()
         optimizer.zero_grad()
     assert {p.dtype for p in model.parameters()} == {np.dtype(np.float32)}
-    moments = [m for state in optimizer.state_dict()["state"].values() for m in state.values() if not isinstance(m, int)]
-    assert {m.dtype for m in moments} <= {np.dtype(np.float32)}
+    states = optimizer.state_dict()["state"].values()
+    assert {m.dtype for state in states for m in state.values() if not isinstance(m, int)} == {np.dtype(np.float32)}
 
 
 def ids():
@@ -65,7 +65,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("values", list(itertools.product(*OPTIONS.values())), ids=lambda values: "-".join(map(str, values)))
+@pytest.mark.parametrize("values", list(itertools.product(*OPTIONS.values())), ids=lambda v: "-".join(map(str, v)))
 def test_gpt(values):
     options = dict(zip(OPTIONS, values))
     model = nn.GPT(VOCABULARY, T, D, 2, 4, bias=options["pre_norm"], tied_head=options["pre_norm"], **options)
@@ -84,7 +84,8 @@ MASKS = {
 def test_encoder(mask, activation):
     model = nn.Sequential(nn.Transformer(D, 2, 4, activation=activation, dropout=0.1), nn.Linear(D, VOCABULARY))
     x = Tensor(np.random.default_rng(2).standard_normal((B, T, D), dtype=np.float32), requires_grad=True)
-    train(model, lambda model: model[1](model[0](x, attn_mask=MASKS[mask])), SGD(model.parameters(), lr=0.1, momentum=0.9))
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
+    train(model, lambda model: model[1](model[0](x, attn_mask=MASKS[mask])), optimizer)
     assert x.grad.dtype == np.float32
 
 
