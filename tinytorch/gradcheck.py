@@ -62,8 +62,8 @@ def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
         where = tuple(int(j) for j in np.unravel_index(difference.argmax(), difference.shape))
         slope, ours = float(expected[where]), float(np.asarray(got)[where])
         raise GradientError(
-            f"{name}: gradient of input {i} is wrong at {wrong.sum()} of {wrong.size} places, most at {where}: expected "
-            f"{slope:.8g}, got {ours:.8g}, ratio {ours / slope if slope else math.inf:.4g} "
+            f"{name}: gradient of input {i} is wrong at {wrong.sum()} of {wrong.size} places, most at {where}: "
+            f"expected {slope:.8g}, got {ours:.8g}, ratio {ours / slope if slope else math.inf:.4g} "
             f"({hint(expected, np.asarray(got), shapes)})")
 
 

@@ -43,7 +43,8 @@ def run_notebook(notebook: Path, root: Path, timeout: int) -> Run:
                 resources=resources,
                 extra_arguments=["--log-level=ERROR"],  # no warning about the local TCP ports for each kernel
             )
-            client.execute(env={**os.environ, "PYTHONPATH": path})
+            # One thread: products here are small, and on a busy machine a second one waits more than it works.
+            client.execute(env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path})
         except CellTimeoutError as error:
             failure = f"a cell ran for more than {timeout} s\n{error}"
         except (CellExecutionError, DeadKernelError, nbformat.ValidationError) as error:

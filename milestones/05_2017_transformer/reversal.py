@@ -3,8 +3,8 @@
     python milestones/05_2017_transformer/reversal.py [--seed 0] [--epochs 6] [--length 8]
 
 Every position must fetch the digit at the mirrored place. No layer that treats positions alone can do that;
-attention can, if (and only if) it knows where things stand. So this small task is a sharp test: with working attention and
-working positions nearly every unseen sequence comes out right, otherwise hardly any does.
+attention can, if (and only if) it knows where things stand. So this small task is a sharp test: with working
+attention and working positions nearly every unseen sequence comes out right, otherwise hardly any does.
 
 Two models made of the same parts learn it: `ReversalTransformer`, a class of `nn` modules, and
 `build_simple_transformer`, plain functions over a dictionary of weights. The exit status is 0 only if each
@@ -154,7 +154,8 @@ def train(forward, parameters, pairs, epochs, report=print):
             losses.append(loss.item())
             right += int((logits.argmax(dim=-1) == targets).sum())
             seen += targets.numel()
-        report(f"  epoch {epoch:2}/{epochs}   loss {np.mean(losses[-len(loader):]):.4f}   digits right {right / seen:6.1%}")
+        loss = np.mean(losses[-len(loader):])
+        report(f"  epoch {epoch:2}/{epochs}   loss {loss:.4f}   digits right {right / seen:6.1%}")
     return losses
 
 
@@ -181,7 +182,8 @@ def save_pictures(folder, losses, attention):
     axis.legend()
     figure.savefig(folder / "loss.png", dpi=120)
 
-    figure, axes = plt.subplots(1, len(attention), figsize=(2.6 * len(attention), 3.5), layout="constrained", squeeze=False)
+    size = (2.6 * len(attention), 3.5)
+    figure, axes = plt.subplots(1, len(attention), figsize=size, layout="constrained", squeeze=False)
     for head, (axis, weights) in enumerate(zip(axes[0], attention)):
         axis.imshow(weights, vmin=0, vmax=1, cmap="magma")
         axis.set(title=f"head {head}", xlabel="looks at", ylabel="position" if head == 0 else "")
@@ -206,7 +208,8 @@ def main():
     if args.length < 2 or args.epochs < 1:
         parser.error(f"expected --length of at least 2 and --epochs of at least 1, got {args.length} and {args.epochs}")
     train_pairs, test_pairs = reversal_data(args.length, args.seed)
-    print(f"{len(train_pairs[0])} training sequences of {args.length} digits, {len(test_pairs[0])} held out; seed {args.seed}")
+    print(f"{len(train_pairs[0])} training sequences of {args.length} digits, {len(test_pairs[0])} held out, "
+          f"seed {args.seed}")
 
     tinytorch.manual_seed(args.seed)
     model = ReversalTransformer(args.length)
@@ -230,7 +233,8 @@ def main():
         start = time.perf_counter()
         losses[name] = train(forward, parameters, train_pairs, args.epochs)
         seconds = time.perf_counter() - start
-        rows.append((name, exact_match(forward, train_pairs), exact_match(forward, test_pairs), losses[name][-1], seconds))
+        matches = exact_match(forward, train_pairs), exact_match(forward, test_pairs)
+        rows.append((name, *matches, losses[name][-1], seconds))
 
     print(f"\n{'model':26}{'train':>8}{'held out':>10}{'last loss':>11}{'seconds':>9}")
     for name, on_train, on_test, last, seconds in rows:
@@ -240,7 +244,8 @@ def main():
     for digits, target in zip(test_pairs[0][:5], test_pairs[1][:5]):
         with tinytorch.no_grad():
             answer = model(Tensor(digits[None])).data.argmax(-1)[0]
-        print(f"  {written(digits)} -> {written(answer)}  {'right' if (answer == target).all() else f'wrong, it is {written(target)}'}")
+        verdict = "right" if (answer == target).all() else f"wrong, it is {written(target)}"
+        print(f"  {written(digits)} -> {written(answer)}  {verdict}")
 
     folder = new_run(args.runs, "reversal", vars(args))
     with closing(Metrics(folder)) as record:
@@ -251,9 +256,9 @@ def main():
 
     failed = [(name, on_test) for name, _, on_test, *_ in rows if on_test < THRESHOLD]
     for name, on_test in failed:
-        print(f"NOT LEARNED: {name} reverses {on_test:.1%} of held-out sequences, {THRESHOLD:.0%} are needed. Does the loss still "
-              "fall (more --epochs)? If it is stuck: do positions get a gradient, does the attention map show the "
-              "anti-diagonal, and does every parameter change?")
+        print(f"NOT LEARNED: {name} reverses {on_test:.1%} of held-out sequences, {THRESHOLD:.0%} are needed. Does the "
+              "loss still fall (more --epochs)? If it is stuck: do positions get a gradient, does the attention map "
+              "show the anti-diagonal, and does every parameter change?")
     if not failed:
         print(f"LEARNED: both reverse at least {THRESHOLD:.0%} of sequences that they have never seen.")
     return 1 if failed else 0
