@@ -69,14 +69,14 @@ class Metrics:
     Lines reach the file once a second, and the disk at `sync()`. Errors: OSError, naming the file.
     """
     def __init__(self, folder, history=()):
-        self.path, self.shown = Path(folder) / "metrics.jsonl", 0.0
-        write_whole(self.path, "".join(json.dumps(record) + "\n" for record in history).encode())
-        self.file = open(self.path, "a", encoding="utf-8")
+        self.path, self.flushed = Path(folder) / "metrics.jsonl", 0.0
+        write_whole(self.path, "".join(json.dumps(record, default=float) + "\n" for record in history).encode())
+        self.file = open(self.path, "a", encoding="utf-8", buffering=1 << 20)  # written by flush alone
 
     def __call__(self, record):
         self.file.write(json.dumps(record, default=float) + "\n")
-        if time.monotonic() - self.shown > 1:
-            self.shown = time.monotonic()
+        if time.monotonic() - self.flushed > 1:
+            self.flushed = time.monotonic()
             self.flush()
 
     def flush(self):
@@ -135,7 +135,8 @@ def rich_bar():
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     except ModuleNotFoundError:
         return None
-    return Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    numbers = TextColumn("{task.description}", markup=False)
+    return Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), numbers)
 
 
 def tensorboard(folder):

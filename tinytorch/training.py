@@ -173,6 +173,7 @@ class Trainer:
                 for left in self.folder.glob("*.new"):  # what a killed run was writing
                     left.unlink(missing_ok=True)
                 self.metrics = stack.enter_context(closing(Metrics(self.folder, self.history)))
+                stack.callback(setattr, self, "metrics", None)
                 watchers.append(self.metrics)
             if self.show:
                 watchers.append(stack.enter_context(progress(self.total, self.step)))
@@ -260,6 +261,7 @@ class Trainer:
                                      f"checkpoint that was in {self.folder} still is")
         if self.metrics:
             self.metrics.sync()
+        self.batches = self.batches or self.new_pass()
         save_checkpoint(self.folder / f"{name}.safetensors", self.model, self.optimizer, read_config(self.folder),
                         **self.parts(self.batches, "state_dict"))
         state = {"status": status, "step": self.step, "steps": self.total, "seconds": self.seconds, "best": self.best}

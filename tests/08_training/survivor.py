@@ -115,7 +115,7 @@ def serve():
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
-            print(os.getpid(), flush=True)
+            print("pid", os.getpid(), flush=True)
             status = 1
             try:
                 main(json.loads(line))

@@ -23,10 +23,15 @@ class Lives:
     def __init__(self):
         self.server = subprocess.Popen([sys.executable, str(SCRIPT), "--serve"], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, text=True)
+        self.status = 0
 
     def start(self, folder, optimizer, *options):
+        if self.status is None:  # a test has failed in the middle of a life: see it out
+            deque(self.lines(), maxlen=0)
         print(json.dumps([str(folder), optimizer, *map(str, options)]), file=self.server.stdin, flush=True)
-        self.pid, self.status = int(self.server.stdout.readline()), None
+        word, pid = self.server.stdout.readline().split()
+        assert word == "pid"
+        self.pid, self.status = int(pid), None
 
     def lines(self):
         "What it prints, until its end."

@@ -133,6 +133,18 @@ def test_more_steps_can_be_asked_for_later(tmp_path):
     np.testing.assert_array_equal(weights(again), weights(straight))
 
 
+def test_it_can_be_saved_at_any_time(tmp_path):
+    straight = make()
+    straight.fit()
+    trainer = make(folder=tmp_path)
+    trainer.save("first")
+    again = make(folder=tmp_path, seed=5).resume("first")
+    again.fit()
+    np.testing.assert_array_equal(weights(again), weights(straight))
+    again.save("after")
+    assert make(folder=tmp_path).resume("after").step == 20
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     trainer = make(folder=tmp_path)
     trainer.fit()

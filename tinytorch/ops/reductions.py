@@ -250,7 +250,8 @@ class MatMul(Function):
 def check_inner_sizes(x, y):
     "Raises ValueError unless x @ y is defined."
     if np.ndim(x) == 0 or np.ndim(y) == 0:
-        raise ValueError(f"matmul: {np.shape(x)} @ {np.shape(y)}: both need at least one dimension; * takes scalars")
+        raise ValueError(f"matmul: {np.shape(x)} @ {np.shape(y)}: both need at least one dimension; use * with a "
+                         "scalar")
     inner_x, inner_y = x.shape[-1], y.shape[max(y.ndim - 2, 0)]
     if inner_x != inner_y:
         fix = "; did you mean to transpose the second?" if y.ndim > 1 and y.shape[-1] == inner_x else ""
