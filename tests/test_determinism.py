@@ -11,12 +11,14 @@ import tinytorch.nn as nn
 import tinytorch.nn.functional as F
 from tinytorch import Tensor
 from tinytorch.data import DataLoader, TensorDataset, random_split
+from tinytorch.generation import generate
 from tinytorch.nn import init
 from tinytorch.optim import AdamW, LambdaLR, warmup_cosine
 from tinytorch.training import train
 
 ONES = Tensor(np.ones((6, 8), np.float32))
 ROWS = TensorDataset(np.arange(20))
+MODEL = nn.GPT(13, 40, 8, num_layers=1, num_heads=2)
 DRAWS = {  # everything that draws random numbers, as arrays
     "rand": lambda: tinytorch.rand(3, 4).data,
     "randn": lambda: tinytorch.randn(3, 4).data,
@@ -36,6 +38,7 @@ DRAWS = {  # everything that draws random numbers, as arrays
     "dropout": lambda: F.dropout(ONES, 0.5).data,
     "Dropout": lambda: nn.Dropout(0.3)(ONES).data,
     "dropout of attention": lambda: F.scaled_dot_product_attention(ONES, ONES, ONES * np.arange(8), dropout_p=0.5).data,
+    "sampling": lambda: np.array(generate(MODEL, [1, 2, 3], 30, temperature=1.0)),
     "random_split": lambda: random_split(ROWS, [12, 8])[0].indices,
     "DataLoader": lambda: np.concatenate([rows.data for rows, in DataLoader(ROWS, batch_size=6, shuffle=True)]),
 }

@@ -75,7 +75,7 @@ def explained(error, operation, arrays):
     shapes_seen = [str(np.shape(a)) for a in arrays]
     if not all(shape in text for shape in shapes_seen):
         text += f" (got {', '.join(shapes_seen)})"
-    return type(error)(text if text.startswith(name) else f"{name}: {text}")
+    return type(error)(text if text.replace("_", "").startswith(name) else f"{name}: {text}")
 
 
 def shape_from(sizes):

@@ -14,6 +14,7 @@ def test_operations_leaves_and_arrows():
     assert sorted(picture.labels.values()) == ["MatMul (1, 1)", "Mul (1, 1)", "Sum ()", "w (2, 1)", "x (1, 2)"]
     assert len(picture.edges) == 5  # x, w -> MatMul; MatMul -> Mul twice; Mul -> Sum
     assert picture.dot.startswith("digraph") and picture.dot.count("->") == 5
+    assert picture._repr_svg_() == picture.svg  # what a notebook shows
     svg = ElementTree.fromstring(picture.svg)
     words = [element.text for element in svg.iter() if element.text]
     assert {"MatMul (1, 1)", "x (1, 2)"} <= set(words)

@@ -165,6 +165,7 @@ def test_sizes_come_one_by_one_or_as_a_tuple():
         assert x.reshape(*shape).shape == x.reshape(shape).shape == x.view(list(shape)).shape
     assert x.permute(2, 0, 1).shape == x.permute((2, 0, 1)).shape == (4, 2, 3)
     assert x.T.shape == (4, 3, 2) and x.mT.shape == (2, 4, 3) and x.transpose(0, -1).shape == (4, 3, 2)
+    assert Tensor(1.0).transpose(0, -1).shape == Tensor(1.0).T.shape == ()  # a single number has nothing to swap
     assert tinytorch.zeros(2, 3).shape == tinytorch.zeros((2, 3)).shape == (2, 3)
 
 
