@@ -11,6 +11,7 @@ Two models made of the same parts learn it: `ReversalTransformer`, a class of `n
 reverses at least 99 % of held-out sequences without a single mistake.
 """
 import argparse
+import json
 import os
 import sys
 import time
@@ -255,6 +256,10 @@ def main():
     print(f"\npictures: {folder / 'loss.png'}, {folder / 'attention.png'}")
 
     failed = [(name, on_test) for name, _, on_test, *_ in rows if on_test < THRESHOLD]
+    worst = min(on_test for _, _, on_test, *_ in rows)
+    status = {"status": "not learned" if failed else "learned", "seconds": sum(row[-1] for row in rows),
+              "best": {"metric": "held-out match", "value": worst, "step": len(losses["ReversalTransformer"])}}
+    (folder / "status.json").write_text(json.dumps(status))
     for name, on_test in failed:
         print(f"NOT LEARNED: {name} reverses {on_test:.1%} of held-out sequences, {THRESHOLD:.0%} are needed. Does the "
               "loss still fall (more --epochs)? If it is stuck: do positions get a gradient, does the attention map "

@@ -1,5 +1,6 @@
 """The reversal milestone: it learns on several seeds, its two models are one, and broken variants fail its check."""
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,8 @@ def test_the_script_passes_and_leaves_pictures(tmp_path):
     for name in ("loss.png", "attention.png"):
         picture = tmp_path / "runs" / "reversal-001" / name
         assert picture.read_bytes()[:4] == b"\x89PNG"
+    status = json.loads((tmp_path / "runs" / "reversal-001" / "status.json").read_text())
+    assert status["status"] == "learned" and status["best"]["value"] >= reversal.THRESHOLD
     run("--length", "2", "--epochs", "1", folder=tmp_path)
     assert (tmp_path / "runs" / "reversal-002").is_dir(), "a second run must not overwrite the first"
 
