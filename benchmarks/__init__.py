@@ -1,1 +1,1 @@
-"""How fast a training step is, here and in PyTorch: `python -m benchmarks`."""
+"""How fast this library is, next to PyTorch: `python -m benchmarks`."""

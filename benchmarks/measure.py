@@ -9,24 +9,41 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from select import select
 
 BURST = 0.1  # seconds that a burst should take
-PATIENCE = 600  # seconds for the rounds of one workload
+PATIENCE = 20  # seconds for each round wanted; after that, disturbed ones count too
 MOST_WAITING = 0.02  # of a burst's time, over all threads; more, and something else wanted the processors
+TIME_LIMIT = 60  # seconds for an answer: torch.compile may take long
+
+
+class WorkerError(Exception):
+    """A worker ended, or did not answer in time."""
 
 
 class Worker:
-    """A variant of a workload in its own process, asleep except in `burst`."""
+    """A variant of a task in its own process, asleep except in `burst`."""
 
-    def __init__(self, variant: str, workload: str, weights: str):
-        command = [sys.executable, "-m", "benchmarks.worker", variant, workload, weights]
+    def __init__(self, task: dict):
+        command = [sys.executable, "-m", "benchmarks.worker", json.dumps(task)]
         environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
-        self.losses = self.answer()
-        self.steps = max(1, round(BURST / min(self.seconds(3) / 3 for _ in range(5))))
+        environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of compilers left behind
+        pipe, self.complaints = subprocess.PIPE, tempfile.TemporaryFile("w+")
+        options = {"stdin": pipe, "stdout": pipe, "stderr": self.complaints, "text": True, "env": environment}
+        self.process = subprocess.Popen(command, **options)
+        try:
+            self.first = self.answer()
+        except WorkerError:
+            self.close()
+            raise
+        self.steps = 1
+
+    def fit(self) -> None:
+        """Choose how many steps make a burst."""
+        self.steps = max(1, round(BURST / min(self.seconds(3) / 3 for _ in range(3))))
 
     def burst(self) -> tuple[float, bool]:
         """Milliseconds a step, over about `BURST` seconds, and whether its threads had to wait for a processor."""
@@ -42,38 +59,47 @@ class Worker:
         return answer
 
     def answer(self):
+        if not select([self.process.stdout], [], [], TIME_LIMIT)[0]:
+            raise WorkerError(f"took more than {TIME_LIMIT} s")
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{' '.join(self.process.args)}: ended with status {self.process.wait()}")
+            self.complaints.seek(0)
+            raise WorkerError(self.complaints.read().strip().rpartition("\n")[2] or "ended without a word")
         return json.loads(line)
 
     def close(self) -> None:
         self.process.kill()
         self.process.communicate()
+        self.complaints.close()
 
 
-def take_turns(workers: dict[str, Worker], rounds: int) -> tuple[dict[str, list[float]], int]:
-    """Milliseconds a step of each worker, A B A B ..., in `rounds` undisturbed rounds, and how many were rejected.
+def take_turns(workers: dict[str, Worker], rounds: int, patience: float = PATIENCE) -> dict:
+    """`milliseconds` a step of each worker, A B A B ..., in `rounds` undisturbed rounds; how many were `rejected`.
 
-    Raises RuntimeError where these are not had in `PATIENCE` seconds.
+    Where these are not had in `rounds * patience` seconds, the rest is filled with rounds as they come, and
+    `disturbed` says how many of those were.
     """
+    for worker in workers.values():
+        worker.fit()
     times = {name: [] for name in workers}
-    kept, turn, deadline = 0, 0, time.monotonic() + PATIENCE
+    kept = turn = disturbed_rounds = 0
+    deadline = time.monotonic() + rounds * patience
     while kept < rounds:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"the machine is busy: {kept} of {turn} rounds undisturbed, {rounds} needed; try later")
         turn += 1
-        found = {}
+        patient = time.monotonic() < deadline
+        found, disturbed = {}, False
         for name in list(workers)[:: 1 if turn % 2 else -1]:  # nobody always follows the same one
-            found[name], disturbed = workers[name].burst()
-            if disturbed:
+            found[name], waiting = workers[name].burst()
+            disturbed |= waiting
+            if disturbed and patient:
                 time.sleep(BURST)
                 break
         else:
             kept += 1
+            disturbed_rounds += disturbed
             for name, milliseconds in found.items():
                 times[name].append(milliseconds)
-    return times, turn - kept
+    return {"milliseconds": times, "rejected": turn - kept, "disturbed": disturbed_rounds}
 
 
 def waited(pid: int) -> float:

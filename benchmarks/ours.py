@@ -5,8 +5,9 @@ from itertools import cycle
 import numpy as np
 
 import tinytorch.nn.functional as F
-from benchmarks.workloads import LEARNING_RATE, Workload, batches
-from tinytorch import Tensor, nn
+from benchmarks.workloads import LEARNING_RATE, OPERATIONS, Workload, arrays, batches
+from tinytorch import Tensor, nn, no_grad
+from tinytorch.generation import Decoder, KVCache
 from tinytorch.optim import AdamW
 
 
@@ -23,10 +24,15 @@ def build(w: Workload) -> nn.GPT:
     return make(w.vocabulary, w.context, w.width, w.blocks, w.heads, **options)
 
 
-def training(workload: Workload, weights: str):
-    """A function that trains one step, from `weights` (an npz file of our state_dict), and returns the loss."""
+def load(workload: Workload, weights: str) -> nn.GPT:
     model = build(workload)
     model.load_state_dict(np.load(weights))
+    return model
+
+
+def training(workload: Workload, weights: str, variant: str = "ours"):
+    """A function that trains one step, from `weights` (an npz file of our state_dict), and returns the loss."""
+    model = load(workload, weights)
     optimizer = AdamW(model.parameters(), lr=LEARNING_RATE)
     data = cycle([(Tensor(x), Tensor(y)) for x, y in batches(workload)])
 
@@ -37,5 +43,58 @@ def training(workload: Workload, weights: str):
         optimizer.step()
         optimizer.zero_grad()
         return loss.item()
+
+    return step
+
+
+def generation(workload: Workload, weights: str, variant: str):
+    """A function that reads a text (1, T) token by token and returns the logits behind each, (T, vocabulary)."""
+    model = load(workload, weights).eval()
+
+    def next_logits():
+        """A function of a growing text, for one text."""
+        if variant == "ours fast":
+            return Decoder(model)
+        if variant == "ours uncached":
+            return lambda ids: model(ids).data[:, -1]
+        cache = KVCache(model)
+        return lambda ids: model(ids[:, cache.length :], cache=cache).data[:, -1]
+
+    def read(ids):
+        with no_grad():
+            follow = next_logits()
+            return np.concatenate([follow(ids[:, :end]) for end in range(1, 1 + ids.shape[1])])
+
+    return read
+
+
+def operation(name: str, variant: str = "ours"):
+    """A function that computes an operation and its gradients, and returns all of them as arrays."""
+    call, inputs, cotangent = OPERATIONS[name], *arrays(name)
+    inputs = [Tensor(x, requires_grad=x.dtype == np.float32) for x in inputs]
+    leaves = [x for x in inputs if x.requires_grad]
+    if name == "AdamW":
+        return adamw(leaves)
+    cotangent = Tensor(cotangent)
+
+    def step():
+        for leaf in leaves:
+            leaf.grad = None
+        out = call(F, *inputs)
+        out.backward(cotangent)
+        return [out.data, *(leaf.grad for leaf in leaves)]
+
+    return step
+
+
+def adamw(parameters):
+    """A step of AdamW on gradients that stay as they are."""
+    for p in parameters:
+        p.grad = p.data.copy()
+    optimizer = AdamW(parameters, lr=LEARNING_RATE)
+
+    def step():
+        optimizer.step()
+        return [p.data for p in parameters]
 
     return step

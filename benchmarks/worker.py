@@ -1,31 +1,67 @@
-"""One variant of one workload in a process of its own: `python -m benchmarks.worker VARIANT WORKLOAD WEIGHTS`.
+"""One variant of one task in a process of its own: `python -m benchmarks.worker TASK`, a dict as JSON.
 
-Prints its first losses; then, for every line "untimed timed" that it reads, trains that many steps and prints
-the seconds that the timed ones took.
+Keeps its first results in the file task["proof"] and prints a line; then, for every line "untimed timed" that it
+reads, takes that many steps and prints the seconds that the timed ones took.
 """
 
 import json
+import resource
 import sys
 import time
+from importlib import import_module
+from pathlib import Path
 
-from benchmarks.workloads import WORKLOADS
+import numpy as np
+
+from benchmarks.workloads import Workload
 
 COMPARED_STEPS = 8
+SMALLEST = Workload("smallest", "whatever a step loads, it loads with this one", 4, 8, 1, 1, 4, 1)
 
 
-def training(variant: str, workload: str, weights: str):
-    if variant == "ours":
-        from benchmarks.ours import training
+def prepare(variant: str, section: str, workload=None, weights: str = "", operation: str = ""):
+    """A step, and a function that gives the arrays that must be the same in every variant."""
+    side = import_module("benchmarks.ours" if variant.startswith("ours") else "benchmarks.reference")
+    if section == "operations":
+        step = side.operation(operation, variant)
+        return step, step
+    workload = Workload(**workload)
+    if section == "generation":
+        text = np.random.default_rng(0).integers(workload.vocabulary, size=(1, workload.context))
+        read = side.generation(workload, weights, variant)
+        return (lambda: read(text)), (lambda: [read(text)])
+    step = side.training(workload, weights, variant)
+    return step, lambda: [np.array([step() for _ in range(COMPARED_STEPS)])]
 
-        return training(WORKLOADS[workload], weights)
-    from benchmarks.reference import training
 
-    return training(WORKLOADS[workload], weights, fused=variant == "fused")
+def memory(variant: str, workload: dict, weights: str, smallest: str, **_) -> float:
+    """Megabytes that training holds at its peak, above those of a process that has trained the smallest model."""
+    side = import_module("benchmarks.ours" if variant.startswith("ours") else "benchmarks.reference")
+    for w, path in [(SMALLEST, smallest), (Workload(**workload), weights)]:
+        before = peak_megabytes()
+        step = side.training(w, path, variant)
+        for _ in range(3):
+            step()
+    return peak_megabytes() - before
+
+
+def peak_megabytes() -> float:
+    """Resident memory at its highest. `ru_maxrss` also counts the parent's before exec, so Linux is asked itself."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def main() -> None:
-    step = training(*sys.argv[1:])
-    print(json.dumps([step() for _ in range(COMPARED_STEPS)]), flush=True)
+    task = json.loads(sys.argv[1])
+    if task["section"] == "memory":
+        print(memory(**task), flush=True)
+        return
+    path = task.pop("proof")
+    step, proof = prepare(**task)
+    np.savez(path, *proof())
+    print("true", flush=True)
     for line in sys.stdin:
         untimed, timed = map(int, line.split())
         for _ in range(untimed):  # wakes its threads, and brings its arrays back into the caches
