@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from select import select
 
+ROOT = Path(__file__).parents[1]
 BURST = 0.1  # seconds that a burst should take
 PATIENCE = 20  # seconds for each round wanted; after that, disturbed ones count too
 MOST_WAITING = 0.02  # of a burst's time, over all threads; more, and something else wanted the processors
@@ -33,7 +34,7 @@ class Worker:
         environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of compilers left behind
         pipe, self.complaints = subprocess.PIPE, tempfile.TemporaryFile("w+")
         options = {"stdin": pipe, "stdout": pipe, "stderr": self.complaints, "text": True, "env": environment}
-        self.process = subprocess.Popen(command, **options)
+        self.process = subprocess.Popen(command, cwd=ROOT, **options)
         try:
             self.first = self.answer()
         except WorkerError:
@@ -64,7 +65,8 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             self.complaints.seek(0)
-            raise WorkerError(self.complaints.read().strip().rpartition("\n")[2] or "ended without a word")
+            last_line = self.complaints.read().strip().rpartition("\n")[2]
+            raise WorkerError(last_line or f"ended with status {self.process.wait()}")
         return json.loads(line)
 
     def close(self) -> None:

@@ -132,4 +132,4 @@ def bars(panel, section: str, results: dict[str, dict]) -> None:
     panel.axhline(1, color="gray", linewidth=0.8)
     panel.set_xticks(range(len(names)), names, rotation=20 if len(names) > 6 else 0)
     panel.set(title=section, ylabel=f"{'memory' if section == 'memory' else 'time'}, PyTorch eager = 1")
-    panel.legend(frameon=False, fontsize=8)
+    panel.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
