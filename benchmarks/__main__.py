@@ -7,19 +7,20 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.sections import BASELINE, SECTIONS, VARIANTS
+from benchmarks.sections import BASELINE, OPTIONAL, ROUNDS, SECTIONS, VARIANTS
 from benchmarks.tables import draw, exponent_table, head, row
 from benchmarks.workloads import WORKLOADS
 
 
 def main() -> None:
+    defaults = ", ".join(f"{rounds} in {section}" for section, rounds in ROUNDS.items() if section != "memory")
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("section", nargs="?", choices=[*SECTIONS, "all"], default="training", help="default: training")
     parser.add_argument("--workloads", type=some_of(WORKLOADS), default=list(WORKLOADS), metavar="W1,W1b,...",
                         help="of training and memory; default: all")
     parser.add_argument("--variants", type=some_of(VARIANTS), default=list(VARIANTS), metavar=",".join(VARIANTS),
                         help="of training and memory; default: all")
-    parser.add_argument("--rounds", type=int, default=25, metavar="N", help="default: %(default)s bursts of each")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"bursts of each; default: {defaults}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also keep every number there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the ratios and the growth (matplotlib)")
     options = parser.parse_args()
@@ -37,11 +38,13 @@ def main() -> None:
 def run(section: str, options) -> dict[str, dict]:
     """Measure a section, and print each row as it comes."""
     variants = options.variants if section in ("training", "memory") else ["ours", BASELINE]
+    if section == "operations":
+        variants.insert(1, "ours+fast")
     if section == "memory":
-        variants = [variant for variant in variants if variant != "compile"]
+        variants = [variant for variant in variants if variant not in OPTIONAL]
     print(f"\n## {section}\n\n{head(section, variants)}", flush=True)
     results = {}
-    for name, result in SECTIONS[section](options.workloads, variants, options.rounds):
+    for name, result in SECTIONS[section](options.workloads, variants, options.rounds or ROUNDS[section]):
         results[name] = result
         print(row(name, result, variants), flush=True)
     if section == "growth":

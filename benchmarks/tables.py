@@ -103,7 +103,7 @@ def draw(results: dict[str, dict], file: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    sizes = curves(results.get("growth", {}))
+    sizes, powers = curves(results.get("growth", {})), exponents(results.get("growth", {}))
     barred = [section for section in results if section != "growth"]
     count = len(barred) + len(sizes)
     _, panels = plt.subplots(count, 1, figsize=(8, 3 * count), squeeze=False, layout="constrained")
@@ -113,7 +113,8 @@ def draw(results: dict[str, dict], file: Path) -> None:
     for size, (values, times) in sizes.items():
         panel = next(panels)
         for variant, milliseconds in times.items():
-            panel.loglog(values, milliseconds, "o-", label=VARIANTS[variant])
+            label = f"{VARIANTS[variant]}: {size}^{powers[size][variant][0]:.2f}"
+            panel.loglog(values, milliseconds, "o-", label=label)
         panel.set(title=f"growth with {size}", xlabel=size, ylabel="ms per step")
         panel.legend(frameon=False)
     plt.savefig(file, dpi=110)

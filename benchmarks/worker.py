@@ -22,6 +22,8 @@ SMALLEST = Workload("smallest", "whatever a step loads, it loads with this one",
 def prepare(variant: str, section: str, workload=None, weights: str = "", operation: str = ""):
     """A step, and a function that gives the arrays that must be the same in every variant."""
     side = import_module("benchmarks.ours" if variant.startswith("ours") else "benchmarks.reference")
+    if variant == "ours+fast" and not import_module("tinytorch.compiled").status()["in_use"]:
+        raise RuntimeError("the extra `fast` is not installed")
     if section == "operations":
         step = side.operation(operation, variant)
         return step, step

@@ -68,6 +68,11 @@ OPERATIONS = {
     "attention": lambda F, q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
     "embedding": lambda F, indices, weight: F.embedding(indices, weight),
     "embedding W4": lambda F, indices, weight: F.embedding(indices, weight),
+    "conv2d": lambda F, x, weight, bias: F.conv2d(x, weight, bias, padding=1),
+    "conv2d LeNet 1": lambda F, x, weight, bias: F.conv2d(x, weight, bias, padding=2),
+    "conv2d LeNet 2": lambda F, x, weight, bias: F.conv2d(x, weight, bias),
+    "max_pool2d": lambda F, x: F.max_pool2d(x, 2),
+    "batch_norm": lambda F, x, weight, bias: F.batch_norm(x, None, None, weight, bias, training=True),
     "AdamW": None,  # a step on the parameters of one block, with gradients that are there
 }
 ROWS = 32 * 64  # batch x context of W3
@@ -82,6 +87,11 @@ SHAPES = {  # of the floats that go in, then of what comes out
     "attention": [(32, 8, 64, 16)] * 4,
     "embedding": [(67, 128), (32, 64, 128)],
     "embedding W4": [(8192, 256), (16, 64, 256)],
+    "conv2d": [(32, 3, 32, 32), (32, 3, 3, 3), (32,), (32, 32, 32, 32)],
+    "conv2d LeNet 1": [(64, 1, 28, 28), (6, 1, 5, 5), (6,), (64, 6, 28, 28)],
+    "conv2d LeNet 2": [(64, 6, 14, 14), (16, 6, 5, 5), (16,), (64, 16, 10, 10)],
+    "max_pool2d": [(64, 6, 28, 28), (64, 6, 14, 14)],
+    "batch_norm": [(64, 6, 28, 28), (6,), (6,), (64, 6, 28, 28)],
     "AdamW": [(384, 128), (128, 128), (512, 128), (128, 512), (128,), (128,), ()],
 }
 

@@ -2,10 +2,12 @@
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: threads only slow small matrices down
+os.environ.setdefault("TINYTORCH_FAST", "0")  # NumPy's kernels; tests/18_compiled_kernels turns the compiled ones on
 
 import pytest  # noqa: E402
 
 import tinytorch  # noqa: E402
+from tinytorch.workspace import described  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,8 @@ def twins(torch):
 def seeded():
     "Every test starts from the same random numbers."
     tinytorch.manual_seed(0)
+
+
+def pytest_report_header():
+    "In a student's workspace: whose files are tested."
+    return described() or None

@@ -31,6 +31,7 @@ DRAWS = {  # everything that draws random numbers, as arrays
     "kaiming_uniform_": lambda: init.kaiming_uniform_(tinytorch.zeros(4, 5)).data,
     "kaiming_normal_": lambda: init.kaiming_normal_(tinytorch.zeros(4, 5)).data,
     "Linear": lambda: nn.Linear(4, 5).weight.data,
+    "Conv2d": lambda: nn.Conv2d(3, 4, 2).weight.data,
     "Embedding": lambda: nn.Embedding(7, 4).weight.data,
     "LearnedPositions": lambda: nn.LearnedPositions(7, 4).weight.data,
     "MultiHeadAttention": lambda: nn.MultiHeadAttention(8, 2).in_proj.weight.data,

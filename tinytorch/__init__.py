@@ -1,7 +1,9 @@
 """tinytorch: autograd and transformers in NumPy, small enough to read."""
 from tinytorch.allocator import keep_freed_memory
+from tinytorch.workspace import install_overlay
 
 keep_freed_memory()
+install_overlay()
 
 from tinytorch import data, datasets, generation, nn, optim, tokenizers, training  # noqa: E402
 from tinytorch.autograd import (  # noqa: E402
@@ -31,6 +33,7 @@ from tinytorch.creation import (  # noqa: E402
     zeros,
     zeros_like,
 )
+from tinytorch.diagnosis import diagnose  # noqa: E402
 from tinytorch.drawing import draw  # noqa: E402
 from tinytorch.profiling import profile  # noqa: E402
 from tinytorch.tensor import Tensor  # noqa: E402

@@ -4,7 +4,7 @@
 __all__ = [
     "FREED", "Switches", "no_grad", "enable_grad", "is_grad_enabled", "observed_by", "manual_seed",
     "default_generator", "set_default_dtype", "get_default_dtype", "topological_order", "merged",
-    "propagate", "checked_backward",
+    "propagate", "wrong_gradients",
 ]
 
 from contextlib import ContextDecorator, contextmanager
@@ -105,8 +105,6 @@ def topological_order(root):
 
 def merged(collected, gradient, fresh):
     "What an operation had `collected`, plus `gradient`: the sum, and whether it is ours to add into."
-    if collected is None:
-        return gradient, fresh
     total, ours = collected
     if ours:
         total += gradient
@@ -127,35 +125,41 @@ def propagate(root, gradient, retain_graph=False):
     if any(operation.parents is FREED for operation in order):
         raise RuntimeError("backward: this graph was already walked, and its saved arrays were freed; run the "
                            "forward pass again, or call the first backward with retain_graph=True")
-    pending = {root: (gradient, False)}
+    pending, observer = {root: (gradient, False)}, Switches.observer
     while order:
         operation = order.pop()
         incoming, _ = pending.pop(operation)
-        for parent, gradient in zip(operation.parents, checked_backward(operation, incoming)):
-            if parent is None or gradient is None:
+        gradients = operation.backward(incoming) if observer is None else observer(operation.backward, incoming)
+        parents = operation.parents
+        if not isinstance(gradients, tuple) or len(gradients) != len(parents):
+            raise wrong_gradients(operation, gradients)
+        for parent, gradient in zip(parents, gradients):
+            if parent is None:
                 continue
+            if gradient is None or gradient.shape != parent.out_shape:
+                raise wrong_gradients(operation, gradients)
             if gradient.dtype != parent.out_dtype:  # float32 and float64 were mixed: each gets back its own
                 gradient = gradient.astype(parent.out_dtype)
             fresh = gradient is not incoming and gradient.base is None and gradient.flags.writeable
-            if isinstance(parent, Function):
-                pending[parent] = merged(pending.get(parent), gradient, fresh)
-            else:
+            if not isinstance(parent, Function):
                 parent.accumulate_grad(gradient, fresh)
+            elif parent in pending:
+                pending[parent] = merged(pending[parent], gradient, fresh)
+            else:
+                pending[parent] = gradient, fresh
         if not retain_graph:
             operation.__dict__.clear()
             operation.parents = FREED
 
 
-def checked_backward(operation, incoming):
-    "`operation.backward(incoming)`; RuntimeError unless that is one gradient per input, each of its input's shape."
-    observer, parents, name = Switches.observer, operation.parents, type(operation).__name__
-    gradients = operation.backward(incoming) if observer is None else observer(operation.backward, incoming)
+def wrong_gradients(operation, gradients):
+    "The RuntimeError for a backward that gave something else than one gradient per input, each of its input's shape."
+    name, parents = type(operation).__name__, operation.parents
     if not isinstance(gradients, tuple) or len(gradients) != len(parents):
-        raise RuntimeError(f"{name}.backward: expected a tuple of {len(parents)} gradients, one per input; got "
-                           f"{len(gradients) if isinstance(gradients, tuple) else type(gradients).__name__}")
+        return RuntimeError(f"{name}.backward: expected a tuple of {len(parents)} gradients, one per input; got "
+                            f"{len(gradients) if isinstance(gradients, tuple) else type(gradients).__name__}")
     for i, (gradient, parent) in enumerate(zip(gradients, parents)):
         if parent is not None and (gradient is None or gradient.shape != parent.out_shape):
-            raise RuntimeError(f"{name}.backward: input {i} has shape {parent.out_shape}, its gradient "
-                               f"{'is missing' if gradient is None else f'has {gradient.shape}'}; is an "
-                               "unbroadcast or a reshape forgotten?")
-    return gradients
+            return RuntimeError(f"{name}.backward: input {i} has shape {parent.out_shape}, its gradient "
+                                f"{'is missing' if gradient is None else f'has {gradient.shape}'}; is an "
+                                "unbroadcast or a reshape forgotten?")

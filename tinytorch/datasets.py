@@ -1,12 +1,16 @@
-"""Texts to learn from, fetched once and checked; and token files larger than memory as datasets.
+"""Texts and images to learn from, fetched once and checked; and token files larger than memory as datasets.
 
 `load(name)` gives a corpus with a held-out part. "python", the source of the standard library, is on every machine;
 the others are looked for in the folder TINYTORCH_DATA, then in a cache, then downloaded with pooch (the extra `data`).
+`load_images(name)` gives images with labels; "digits" are inside scikit-learn (the extra `vision`).
 """
+import gzip
 import hashlib
 import os
 import sys
 import sysconfig
+import tarfile
+import zlib
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -170,6 +174,163 @@ def python_files(folder):
     for path, subfolders, files in os.walk(folder):
         subfolders[:] = [name for name in subfolders if name not in LEFT_OUT]
         yield from (Path(path, name).relative_to(folder).as_posix() for name in files if name.endswith(".py"))
+
+
+# ---- images
+
+DIGITS = tuple("0123456789")
+MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+IMAGE_SOURCES = {
+    f"mnist {part}": Source(f"{filename}.gz", f"{MNIST}{filename}.gz", sha256, others=((filename, None),))
+    for part, filename, sha256 in [
+        ("train images", "train-images-idx3-ubyte", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        ("train labels", "train-labels-idx1-ubyte", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+        ("test images", "t10k-images-idx3-ubyte", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+        ("test labels", "t10k-labels-idx1-ubyte", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+    ]} | {
+    "cifar10": Source(
+        "cifar-10-binary.tar.gz", "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd")}
+
+
+class Images(NamedTuple):
+    "Images (N, C, H, W) of float32 from 0 to 1 with labels (N,) of int64; `test` is never to be trained on."
+    train: tuple
+    test: tuple
+    classes: tuple  # the name of each label
+    source: str
+
+
+def load_images(name, seed=0):
+    """The `Images` "digits" (1,797, 8 x 8, in scikit-learn), "mnist" (70,000, 28 x 28), "cifar10" (60,000, 32 x 32).
+
+    MNIST (LeCun et al. 1998) and CIFAR-10 (Krizhevsky 2009) have test sets of their own, 10,000 images each; of
+    "digits", `seed` decides which fifth is held out. Errors: ValueError for another name; DatasetError where they
+    cannot be had, or are damaged.
+    """
+    loaders = {"digits": lambda: digits(seed), "mnist": mnist, "cifar10": cifar10}
+    if name not in loaders:
+        raise ValueError(f"load_images: got {name!r}, expected one of {', '.join(map(repr, loaders))}")
+    return loaders[name]()
+
+
+def digits(seed=0):
+    "Handwritten digits, 8 x 8 (Alpaydin and Kaynak 1998), from scikit-learn: nothing is downloaded."
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise DatasetError("digits: they come with scikit-learn, which is not installed; pip install "
+                           "'tinytorch[vision]'") from None
+    found = load_digits()
+    images = (found.images / 16).astype(np.float32)[:, None]  # (1797, 1, 8, 8)
+    order = np.random.default_rng(seed).permutation(len(images))
+    test, train = np.split(order, [len(order) // 5 + 1])  # 360 and 1437
+    return Images((images[train], found.target[train]), (images[test], found.target[test]), DIGITS, "scikit-learn")
+
+
+def mnist():
+    "Four files in the idx format: a head with dtype and sizes, then the numbers."
+    parts, paths = {}, {}
+    for part in ("train", "test"):
+        for kind in ("images", "labels"):
+            name = f"mnist {part} {kind}"
+            paths[name] = local_file(IMAGE_SOURCES[name]) or downloaded(name, IMAGE_SOURCES[name], True)
+        images, labels = (idx(paths[f"mnist {part} {kind}"]) for kind in ("images", "labels"))
+        if images.ndim != 3 or labels.shape != images.shape[:1] or labels.max(initial=0) > 9:
+            raise DatasetError(f"{paths[f'mnist {part} images']}: expected images (N, H, W) and as many labels of 0 to "
+                               f"9, got {images.shape} and {labels.shape}; replace both files")
+        parts[part] = as_floats(images[:, None]), labels.astype(np.int64)
+    return Images(parts["train"], parts["test"], DIGITS, str(paths["mnist train images"].parent))
+
+
+def idx(path):
+    "The bytes of an idx file, gzipped or not, as an array: 0, 0, 8 (unsigned bytes), how many dims, their sizes, all."
+    content = path.read_bytes()
+    try:
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise DatasetError(f"{path}: damaged ({error}); replace the file") from None
+    start = 4 + 4 * content[3] if len(content) > 3 else 4
+    sizes = np.frombuffer(content[4:start], ">u4") if len(content) >= start else []
+    if content[:3] != b"\0\0\x08" or len(content) - start != np.prod(sizes, dtype=np.int64):
+        raise DatasetError(f"{path}: expected an idx file of unsigned bytes; replace the file")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
+
+
+def cifar10():
+    """The binary version: no pickles, which could run whatever they hold. It stays packed, as it was downloaded.
+
+    A row is the label and 3 x 32 x 32 bytes: red, green, blue.
+    """
+    source = IMAGE_SOURCES["cifar10"]
+    path = local_file(source) or downloaded("cifar10", source, True)
+    try:
+        with tarfile.open(path) as archive:
+            members = [member for member in archive if member.isfile()]
+            files = {Path(member.name).name: archive.extractfile(member).read() for member in members}
+        batches = [np.frombuffer(files[f"{name}.bin"], np.uint8).reshape(-1, 3073)
+                   for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")]
+        names = tuple(files["batches.meta.txt"].decode().split())
+    except (tarfile.TarError, OSError, EOFError, zlib.error, KeyError, ValueError) as error:
+        raise DatasetError(f"{path}: expected CIFAR-10's binary version ({error}); replace the file") from None
+    train, test = np.concatenate(batches[:5]), batches[5]
+    pairs = [(as_floats(rows[:, 1:].reshape(-1, 3, 32, 32)), rows[:, 0].astype(np.int64)) for rows in (train, test)]
+    return Images(*pairs, names, str(path))
+
+
+def as_floats(images):
+    "bytes from 0 to 255 as float32 from 0 to 1"
+    return np.multiply(images, 1 / 255, dtype=np.float32)
+
+
+def shifted(images, most, generator):
+    "Each image (N, C, H, W) moved by up to `most` pixels up or down, left or right; zeros come in (He et al. 2016)."
+    padded = np.pad(images, [(0, 0), (0, 0), (most, most), (most, most)])
+    views = np.lib.stride_tricks.sliding_window_view(padded, images.shape[2:], axis=(2, 3))  # (N, C, y, x, H, W)
+    y, x = generator.integers(0, 2 * most + 1, (2, len(images)))
+    return views[np.arange(len(images)), :, y, x]
+
+
+def flipped(images, generator):
+    "About half of the images (N, C, H, W), mirrored left to right."
+    return np.where(generator.random(len(images))[:, None, None, None] < 0.5, images, images[..., ::-1])
+
+
+def warped(images, generator, shift=1.0, turn=12.0, stretch=0.1, shear=0.1):
+    """Each image (N, C, H, W) as if written a little otherwise: moved, turned, stretched, sheared; zeros come in.
+
+    Drawn uniformly for each image: up to `shift` pixels and `turn` degrees to either side, factors of up to
+    e^`stretch`, and a slant of up to `shear`. Between pixels it interpolates. Distortions of this kind are
+    in LeCun et al. 1998, section III.
+    """
+    n, height, width = len(images), *images.shape[2:]
+    angle, slant = np.deg2rad(generator.uniform(-turn, turn, n)), generator.uniform(-shear, shear, n)
+    factor_y, factor_x = np.exp(generator.uniform(-stretch, stretch, (2, n)))
+    move_y, move_x = generator.uniform(-shift, shift, (2, n))
+    middle = np.array([[height - 1], [width - 1]]) / 2
+    y, x = np.mgrid[:height, :width].reshape(2, -1) - middle
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    from_y = factor_y[:, None] * (sin * x + cos * y) + move_y[:, None] + middle[0]  # (N, H W): where it was
+    from_x = factor_x[:, None] * (cos * x - sin * y) + slant[:, None] * y + move_x[:, None] + middle[1]
+    return between_pixels(images, from_y, from_x).reshape(images.shape)
+
+
+def between_pixels(images, y, x):
+    "What images (N, C, H, W) show at the places y, x (N, places), interpolated, zeros outside: (N, C, places)."
+    height, width = images.shape[2:]
+    padded = np.pad(images, [(0, 0), (0, 0), (1, 2), (1, 2)])
+    y, x = np.clip(y + 1, 0, height + 1), np.clip(x + 1, 0, width + 1)
+    top, left = y.astype(int), x.astype(int)
+    down, right = (y - top).astype(images.dtype), (x - left).astype(images.dtype)
+    each = np.arange(len(images))[:, None]
+
+    def corner(dy, dx):
+        return padded[each, :, top + dy, left + dx].swapaxes(1, 2)  # (N, C, places)
+
+    down, right = down[:, None], right[:, None]
+    above = corner(0, 0) * (1 - right) + corner(0, 1) * right
+    below = corner(1, 0) * (1 - right) + corner(1, 1) * right
+    return above * (1 - down) + below * down
 
 
 # ---- tokens on disk

@@ -166,11 +166,11 @@ def block_on_rows(block, layer, batch_size):
         return lambda rows: block(Tensor.wrap(rows.reshape(texts)), cache=layer).data.reshape(rows.shape)
     attention, norm1, norm2, mlp = block.attention, on_rows(block.norm1), on_rows(block.norm2), on_rows(block.mlp)
     in_proj, out_proj = on_rows(attention.in_proj), on_rows(attention.out_proj)
+    operation = CachedAttention(attention.num_heads, layer, attention.rotary)
 
     def attend(rows):
         packed = in_proj(rows).reshape(batch_size, -1, 3 * attention.embed_dim)  # (B, T, 3D)
-        found = CachedAttention(attention.num_heads, layer, attention.rotary).forward(packed)
-        return out_proj(found.reshape(rows.shape))
+        return out_proj(operation.forward(packed).reshape(rows.shape))
 
     def pre_norm(rows):
         rows = rows + attend(norm1(rows))

@@ -13,6 +13,7 @@ from itertools import compress
 
 import numpy as np
 
+from tinytorch.compiled import compilable
 from tinytorch.tensor import Tensor
 
 BLOCK = 1 << 15  # elements per block of an update: all of its arrays stay in the processor's cache
@@ -26,7 +27,7 @@ class Pack:
     made the same number of steps.
     """
     def __init__(self, params, step=0, moments=()):
-        self.params, self.step, self.moments = params, step, list(moments)
+        self.params, self.step, self.moments, self.home = params, step, list(moments), None
         ends = np.cumsum([p.numel() for p in params]).tolist()
         self.spans = [slice(end - p.numel(), end) for p, end in zip(params, ends)]
 
@@ -40,11 +41,24 @@ class Pack:
         moments = [np.concatenate([m[span] for span in spans]) for m in self.moments]
         return Pack(list(compress(self.params, chosen)), self.step, moments)
 
-    def write_back(self, vector, arrays):
-        "Put the pieces of `vector` into `arrays`, unless it is a view of the only one."
-        if len(arrays) > 1 or not np.may_share_memory(vector, arrays[0]):
-            for array, span in zip(arrays, self.spans):
-                array[...] = vector[span].reshape(array.shape)
+    def values(self):
+        "The parameters as one vector: their home, into which arrays move that own their memory; else a copy."
+        arrays = [p.data for p in self.params]
+        if self.home is not None and all([array.base is self.home for array in arrays]):
+            return self.home
+        vector = flat(arrays)
+        if len(arrays) > 1 and all([(array.base is None or array.base is self.home) and array.dtype == vector.dtype
+                                    for array in arrays]):
+            self.home = vector
+            for p, span in zip(self.params, self.spans):
+                p.data = vector[span].reshape(p.shape)
+        return vector
+
+    def write_back(self, vector):
+        "Put the pieces of `vector` into the parameters, unless they are views of it."
+        for p, span in zip(self.params, self.spans):
+            if not np.may_share_memory(p.data, vector):
+                p.data[...] = vector[span].reshape(p.shape)
 
 
 def flat(arrays):
@@ -147,8 +161,7 @@ class Optimizer:
 
     def update_pack(self, pack, group):
         "One step of a pack, block by block."
-        data = [p.data for p in pack.params]
-        x, grad = flat(data), flat([p.grad for p in pack.params])
+        x, grad = pack.values(), flat([p.grad for p in pack.params])
         while len(pack.moments) < len(self.moment_names(group)):
             pack.moments.append(np.zeros_like(x))
         pack.step += 1
@@ -158,7 +171,8 @@ class Optimizer:
             self.update(x[block], grad[block].astype(x.dtype, copy=False), moments, pack.step, group)
             if pack.step % FLUSH_EVERY == 0:
                 flush_denormals(moments)
-        pack.write_back(x, data)
+        if x is not pack.home:
+            pack.write_back(x)
 
     def moment_names(self, group):
         "What `update` remembers of each parameter, by name."
@@ -264,13 +278,18 @@ def adam_update(x, grad, m, v, step, lr, betas, eps):
     """
     beta1, beta2 = betas
     c1, c2 = 1 - beta1 ** step, math.sqrt(1 - beta2 ** step)
+    work = (1 - beta1) * grad
     m *= beta1
-    m += (1 - beta1) * grad
+    m += work
+    np.multiply(grad, grad, out=work)
+    work *= 1 - beta2
     v *= beta2
-    v += (1 - beta2) * grad * grad
-    denominator = np.sqrt(v)
-    denominator += c2 * eps
-    x -= (lr * c2 / c1) * m / denominator
+    v += work
+    np.sqrt(v, out=work)
+    work += c2 * eps
+    np.divide(m, work, out=work)
+    work *= lr * c2 / c1
+    x -= work
 
 
 class Adam(Optimizer):
@@ -281,6 +300,7 @@ class Adam(Optimizer):
     def moment_names(self, group):
         return ["exp_avg", "exp_avg_sq"]
 
+    @compilable
     def update(self, x, grad, moments, step, group):
         if group["weight_decay"]:
             grad = grad + group["weight_decay"] * x
@@ -292,6 +312,7 @@ class AdamW(Adam):
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
         super().__init__(params, lr, betas, eps, weight_decay)
 
+    @compilable
     def update(self, x, grad, moments, step, group):
         x *= 1 - group["lr"] * group["weight_decay"]
         adam_update(x, grad, *moments, step, group["lr"], group["betas"], group["eps"])

@@ -6,6 +6,7 @@ __all__ = [
     "shape_from", "as_key", "dim_of", "compare", "Tensor",
 ]
 
+import math
 from collections import namedtuple
 
 import numpy as np
@@ -20,11 +21,14 @@ def apply(operation, *inputs):
     The operation itself becomes the node of the graph; its `parents` are, for each input, the
     operation that made it, the leaf that it is, or None where no gradient is wanted.
     """
-    arrays, wanted, observer = [], [], Switches.observer
+    arrays, wanted, observer, recording = [], [], Switches.observer, Switches.grad_enabled
     for x in inputs:
-        is_tensor = isinstance(x, Tensor)
-        arrays.append(x.data if is_tensor else as_operand(x))
-        wanted.append(is_tensor and x._requires_grad and Switches.grad_enabled)
+        if isinstance(x, Tensor):
+            arrays.append(x.data)
+            wanted.append(recording and x._requires_grad)
+        else:
+            arrays.append(as_operand(x))
+            wanted.append(False)
     operation.needs_grad = wanted
     try:
         out = operation.forward(*arrays) if observer is None else observer(operation.forward, *arrays)
@@ -414,7 +418,7 @@ class Tensor:
         "Dims start_dim .. end_dim as one."
         sizes = self.shape or (1,)
         start, end = dim_of("flatten", start_dim, len(sizes)), dim_of("flatten", end_dim, len(sizes))
-        return self.reshape(*sizes[:start], int(np.prod(sizes[start:end + 1], dtype=int)), *sizes[end + 1:])
+        return self.reshape(*sizes[:start], math.prod(sizes[start:end + 1]), *sizes[end + 1:])
 
     def repeat(self, *counts):
         "The whole tensor counts[d] times along each dim d (new dims in front)."

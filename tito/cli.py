@@ -2,7 +2,9 @@
 
 import sys
 
-COURSE_PACKAGES = {"ipykernel", "jupyter_client", "matplotlib", "nbclient", "nbdev", "nbformat", "rich", "typer"}
+COURSE_PACKAGES = {
+    "ipykernel", "jupyter_client", "matplotlib", "nbclient", "nbdev", "nbformat", "rich", "typer",
+}  # fmt: skip
 
 
 def main() -> None:

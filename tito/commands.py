@@ -7,19 +7,39 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from tito.build import build as build_package
 from tito.build import check as check_package
 from tito.build import orphans
+from tito.course import chapter as chapter_of
+from tito.exercises import exercises as exercises_of
+from tito.exercises import problems, table
 from tito.export import PACKAGE, export_all
-from tito.lines import report
+from tito.files import write_whole
+from tito.instructor import as_csv
+from tito.instructor import autograde as autograde_all
+from tito.instructor import gradebook as gradebook_rows
+from tito.instructor import release as release_chapter
+from tito.lines import report as line_report
 from tito.notebooks import run_notebook
 from tito.pictures import too_large, write_pictures
 from tito.project import TitoError, chosen_notebooks, find_root
+from tito.report import write_report
 from tito.runs import draw, find_runs, rows, show
+from tito.student_commands import app as student
+from tito.student_commands import style
 
-style = {"rich_markup_mode": "rich" if sys.stdout.isatty() else None, "no_args_is_help": True}
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, **style)
+
+class StudentsFirst(TyperGroup):
+    def list_commands(self, context):
+        """In the order in which a student meets them, then all others."""
+        students = [command.callback.__name__ for command in student.registered_commands]
+        return sorted(super().list_commands(context), key=lambda name: name not in [*students, "milestone"])
+
+
+app = typer.Typer(pretty_exceptions_enable=False, cls=StudentsFirst, **style)
+app.add_typer(student)
 dev = typer.Typer(help="For those who write the chapters.", **style)
 app.add_typer(dev, name="dev")
 
@@ -35,7 +55,10 @@ Chapters = Annotated[
 
 @app.callback()
 def common() -> None:
-    """The tinytorch course tool."""
+    """The course tool of tinytorch: write it yourself, chapter by chapter, and watch it learn.
+
+    tito new DIR; cd DIR; tito start 01; tito check 01
+    """
 
 
 @app.command()
@@ -58,7 +81,7 @@ def build(
             return
         for path in build_package(folder, modules):
             print(f"wrote {PACKAGE}/{path}")
-        print(report(folder, modules))
+        print(line_report(folder, modules))
         stop_at(orphans(folder, modules))
 
 
@@ -87,6 +110,21 @@ def runs(
         show(rows(chosen))
         if plot is not None:
             print(f"wrote {plot}: {', '.join(draw(chosen, plot, metric))}")
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.", show_default=False)],
+    folder: Annotated[Path, typer.Option(help="Where the runs are.")] = Path("runs"),
+) -> None:
+    """Make one page about a run: report.html in its folder.
+
+    Criteria, curves, samples, pictures and settings, in one file that opens without a network.
+
+    Exit status: 0 done; 2 no such run.
+    """
+    with bad_input_exits_2():
+        print(write_report(find_runs(folder, [run])[0].folder))
 
 
 @dev.command()
@@ -123,6 +161,89 @@ def notebooks(
                 print(problem, file=sys.stderr)
     if failures:
         stop_at([f"{failures} of {len(chosen)} notebooks failed"])
+
+
+@dev.command()
+def exercises(chapters: Chapters = None, root: Root = None) -> None:
+    """List the exercises, and what they lack.
+
+    Each has a statement with a worked example, hints, a visible check, hidden tests, points and a solution of at most
+    15 lines that can be read nowhere else.
+
+    Exit status: 0 nothing is missing; 1 something is; 2 no such chapter.
+    """
+    with bad_input_exits_2():
+        chosen = chosen_notebooks(root_folder(root), chapters or [])
+        print(table({notebook.stem: exercises_of(notebook) for notebook in chosen}))
+        stop_at(problem for notebook in chosen for problem in problems(notebook))
+
+
+Course = Annotated[
+    Path, typer.Option("--in", metavar="DIR", help="The nbgrader course.", exists=True, file_okay=False)
+]
+
+
+@app.command(rich_help_panel="For instructors")
+def release(
+    chapter: Annotated[str, typer.Argument(metavar="NN", help="Number or name of a chapter.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="An nbgrader course; made where there is none.")],
+    force: Annotated[bool, typer.Option("--force", help="Although another version was released there.")] = False,
+) -> None:
+    """Make an assignment of a chapter, for nbgrader.
+
+    Into DIR/source goes the notebook with solutions, into DIR/release what students get: no solutions, no hidden tests.
+
+    Exit status: 0 done; 2 no such chapter, or another version of it is there.
+    """
+    with bad_input_exits_2():
+        notebook = chapter_of(chapter).notebook
+        released = release_chapter(notebook, to, force)
+        print(f"wrote {released}: give it to the students")
+        print(f"what they hand in goes to {to / 'submitted' / 'STUDENT' / notebook.stem / notebook.name}")
+        print(f"then: tito autograde {notebook.stem.split('_')[0]} --in {to}")
+
+
+@app.command(rich_help_panel="For instructors")
+def autograde(
+    chapter: Annotated[str, typer.Argument(metavar="NN", help="Number or name of a chapter.")],
+    course: Course,
+    limit: Annotated[int, typer.Option(min=1, help="Seconds that a whole submission may take.")] = 900,
+    student: Annotated[
+        list[str] | None, typer.Option(help="Only this student; may be repeated.", show_default=False)
+    ] = None,
+) -> None:
+    """Grade what was submitted for a chapter, with nbgrader.
+
+    Each submission runs in a process of its own, with a time limit for each cell (in nbgrader_config.py).
+
+    Exit status: 0 all were graded; 1 some could not be; 2 nothing was released or submitted.
+    """
+    with bad_input_exits_2():
+        results = autograde_all(course, chapter_of(chapter).name, limit, student)
+        for result in results:
+            print(f"{result.student:20} {result.trouble or 'graded'}")
+        stop_at(f"{result.student} was not graded: {result.trouble}" for result in results if result.trouble)
+
+
+@app.command(rich_help_panel="For instructors")
+def gradebook(
+    course: Course,
+    to: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write it there.", show_default=False)
+    ] = None,
+    by_check: Annotated[bool, typer.Option("--by-check", help="A row for each check.")] = False,
+) -> None:
+    """Export the points of all students as CSV.
+
+    Exit status: 0 done; 2 no gradebook.
+    """
+    with bad_input_exits_2():
+        text = as_csv(gradebook_rows(course, by_check))
+        if to is None:
+            print(text, end="")
+        else:
+            write_whole(to, text.encode())
+            print(f"wrote {to}")
 
 
 def root_folder(root: Path | None) -> Path:

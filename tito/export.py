@@ -49,17 +49,18 @@ def export_all(root: Path) -> dict[str, Module]:
     return modules
 
 
-def export(notebook: Path) -> list[Module]:
-    """The modules that a notebook exports. Raises TitoError where it is broken."""
+def export(notebook: Path, from_package: str = "../modules/") -> list[Module]:
+    """The modules that a notebook exports. Raises TitoError where it is broken.
+
+    `from_package` leads from the package's folder to the notebook's; the header of each file says it.
+    """
     _check_readable(notebook)
     modules = []
     for name, (cells, names) in _exported_cells(notebook).items():
         path = name.replace(".", "/") + ".py"
         if is_hand_written(path):
             raise TitoError(f"{notebook.name} exports {PACKAGE}/{path}, which is written by hand: rename it")
-        for cell in cells:
-            _check_parses(notebook, cell)
-        up = "../" * path.count("/") + "../modules/"
+        up = "../" * path.count("/") + from_package
         text = module_source(f"{HEADER}{up}{notebook.name}.", names, cells)
         modules.append(Module(path, notebook, text))
     return modules
@@ -89,8 +90,10 @@ def _exported_cells(notebook: Path) -> dict[str, tuple[list[str], list[str]]]:
                 raise TitoError(
                     f"{notebook.name}: {self.name} is the default_exp: write `#| export` without a name"
                 )
-            code = [cell.source for cell in cells if cell.cell_type == "code" and cell.source.strip()]
-            found[self.name] = code, list(self.make_all(all_cells))
+            code = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+            for cell in code:
+                _check_parses(notebook, cell)
+            found[self.name] = [cell.source for cell in code], list(self.make_all(all_cells))
 
     class Defaults:
         def _default_exp_(self, cell, name):
@@ -134,11 +137,14 @@ def _check_readable(notebook: Path) -> None:
         raise TitoError(f"{notebook.name}: not a notebook (expected JSON with a list of cells)")
 
 
-def _check_parses(notebook: Path, source: str) -> None:
+def _check_parses(notebook: Path, cell) -> None:
     try:
-        ast.parse(source)
+        ast.parse(cell.source)
     except SyntaxError as error:
-        line = source.split("\n")[(error.lineno or 1) - 1].strip()
+        line = cell.source.split("\n")[(error.lineno or 1) - 1].strip()
+        grading = (cell.get("metadata") or {}).get("nbgrader") or {}
+        exercise = f" (exercise {grading['grade_id']})" if grading.get("solution") else ""
         raise TitoError(
-            f"{notebook.name}: an exported cell is not Python: {error.msg} in line {line!r}"
+            f"{notebook.name}: cell {cell.idx_ + 1}{exercise}, which is exported, is not Python:"
+            f" {error.msg} in line {line!r}"
         ) from error

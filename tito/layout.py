@@ -67,3 +67,11 @@ def _paragraphs(source: str) -> list[tuple[list[str], bool]]:
         paragraphs[-1][0].append(line)
         after_blank = False
     return paragraphs
+
+
+def all_names(tree: ast.Module) -> set[str]:
+    """The names in the `__all__` of a module."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()

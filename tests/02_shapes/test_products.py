@@ -48,6 +48,7 @@ def test_matmul_says_what_does_not_fit(left, right, words):
     ("i,i->", [(3,), (3,)]), ("i,j->ij", [(3,), (4,)]), ("ij,j->i", [(2, 3), (3,)]), ("ij,jk->ik", [(2, 3), (3, 4)]),
     ("ij,jk", [(2, 3), (3, 4)]), ("bij,bjk->bik", [(5, 2, 3), (5, 3, 4)]), ("bij,jk->bik", [(5, 2, 3), (3, 4)]),
     ("...ij,...jk->...ik", [(5, 2, 3), (3, 4)]), ("ij,k->k", [(2, 3), (4,)]),
+    ("ii->i", [(3, 3)]), ("ii", [(3, 3)]), ("jij,ik->jk", [(2, 3, 2), (3, 4)]),
     ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 2)]), ("i,i,i,i->i", [(3,)] * 4),
         ("b q d, b k d -> b q k", [(2, 3, 4), (2, 5, 4)]),
 ], ids=str)
@@ -60,7 +61,7 @@ def test_einsum(equation, shapes):
 @pytest.mark.parametrize("equation, shapes, words", [
     ("ij,jk->ik", [(2, 3)], "2 operands, got 1"),
     ("ijk->i", [(2, 3)], "3 letters"),
-    ("ii->i", [(3, 3)], "repeats a letter"),
+    ("ii->i", [(3, 4)], "'i'"),
 ], ids=str)
 def test_einsum_says_what_does_not_fit(equation, shapes, words):
     with pytest.raises(ValueError, match=words):

@@ -170,6 +170,30 @@ def test_data_may_be_bound_to_another_array(size):
     assert p.data is mine and np.all(mine == 10 - 1.5)
 
 
+def stepped(place):
+    "Four steps of two small parameters; `place(data)` gives the array that takes the first one's place after two."
+    p, q = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True), Tensor(np.ones(4), requires_grad=True)
+    optimizer = AdamW([p, q], lr=0.1)
+    for step in range(4):
+        if step == 2:
+            p.data = place(p.data)
+        p.grad, q.grad = np.sin(p.data + step), np.cos(q.data)
+        optimizer.step()
+    return p, q
+
+
+def test_small_parameters_share_a_vector_and_may_leave_it():
+    p, q = stepped(lambda data: data)
+    assert p.data.base is not None and p.data.base is q.data.base  # they have moved in together
+    memory = np.zeros(10)  # somebody else's, of which a parameter may be a part
+    for place in (np.array, np.asfortranarray, lambda data: np.add(data, 0, out=memory[2:8].reshape(2, 3))):
+        elsewhere, beside = stepped(place)
+        np.testing.assert_array_equal(elsewhere.data, p.data)
+        np.testing.assert_array_equal(beside.data, q.data)
+    np.testing.assert_array_equal(memory[2:8], p.data.ravel())  # updated where it lay
+    assert not memory[:2].any() and not memory[8:].any()
+
+
 @pytest.mark.parametrize("cls", [SGD, Adam, AdamW])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dtypes_stay_and_gradients_are_only_read(cls, dtype):

@@ -91,7 +91,7 @@ def every_subclass(cls):
 
 @pytest.mark.parametrize("positions, per_block", [
     ("learned", 10),  # norm, in_proj, attention, out_proj, +, norm, fc1, gelu, fc2, +
-    ("rotary", 28)])  # three projections, each to heads, two of them turned
+    ("rotary", 10)])  # the attention turns queries and keys itself
 def test_backward_visits_each_operation_once_in_models_of_1_to_12_blocks(monkeypatch, positions, per_block):
     visits = []  # the operations themselves: an id alone could be used again
 

@@ -43,8 +43,7 @@ class Count(Counter):
 
 # ---- operations
 
-AROUND = {"Embedding": 1, "Index": 1, "Add": 1, "LayerNorm": 1, "Linear": 1, "Reshape": 2, "CrossEntropy": 1, "Sum": 1,
-          "Div": 1}
+AROUND = {"Embedding": 1, "Index": 1, "Add": 1, "LayerNorm": 1, "Linear": 1, "Reshape": 2, "CrossEntropy": 1}
 BLOCK = {"LayerNorm": 2, "Linear": 4, "SelfAttention": 1, "TanhGelu": 1, "Add": 2}
 TABLE = {  # options: changes to BLOCK, changes to AROUND
     "GPT-2": ({}, {}, {}),
@@ -56,8 +55,7 @@ TABLE = {  # options: changes to BLOCK, changes to AROUND
     "swiglu": ({"activation": "swiglu"}, {"TanhGelu": 0, "SiLU": 1, "Mul": 1, "Linear": 5}, {}),
     "dropout": ({"dropout": 0.1}, {"Mul": 2}, {"Mul": 1}),
     "sinusoidal": ({"positions": "sinusoidal"}, {}, {"Mul": 1}),
-    "rotary": ({"positions": "rotary"}, {"SelfAttention": 0, "Attention": 1, "Rotary": 2, "Linear": 6, "Index": 6,
-                                         "Reshape": 4, "Permute": 4}, {"Index": 0, "Add": 0}),
+    "rotary": ({"positions": "rotary"}, {}, {"Index": 0, "Add": 0}),
 }
 
 
@@ -83,7 +81,7 @@ SAVED = {  # units of (B, T, D) that each kind of operation of a block leaves fo
     "Add": 2 * 1,
 }
 ALLOCATED = {  # and the most that they need at once, added up over forward and backward
-    "LayerNorm": (4.2, 3.2),  # two; blocks that stay in the cache count little
+    "LayerNorm": (4.2, 4.2),  # two; on the way back dx, and once what is subtracted from it
     "Linear": (9.3, 8.6),  # backward: dx; the products with few rows are small
     "SelfAttention": (8.2, 8.1),  # forward: result, weights, and while these are made copies of query and halves
     "TanhGelu": (8.6, 4.1),
@@ -113,9 +111,9 @@ def test_bytes_of_a_block():
 
 
 @pytest.mark.parametrize("name, saved_units, allocated_units", [
-    ("GPT-2", 24 + WEIGHTS, 56), ("no biases", 24 + WEIGHTS, 56), ("post-norm", 24 + WEIGHTS, 56),
-    ("rms_norm", 24 + WEIGHTS, 56), ("relu", 20 + WEIGHTS, 53), ("relu_squared", 24 + WEIGHTS, 56),
-    ("swiglu", 25.4 + WEIGHTS, 61.5), ("dropout", 26 + 2 * WEIGHTS, 65), ("rotary", 26 + WEIGHTS, 68)])
+    ("GPT-2", 24 + WEIGHTS, 57), ("no biases", 24 + WEIGHTS, 57), ("post-norm", 24 + WEIGHTS, 57),
+    ("rms_norm", 24 + WEIGHTS, 57), ("relu", 20 + WEIGHTS, 54), ("relu_squared", 24 + WEIGHTS, 57),
+    ("swiglu", 25.4 + WEIGHTS, 62.5), ("dropout", 26 + 2 * WEIGHTS, 66), ("rotary", 26 + WEIGHTS, 69)])
 def test_bytes_of_a_block_in_all(name, saved_units, allocated_units):
     "One more array of (B, T, D) per block is too much; one of (B, T, 4D) is four."
     saved, allocated = bytes_of(**TABLE[name][0])
@@ -182,7 +180,7 @@ def whole_step():
 
 
 @pytest.mark.parametrize("build, operations", [(lambda: doubling(200), 400), (lambda: residual_lattice(200), 802),
-                                               (whole_step, 100)], ids=["doubling", "lattice", "GPT"])
+                                               (whole_step, 48)], ids=["doubling", "lattice", "GPT"])
 def test_backward_visits_each_operation_once(build, operations):
     counts = visits(build)
     assert len(counts) >= operations and set(counts) == {1}

@@ -128,7 +128,7 @@ def test_a_graph_that_is_never_walked_goes_with_its_result():
     with collector_off():
         with observed_by(census):
             loss = loss_fn(model, *batch())
-        assert len(census.alive()) > 50, "as long as there is a loss it can be walked"
+        assert len(census.alive()) > 30, "as long as there is a loss it can be walked"
         del loss
         assert not census.alive()
 

@@ -4,6 +4,7 @@ from operations import table, table_nn
 ROWS = [
     *table.ELEMENTWISE, *table.REDUCTIONS, *table.PRODUCTS, *table.SHAPES, *table.INDEXING,
     *table_nn.ACTIVATIONS, *table_nn.LAYERS, *table_nn.LOSSES, *table_nn.ATTENTION, *table_nn.FUSED,
+    *table_nn.CONVOLUTION,
 ]
 
 CASES = list(table.numbered(case for row in ROWS for case in row.cases()))

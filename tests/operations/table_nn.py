@@ -16,6 +16,7 @@ from operations.table import (
     probabilities,
     real,
     together,
+    untied,
     values,
 )
 
@@ -195,4 +196,73 @@ FUSED = [
     Row("packed_attention", packed_attention, (real, real), [((3, 12), (3, 3))], theirs=heads_one_by_one),
     Row("rotary", rotated, (real,), each((3, 4), (2, 5, 6), (0, 2), (1, 2)), together(offset=[0, 4]),
         theirs=rotated_as_complex_numbers),
+]
+
+
+def conv1d(t, x, weight, bias=None, **options):
+    return t.conv1d(x, weight, bias, **options)
+
+
+def conv2d(t, x, weight, bias=None, **options):
+    return t.conv2d(x, weight, bias, **options)
+
+
+def pooled(t, x, name, **options):
+    return getattr(t, name)(x, **options)
+
+
+def batch_normed(t, x, weight=None, bias=None, **options):
+    "by the batch itself"
+    return t.batch_norm(x, None, None, weight, bias, training=True, **options)
+
+
+def normed_by_running(t, x, mean, var, weight=None, bias=None, **options):
+    return t.batch_norm(x, mean, var, weight, bias, **options)
+
+
+POOLING = [{"kernel_size": 2}, {"kernel_size": (3, 2), "stride": 1, "padding": 1}, {"kernel_size": 2, "stride": 3},
+           {"kernel_size": 3, "stride": 2, "padding": (1, 0), "ceil_mode": True}, {"kernel_size": 1},
+           {"kernel_size": (5, 6)}]
+POOLING_1D = [{"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
+              {"kernel_size": 2, "stride": 4}]
+IMAGES = each((2, 3, 5, 6), (0, 3, 5, 6), (1, 1, 7, 6))
+CHANNELS = [(shape, (3,), (3,)) for shape in [(4, 3), (2, 3, 5), (2, 3, 2, 4), (1, 3, 2, 1)]]
+
+CONVOLUTION = [
+    Row("conv2d", conv2d, (real,) * 3,
+        [((2, 3, 5, 6), (4, 3, 3, 2), (4,)), ((0, 2, 5, 6), (3, 2, 2, 2), (3,))],
+        [{}, {"stride": 2}, {"stride": (3, 1), "padding": (1, 2)}, {"padding": 1, "dilation": (1, 2), "stride": 4}],
+        large=((3, 5, 40, 30), (7, 5, 3, 5), (7,))),
+    Row("conv2d", conv2d, (real,) * 3, [((2, 3, 5, 6), (4, 3, 3, 2), (4,)), ((2, 3, 4, 4), (2, 3, 4, 4), (2,))],
+        [{"padding": "same"}, {"padding": "valid"}, {"padding": "same", "dilation": 2}]),
+    Row("conv2d", conv2d, (real,) * 3, [((2, 3, 4, 5), (4, 3, 1, 1), (4,))],
+        [{}, {"stride": (2, 3)}, {"padding": 1}]),
+    Row("conv2d", conv2d, (real,) * 3, [((1, 2, 5, 6), (3, 2, 5, 6), (3,))], [{}, {"padding": 2, "stride": 3}]),
+    Row("conv2d", conv2d, (real,) * 2, [((2, 4, 5, 6), (6, 2, 3, 2)), ((2, 4, 3, 2), (2, 2, 3, 2))],
+        [{"groups": 2}, {"groups": 2, "stride": 2, "padding": 1, "dilation": (1, 2)}]),
+    Row("conv2d", conv2d, (real,) * 3, [((2, 3, 5, 6), (3, 1, 3, 3), (3,)), ((2, 3, 5, 6), (6, 1, 2, 2), (6,))],
+        [{"groups": 3, "padding": 1}]),  # each channel alone
+    Row("conv2d", conv2d, (fixed(real), real, real), [((2, 3, 5, 6), (4, 3, 3, 2), (4,))]),
+    Row("conv2d", conv2d, (real, fixed(real), fixed(real)), [((2, 3, 5, 6), (4, 3, 3, 2), (4,))]),
+    Row("conv1d", conv1d, (real,) * 3, [((2, 3, 8), (4, 3, 3), (4,)), ((2, 3, 5), (1, 3, 5), (1,)),
+                                        ((0, 3, 8), (4, 3, 1), (4,))],
+        [{}, {"stride": 3, "padding": 1}, {"padding": "same"}], large=((9, 16, 300), (5, 16, 7), (5,))),
+    Row("conv1d", conv1d, (real,) * 2, [((2, 4, 8), (4, 1, 3))], [{"groups": 4, "dilation": 2, "padding": "same"}]),
+    Row("max_pool2d", pooled, (untied,), IMAGES, [{"name": "max_pool2d", **o} for o in POOLING],
+        large=((3, 5, 60, 50),)),
+    Row("max_pool2d", pooled, (untied,), IMAGES[:1], [{"name": "max_pool2d", "kernel_size": 2, "dilation": (1, 2)}]),
+    Row("max_pool1d", pooled, (untied,), each((2, 3, 8), (2, 1, 9)), [{"name": "max_pool1d", **o} for o in POOLING_1D]),
+    Row("avg_pool2d", pooled, (real,), IMAGES, [{"name": "avg_pool2d", **o} for o in POOLING],
+        large=((3, 5, 60, 50),)),
+    Row("avg_pool2d", pooled, (real,), IMAGES,
+        [{"name": "avg_pool2d", "count_include_pad": False, **o} for o in POOLING]),
+    Row("avg_pool1d", pooled, (real,), each((2, 3, 8), (2, 1, 9)),
+        [{"name": "avg_pool1d", "count_include_pad": inside, **o} for o in POOLING_1D for inside in (True, False)]),
+    Row("batch_norm", batch_normed, (real,) * 3, CHANNELS, [{}, {"eps": 0.1}], large=((20, 3, 60, 30), (3,), (3,))),
+    Row("batch_norm", batch_normed, (real,) * 2, [shapes[:2] for shapes in CHANNELS]),
+    Row("batch_norm", lambda t, x, b: batch_normed(t, x, None, b), (real,) * 2, [shapes[:2] for shapes in CHANNELS]),
+    Row("batch_norm", batch_normed, (real,), [shapes[:1] for shapes in CHANNELS]),
+    Row("batch_norm", normed_by_running, (real, fixed(real), fixed(positive), real, real),
+        [(*shapes, (3,), (3,)) for shapes in CHANNELS] + [((0, 3, 2, 2), *[(3,)] * 4)], [{}, {"eps": 0.1}]),
+    Row("batch_norm", normed_by_running, (real, fixed(real), fixed(positive)), CHANNELS),
 ]

@@ -8,6 +8,7 @@ from tinytorch.nn import functional as F
 
 M = ones(2, 3)
 CUBE = ones(2, 3, 4)
+IMAGE = ones(1, 3, 5, 5)
 I64 = Tensor([0, 1])
 
 # what is called -> words that its error must contain
@@ -88,6 +89,27 @@ REFUSED = [
     ("bce not a probability", lambda: F.binary_cross_entropy(M * 2, M), ValueError, "binary_cross_entropy 2 logits"),
     ("attention", lambda: F.scaled_dot_product_attention(M, ones(4, 5), ones(4, 5)), ValueError,
         "attention (2, 3) (4, 5)"),
+    ("conv2d channels", lambda: F.conv2d(IMAGE, ones(4, 2, 3, 3)),
+        ValueError, "conv2d (1, 3, 5, 5) (4, 2, 3, 3) groups"),
+    ("conv2d groups", lambda: F.conv2d(IMAGE, ones(4, 1, 3, 3), groups=3), ValueError, "conv2d groups=3 multiple"),
+    ("conv2d bias", lambda: F.conv2d(IMAGE, ones(4, 3, 3, 3), ones(3)), ValueError, "conv2d bias (3,) (4,)"),
+    ("conv2d one image", lambda: F.conv2d(IMAGE[0], ones(4, 3, 3, 3)), ValueError, "conv2d (3, 5, 5) unsqueeze(0)"),
+    ("conv2d does not fit", lambda: F.conv2d(IMAGE, ones(4, 3, 3, 3), dilation=3), ValueError, "conv2d 7 5 padding"),
+    ("conv2d of integers", lambda: F.conv2d(IMAGE.long(), ones(4, 3, 3, 3)), TypeError, "conv2d int64 .float()"),
+    ("conv2d stride", lambda: F.conv2d(IMAGE, ones(4, 3, 3, 3), stride=0), ValueError, "stride 0 at least 1"),
+    ("conv2d same", lambda: F.conv2d(IMAGE, ones(4, 3, 3, 3), stride=2, padding="same"), ValueError, "same stride (2"),
+    ("conv2d padding", lambda: F.conv2d(IMAGE, ones(4, 3, 3, 3), padding="full"),
+        ValueError, "padding full same valid"),
+    ("conv1d", lambda: F.conv1d(CUBE, ones(4, 2, 3)), ValueError, "conv1d (2, 3, 4) (4, 2, 3)"),
+    ("max_pool2d", lambda: F.max_pool2d(IMAGE, 6), ValueError, "max_pool2d 6 5"),
+    ("max_pool2d padding", lambda: F.max_pool2d(IMAGE, 3, padding=2),
+        ValueError, "max_pool2d padding (2, 2) half (3, 3)"),
+    ("avg_pool1d", lambda: F.avg_pool1d(M, 2), ValueError, "avg_pool1d (2, 3) (N, C, L)"),
+    ("max_pool2d of integers", lambda: F.max_pool2d(IMAGE.long(), 2), TypeError, "max_pool2d int64"),
+    ("batch_norm weight", lambda: F.batch_norm(M, ones(3), ones(3), ones(2)),
+        ValueError, "batch_norm weight (2,) (3,)"),
+    ("batch_norm of one", lambda: F.batch_norm(M[:1], None, None, training=True), ValueError, "batch_norm (1, 3) eval"),
+    ("batch_norm without statistics", lambda: F.batch_norm(M, None, None), ValueError, "batch_norm running_mean"),
     ("dropout", lambda: F.dropout(M, p=1.5), ValueError, "dropout 1.5"),
     ("gelu", lambda: F.gelu(M, approximate="cubic"), ValueError, "gelu cubic"),
     ("pad", lambda: F.pad(M, (1, 1, 1)), ValueError, "pad"),

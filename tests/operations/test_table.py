@@ -7,7 +7,8 @@ from operations.rows import CASES, LARGE_CASES
 from tinytorch import gradcheck, no_grad
 
 # the table holds reductions of nothing, means of none among them
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:.*degrees of freedom")
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:.*degrees of freedom",
+                                        "ignore:.*padding='same'")
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64)]
 
 

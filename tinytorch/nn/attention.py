@@ -3,8 +3,9 @@
 
 __all__ = [
     "causal_mask", "as_bias", "attention_weights", "largest_over_keys", "softmax_over_keys",
-    "matching", "kept_or_zero", "Attention", "scaled_dot_product_attention", "SelfAttention",
-    "CachedAttention", "head_size", "MultiHeadAttention",
+    "matching", "softmax_over_keys_backward", "kept_or_zero", "Attention",
+    "scaled_dot_product_attention", "SelfAttention", "CachedAttention", "head_size",
+    "MultiHeadAttention",
 ]
 
 import math
@@ -12,6 +13,7 @@ import math
 import numpy as np
 
 from tinytorch.autograd import default_generator
+from tinytorch.compiled import compilable
 from tinytorch.nn.embedding import rotate
 from tinytorch.nn.layers import Linear, linear
 from tinytorch.nn.module import Module
@@ -70,8 +72,14 @@ def largest_over_keys(scores):
     return scores
 
 
-def softmax_over_keys(scores):
-    "softmax over axis -2, written over `scores` and returned; a query that may attend to nothing gets zeros"
+@compilable
+def softmax_over_keys(scores, bias=None):
+    """softmax over axis -2, written over `scores` (..., T_key, T_query) and returned.
+
+    `bias` (..., T_query, T_key) is added first. A query that may attend to nothing gets zeros.
+    """
+    if bias is not None:
+        scores += np.ascontiguousarray(bias.swapaxes(-1, -2))
     lowest = np.finfo(scores.dtype).min
     ones = np.ones(scores.shape[-2], scores.dtype)
     scores -= np.maximum(largest_over_keys(scores), lowest)
@@ -93,6 +101,14 @@ def matching(query, key, value):
         return query, key, value
     leading = np.broadcast_shapes(*(shape[:-2] for shape in shapes))
     return [np.broadcast_to(x, (*leading, *x.shape[-2:])) for x in (query, key, value)]
+
+
+@compilable
+def softmax_over_keys_backward(dscores, weights, average):
+    "weights * (dscores - average), written over `dscores` (..., T_key, T_query) and returned; average (..., T_query)"
+    dscores -= average[..., None, :]
+    dscores *= weights
+    return dscores
 
 
 def kept_or_zero(weights, p):
@@ -134,9 +150,7 @@ class Attention(Function):
             self.scale = 1 / math.sqrt(query.shape[-1])
         scores = key @ np.multiply(query.swapaxes(-1, -2), self.scale, order="C")  # (..., T_key, T_query)
         bias = as_bias(mask, self.is_causal, (*query.shape[:-1], key.shape[-2]), scores.dtype)
-        if bias is not None:
-            scores += np.ascontiguousarray(bias.swapaxes(-1, -2))
-        self.weights = softmax_over_keys(scores)
+        self.weights = softmax_over_keys(scores, bias)
         if self.dropout_p:
             self.kept = kept_or_zero(scores, self.dropout_p)
         np.matmul(self.after_dropout().swapaxes(-1, -2), value, out=out)
@@ -153,8 +167,7 @@ class Attention(Function):
             dscores *= self.kept
         average = np.vecdot(grad, self.out)  # (..., T_query)
         average *= self.scale
-        dscores -= average[..., None, :]
-        dscores *= self.weights
+        softmax_over_keys_backward(dscores, self.weights, average)
         np.matmul(dscores, query, out=dkey)
         np.matmul(dscores.swapaxes(-1, -2), key, out=dquery)
         return dscores
@@ -185,20 +198,33 @@ class SelfAttention(Attention):
     """Attention with query, key and value packed side by side, and heads inside each: (..., T, 3D) -> (..., T, D).
 
     The heads are views of the packed array, and so are their gradients of its gradient: nothing is copied.
+    `rotary`, a `Rotary` for head_dim features, turns queries and keys by their place (chapter 10).
     """
-    def __init__(self, num_heads, is_causal=False, scale=None, dropout_p=0.0):
+    def __init__(self, num_heads, is_causal=False, scale=None, dropout_p=0.0, rotary=None):
         super().__init__(is_causal, scale, dropout_p)
-        self.num_heads = num_heads
+        self.num_heads, self.rotary = num_heads, rotary
 
     def forward(self, packed, mask=None):
+        query, key, value = self.heads(packed, 3)
         out = np.empty((*packed.shape[:-1], packed.shape[-1] // 3), packed.dtype)
-        self.attend(*self.heads(packed, 3), mask, *self.heads(out, 1))
+        self.attend(*self.turned(query, key), value, mask, *self.heads(out, 1))
         return out
 
     def backward(self, grad):
         dpacked = np.empty((*grad.shape[:-1], 3 * grad.shape[-1]), grad.dtype)
-        dscores = self.attend_backward(*self.heads(grad, 1), *self.heads(dpacked, 3))
+        dquery, dkey, dvalue = self.heads(dpacked, 3)
+        dscores = self.attend_backward(*self.heads(grad, 1), dquery, dkey, dvalue)
+        if self.rotary is not None:
+            for dx in (dquery, dkey):
+                dx[...] = rotate(dx, self.cos, -self.sin)  # back, by the opposite angles
         return (dpacked, *self.mask_gradient(dscores))
+
+    def turned(self, query, key, offset=0):
+        "query and key (..., H, T, head_dim) with rotary positions, counted from `offset`, where there are any"
+        if self.rotary is None:
+            return query, key
+        self.cos, self.sin = self.rotary.tables(query.shape[-2], offset, query.dtype)
+        return rotate(query, self.cos, self.sin), rotate(key, self.cos, self.sin)
 
     def heads(self, x, count):
         "The `count` parts of x (..., T, count * D), each as a view (..., H, T, head_dim)."
@@ -213,14 +239,12 @@ class CachedAttention(SelfAttention):
     positions count from cache.length. For generation only: RuntimeError where a gradient is asked for.
     """
     def __init__(self, num_heads, cache, rotary=None):
-        super().__init__(num_heads, is_causal=True)
-        self.cache, self.rotary = cache, rotary
+        super().__init__(num_heads, is_causal=True, rotary=rotary)
+        self.cache = cache
 
     def forward(self, packed):
         query, key, value = self.heads(packed, 3)  # (B, H, T, head_dim)
-        if self.rotary is not None:
-            cos, sin = self.rotary.tables(query.shape[-2], self.cache.length, packed.dtype)
-            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        query, key = self.turned(query, key, self.cache.length)
         key, value = self.cache.append(key, value)  # (B, H, S, head_dim)
         weights = self.weights_of(query, key)
         out = np.empty((*packed.shape[:-1], packed.shape[-1] // 3), packed.dtype)
@@ -281,9 +305,10 @@ class MultiHeadAttention(Module):
             operation = CachedAttention(self.num_heads, cache, self.rotary)
             return self.out_proj(apply(operation, self.in_proj(query)))
         dropout = self.dropout if self.training else 0.0
-        if query is key is value and self.rotary is None:
+        if query is key is value:
+            operation = SelfAttention(self.num_heads, is_causal, dropout_p=dropout, rotary=self.rotary)
             inputs = (self.in_proj(query),) if attn_mask is None else (self.in_proj(query), attn_mask)
-            return self.out_proj(apply(SelfAttention(self.num_heads, is_causal, dropout_p=dropout), *inputs))
+            return self.out_proj(apply(operation, *inputs))
         heads = self.project(query, key, value)
         return self.out_proj(self.merge(scaled_dot_product_attention(*heads, attn_mask, dropout, is_causal)))
 

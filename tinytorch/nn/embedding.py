@@ -2,20 +2,29 @@
 """Vectors for tokens and for places: embeddings, learned, sinusoidal and rotary positions."""
 
 __all__ = [
-    "scatter_add_rows", "check_ids", "checked_padding", "EmbeddingFunction", "embedding",
-    "Embedding", "check_positions", "LearnedPositions", "position_angles", "sinusoidal_table",
-    "SinusoidalPositions", "rotate", "RotaryFunction", "Rotary",
+    "run_starts", "scatter_add_rows", "check_ids", "checked_padding", "EmbeddingFunction",
+    "embedding", "Embedding", "check_positions", "LearnedPositions", "position_angles",
+    "sinusoidal_table", "SinusoidalPositions", "rotate", "RotaryFunction", "Rotary",
 ]
 
 import numpy as np
 
 from tinytorch.autograd import get_default_dtype
+from tinytorch.compiled import compilable
 from tinytorch.creation import randn
 from tinytorch.nn.module import Module, Parameter
 from tinytorch.ops.elementwise import Function
 from tinytorch.tensor import Tensor, apply
 
 
+def run_starts(ordered):
+    "The places where a number of the sorted vector `ordered` comes for the first time."
+    begins = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    return np.flatnonzero(begins)
+
+
+@compilable
 def scatter_add_rows(rows, indices, count):
     """Zeros of shape (count, D), with rows[n] added to row indices[n]; rows (N, D), indices (N,) may repeat.
 
@@ -25,8 +34,15 @@ def scatter_add_rows(rows, indices, count):
     if indices.size:
         order = np.argsort(indices, kind="stable")
         ordered = indices[order]
-        starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))  # where a new index begins
-        table[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0)
+        starts = run_starts(ordered)
+        if 4 * len(starts) < len(ordered):
+            table[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0)
+        else:  # mostly short runs, and reduceat is slow at starting one: their first rows are just put down
+            table[ordered[starts]] = rows[order[starts]]
+            others = np.delete(order, starts)
+            ordered = indices[others]
+            starts = run_starts(ordered)
+            table[ordered[starts]] += np.add.reduceat(rows[others], starts, axis=0) if others.size else 0
     return table
 
 
@@ -152,6 +168,7 @@ class SinusoidalPositions(Module):
         return f"{self.table.shape[0]}, {self.table.shape[1]}"
 
 
+@compilable
 def rotate(x, cos, sin):
     """Each pair (x[i], x[i + D/2]) of the last dim turned by its angle: x (..., T, D), tables (T, D).
 

@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 from tinytorch.autograd import default_generator, get_default_dtype
+from tinytorch.compiled import compilable
 from tinytorch.nn.init import uniform_
 from tinytorch.nn.module import Module, Parameter
 from tinytorch.ops.elementwise import Function
@@ -117,11 +118,12 @@ class Activation(Function):
     which may return something it computed on the way, and `slope(x, value, something, out)`.
     """
     block = 1 << 15
+    name = property(lambda self: type(self).__name__.removesuffix("Function").lower())  # in errors
 
+    @compilable
     def forward(self, x):
         if x.dtype.kind != "f":
-            name = type(self).__name__.removesuffix("Function").lower()
-            raise TypeError(f"{name}: expected floats, got {x.dtype}; convert with .float()")
+            raise TypeError(f"{self.name}: expected floats, got {x.dtype}; convert with .float()")
         value = np.empty(x.shape, x.dtype)
         flat_x, flat_value = x.reshape(-1), value.reshape(-1)
         if self.needs_grad[0]:
@@ -139,33 +141,31 @@ class Activation(Function):
 
 
 class TanhGelu(Activation):
-    "x (1 + t) / 2, t = tanh(linear x + cubic x^3) (Hendrycks & Gimpel 2016, section 2)"
+    "x h, h = (1 + tanh(linear x + cubic x^3)) / 2 (Hendrycks & Gimpel 2016, section 2)"
     linear = math.sqrt(2 / math.pi)
     cubic = 0.044715 * linear
 
     def value(self, x, out):
-        t = x * x
-        t *= self.cubic
-        t += self.linear
-        t *= x
-        np.tanh(t, out=t)
-        np.multiply(x, t, out=out)
-        out += x
-        out *= 0.5
-        return t
+        h = x * x
+        h *= self.cubic
+        h += self.linear
+        h *= x
+        np.tanh(h, out=h)
+        h *= 0.5
+        h += 0.5
+        np.multiply(x, h, out=out)
+        return h
 
-    def slope(self, x, value, t, out):
-        "(1 + t + (1 - t^2) x (linear + 3 cubic x^2)) / 2"
+    def slope(self, x, value, h, out):
+        "h + (h - h^2) x (2 linear + 6 cubic x^2)"
         np.multiply(x, x, out=out)
-        out *= 3 * self.cubic
-        out += self.linear
+        out *= 6 * self.cubic
+        out += 2 * self.linear
         out *= x
-        change = t * t
-        np.subtract(1, change, out=change)
+        change = h * h
+        np.subtract(h, change, out=change)
         out *= change
-        out += t
-        out += 1
-        out *= 0.5
+        out += h
 
 
 def erf(z):
@@ -223,6 +223,8 @@ class SiLUFunction(Activation):
 
 class LeakyReLUFunction(Activation):
     "x where it is positive, `negative_slope` times x elsewhere"
+    name = "leaky_relu"
+
     def __init__(self, negative_slope=0.01):
         self.negative_slope = negative_slope
 

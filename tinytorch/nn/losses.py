@@ -4,15 +4,16 @@
 __all__ = [
     "check_reduction", "reduced", "check_pair", "mse_loss", "l1_loss", "BinaryCrossEntropyFunction",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "class_rows", "checked_targets",
-    "class_weights", "reduced_by_weight", "nll_loss", "row_blocks", "CrossEntropyFunction",
-    "cross_entropy", "soft_cross_entropy", "MSELoss", "L1Loss", "WeightedLoss", "BCELoss",
-    "BCEWithLogitsLoss", "NLLLoss", "CrossEntropyLoss",
+    "class_weights", "reduced_by_weight", "nll_loss", "largest_in_rows", "row_blocks",
+    "CrossEntropyFunction", "cross_entropy", "soft_cross_entropy", "MSELoss", "L1Loss",
+    "WeightedLoss", "BCELoss", "BCEWithLogitsLoss", "NLLLoss", "CrossEntropyLoss",
 ]
 
 import math
 
 import numpy as np
 
+from tinytorch.compiled import compilable
 from tinytorch.nn.layers import log_softmax, logsigmoid
 from tinytorch.nn.module import Module
 from tinytorch.ops.elementwise import Function
@@ -159,6 +160,11 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     return reduced_by_weight(picked.masked_fill(~counts, 0.0) * -weights, weights, reduction, target.shape)
 
 
+def largest_in_rows(x):
+    "max of each row of x (N, C), as (N, 1)"
+    return x[np.arange(len(x)), x.argmax(axis=1)][:, None]
+
+
 def row_blocks(x, size=1 << 17):
     "slices that together are all rows of x (N, C), each of about `size` elements, so that they stay in the cache"
     step = max(1, size // max(x.shape[1], 1))
@@ -171,39 +177,64 @@ class CrossEntropyFunction(Function):
     With class weights w (C,) and label smoothing s, row i costs
     (1 - s) w[target] (log z - x[target]) + s / C sum_c w[c] (log z - x[c]), z = sum_c exp(x[c]);
     it costs 0 where target[i] is `ignore_index`. The weights are an option, not an input: they get no gradient.
+    Reduced to 'sum' or 'mean' (divided by the weights used), the output is one number.
     """
-    def __init__(self, weight=None, ignore_index=-100, label_smoothing=0.0):
+    def __init__(self, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="none"):
         self.weight, self.ignore_index, self.smoothing = weight, ignore_index, label_smoothing
+        self.reduction = reduction
 
     def forward(self, x, target):
-        n, classes = x.shape
+        classes = x.shape[1]
         if self.weight is None:
             self.weight = np.ones(classes, x.dtype)
         self.counts = target != self.ignore_index
         self.target = np.where(self.counts, target, 0)
+        picked, spread = self.row_sums(x)
+        log_z = np.log(self.z)
+        losses = (1 - self.smoothing) * self.weight[self.target] * (log_z - picked)
+        if self.smoothing:
+            losses += self.smoothing / classes * (log_z * self.weight.sum() - spread)
+        return self.reduced(np.where(self.counts, losses, 0))
+
+    @compilable
+    def row_sums(self, x):
+        "Of x less its row's maximum: exp, and its sum z, kept on self; the target's x and sum_c w[c] x[c], returned."
+        n, classes = x.shape
         self.exp, self.z = np.empty(x.shape, x.dtype), np.empty(n, x.dtype)
         picked, spread = np.empty(n, x.dtype), np.zeros(n, x.dtype)
         for rows in row_blocks(x):
-            shifted = np.subtract(x[rows], x[rows].max(axis=1, keepdims=True), out=self.exp[rows])
+            shifted = np.subtract(x[rows], largest_in_rows(x[rows]), out=self.exp[rows])
             picked[rows] = shifted[np.arange(len(shifted)), self.target[rows]]
             if self.smoothing:
                 spread[rows] = shifted @ self.weight
             np.exp(shifted, out=shifted)
             self.z[rows] = shifted @ np.ones(classes, x.dtype)
-        log_z = np.log(self.z)
-        losses = (1 - self.smoothing) * self.weight[self.target] * (log_z - picked)
-        losses += self.smoothing / classes * (log_z * self.weight.sum() - spread)
-        return np.where(self.counts, losses, 0)
+        return picked, spread
+
+    def reduced(self, losses):
+        "As `reduction` says; the mean of nothing is nan."
+        if self.reduction == "none":
+            return losses
+        self.divisor = float(self.weight[self.target] @ self.counts) if self.reduction == "mean" else 1.0
+        return losses.sum() / self.divisor if self.divisor else losses.sum() + math.nan
 
     def backward(self, grad):
-        grad = np.where(self.counts, grad, 0)
+        if self.reduction != "none":
+            grad = grad / self.divisor if self.divisor else 0 * grad
+        grad = np.where(self.counts, grad, 0)  # one number a row
         chosen = grad * (1 - self.smoothing) * self.weight[self.target]
         spread = grad * (self.smoothing / len(self.weight))
-        dx = self.exp * ((chosen + spread * self.weight.sum()) / self.z)[:, None]
+        return self.logits_gradient(chosen, spread), None
+
+    @compilable
+    def logits_gradient(self, chosen, spread):
+        "dL/dx (N, C) from what each row's loss is worth: `chosen` for its target, `spread` for each class (N,)."
+        total = chosen + spread * self.weight.sum() if self.smoothing else chosen
+        dx = self.exp * (total / self.z)[:, None]
         dx[np.arange(len(dx)), self.target] -= chosen
         if self.smoothing:
             dx -= spread[:, None] * self.weight
-        return dx, None
+        return dx
 
 
 def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
@@ -221,10 +252,10 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
         raise ValueError(f"cross_entropy: label_smoothing lies between 0 and 1, got {label_smoothing}")
     if target.dtype.kind == "f":
         return soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    indices, counts = checked_targets("cross_entropy", input, target, ignore_index)
+    indices, _ = checked_targets("cross_entropy", input, target, ignore_index)
     weights = class_weights("cross_entropy", weight, input)
-    losses = apply(CrossEntropyFunction(weights, ignore_index, label_smoothing), class_rows(input), indices)
-    return reduced_by_weight(losses, weights[np.where(counts, indices, 0)] * counts, reduction, target.shape)
+    loss = apply(CrossEntropyFunction(weights, ignore_index, label_smoothing, reduction), class_rows(input), indices)
+    return loss.reshape(target.shape) if reduction == "none" else loss
 
 
 def soft_cross_entropy(input, target, weight, reduction, label_smoothing):

@@ -3,12 +3,15 @@
 
 __all__ = [
     "positive_dims", "Reduction", "Sum", "Mean", "Var", "Std", "Amax", "Amin", "Prod", "CumSum",
-    "check_floats", "Softmax", "LogSoftmax", "LogSumExp", "transposed", "rows_of", "MatMul",
-    "check_inner_sizes", "Einsum", "spelled_out",
+    "check_floats", "rows_of", "largest_along", "sum_along", "Softmax", "LogSoftmax", "LogSumExp",
+    "transposed", "MatMul", "check_inner_sizes", "Einsum", "placed_on_diagonal", "spelled_out",
 ]
+
+import math
 
 import numpy as np
 
+from tinytorch.compiled import compilable
 from tinytorch.ops.elementwise import Function, unbroadcast
 
 
@@ -156,22 +159,45 @@ def check_floats(name, x):
         raise TypeError(f"{name}: expected floats, got {x.dtype}; convert with .float()")
 
 
+def rows_of(x):
+    "a stack of matrices as one tall matrix: (..., n) -> (rows, n)"
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def largest_along(x, dim):
+    "max of x along `dim`, kept with size 1; -inf where there is nothing"
+    if x.size == 0 or x.ndim == 0 or dim not in (-1, x.ndim - 1):
+        return x.max(axis=dim, keepdims=True, initial=-np.inf)
+    rows = rows_of(x)
+    return rows[np.arange(len(rows)), rows.argmax(axis=1)].reshape(*x.shape[:-1], 1)
+
+
+def sum_along(x, dim):
+    "sum of x along `dim`, kept with size 1"
+    if x.ndim == 0 or dim not in (-1, x.ndim - 1):
+        return x.sum(axis=dim, keepdims=True)
+    return (rows_of(x) @ np.ones(x.shape[-1], x.dtype)).reshape(*x.shape[:-1], 1)
+
+
 class Softmax(Function):
     "exp(x) / sum(exp(x)) along `dim`"
     def __init__(self, dim):
         self.dim = dim
 
+    @compilable
     @np.errstate(invalid="ignore")
     def forward(self, x):
         check_floats("softmax", x)
-        out = np.exp(x - x.max(axis=self.dim, keepdims=True, initial=-np.inf))
-        out /= out.sum(axis=self.dim, keepdims=True)
+        out = np.exp(x - largest_along(x, self.dim))
+        out /= sum_along(out, self.dim)
         self.out = out
         return out
 
+    @compilable
     def backward(self, grad):
-        weighted = grad * self.out
-        return (weighted - self.out * weighted.sum(axis=self.dim, keepdims=True),)
+        difference = grad - sum_along(grad * self.out, self.dim)
+        difference *= self.out
+        return (difference,)
 
 
 class LogSoftmax(Function):
@@ -179,16 +205,18 @@ class LogSoftmax(Function):
     def __init__(self, dim):
         self.dim = dim
 
+    @compilable
     @np.errstate(invalid="ignore", divide="ignore")
     def forward(self, x):
         check_floats("log_softmax", x)
-        out = x - x.max(axis=self.dim, keepdims=True, initial=-np.inf)
-        out -= np.log(np.exp(out).sum(axis=self.dim, keepdims=True))
+        out = x - largest_along(x, self.dim)
+        out -= np.log(sum_along(np.exp(out), self.dim))
         self.out = out
         return out
 
+    @compilable
     def backward(self, grad):
-        return (grad - np.exp(self.out) * grad.sum(axis=self.dim, keepdims=True),)
+        return (grad - np.exp(self.out) * sum_along(grad, self.dim),)
 
 
 class LogSumExp(Reduction):
@@ -210,11 +238,6 @@ class LogSumExp(Reduction):
 def transposed(x):
     "the last two dims swapped"
     return x.swapaxes(-1, -2)
-
-
-def rows_of(x):
-    "a stack of matrices as one tall matrix: (..., n) -> (rows, n)"
-    return x.reshape(int(np.prod(x.shape[:-1], dtype=int)), x.shape[-1])
 
 
 class MatMul(Function):
@@ -261,7 +284,7 @@ def check_inner_sizes(x, y):
 class Einsum(Function):
     """Sums of products named by letters, as in `np.einsum`: "bij,bjk->bik", with "..." for dims that broadcast.
 
-    Raises ValueError where letters and shapes disagree, or for a letter repeated within one operand.
+    A letter that an operand repeats means its diagonal: "ii->i". Raises ValueError where letters and shapes disagree.
     """
     def __init__(self, equation):
         self.equation = equation.replace(" ", "")
@@ -276,14 +299,24 @@ class Einsum(Function):
 
     def gradient_of(self, i, grad):
         "Swap operand i with the output: its letters come out, the output's go in."
-        term, shape = self.terms[i], self.operands[i].shape
+        whole, shape = self.terms[i], self.operands[i].shape
+        sizes = dict(zip(whole, shape))
+        term, shape = "".join(sizes), tuple(sizes.values())  # of its diagonal, where a letter is repeated
         names = self.terms[:i] + [self.result] + self.terms[i + 1:]
         arrays = self.operands[:i] + (grad,) + self.operands[i + 1:]
         known = "".join(c for c in term if c in "".join(names))  # a letter of this operand alone was summed away
         dx = np.einsum(f"{','.join(names)}->{known}", *arrays, optimize=True)
         dx = np.expand_dims(dx, tuple(a for a, c in enumerate(term) if c not in known))
         dx = unbroadcast(dx, tuple(n if n == 1 else m for n, m in zip(shape, dx.shape)))
-        return np.broadcast_to(dx, shape)
+        dx = np.broadcast_to(dx, shape)
+        return dx if term == whole else placed_on_diagonal(dx, whole, term, self.operands[i].shape)
+
+
+def placed_on_diagonal(values, whole, letters, shape):
+    "zeros of `shape`, with `values` where the repeated letters of `whole` agree: einsum gives a view of these places"
+    array = np.zeros(shape, values.dtype)
+    np.einsum(f"{whole}->{letters}", array)[...] = values
+    return array
 
 
 def spelled_out(equation, operands):
@@ -298,9 +331,6 @@ def spelled_out(equation, operands):
     for term, x in zip(terms, operands):
         if len(term) != x.ndim:
             raise ValueError(f"einsum: '{term}' of '{equation}' has {len(term)} letters, its operand shape {x.shape}")
-        if len(set(term)) < len(term):
-            raise ValueError(f"einsum: '{term}' of '{equation}' repeats a letter within one operand, which is not "
-                             "supported; index the diagonal first, x[i, i]")
     if not arrow:
         letters = "".join(terms)
         result = "..." + "".join(sorted(c for c in set(letters) - set(capitals) if letters.count(c) == 1))

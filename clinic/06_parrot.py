@@ -1,0 +1,12 @@
+"""The loss is nearly 0 after a minute, the best that we ever had. What it writes is "tttttttttttt"."""
+from clinic.parts import CONTEXT, VOCABULARY, seeded, token_loss, windows
+from tinytorch import Tensor, nn
+from tinytorch.optim import AdamW
+
+
+def build(seed=0):
+    seeded(seed)
+    ids = windows(seed)
+    model = nn.GPT(VOCABULARY, CONTEXT, d_model=32, num_layers=1, num_heads=4)
+    return {"model": model, "batch": (Tensor(ids[:, :-1]), Tensor(ids[:, :-1])), "loss_fn": token_loss,
+            "optimizer": AdamW(model.parameters(), lr=5e-3)}

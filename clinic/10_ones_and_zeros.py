@@ -1,0 +1,20 @@
+"""There is a causal mask, everybody has looked at it. Still the loss is too good to be true."""
+import numpy as np
+
+from clinic.parts import Small, seeded, token_loss, windows
+from tinytorch import Tensor, nn
+from tinytorch.optim import AdamW
+
+
+class Attention(nn.MultiHeadAttention):
+    def forward(self, x):
+        mask = np.tril(np.ones((x.shape[1], x.shape[1]), np.float32))
+        return super().forward(x, attn_mask=Tensor(mask))
+
+
+def build(seed=0):
+    seeded(seed)
+    ids = windows(seed)
+    model = Small(Attention(32, 4))
+    return {"model": model, "batch": (Tensor(ids[:, :-1]), Tensor(ids[:, 1:])), "loss_fn": token_loss,
+            "optimizer": AdamW(model.parameters(), lr=5e-3)}

@@ -1,0 +1,127 @@
+"""What the milestones about language share: measuring, looking at attention, and the verdict at the end of a run."""
+import json
+import math
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+import tinytorch.nn as nn
+import tinytorch.nn.functional as F
+from tinytorch import Tensor
+from tinytorch.checkpoint import CheckpointError, write_whole
+from tinytorch.datasets import DatasetError
+from tinytorch.generation import next_logits_of
+from tinytorch.training import evaluating
+from tito.report import plot_loss, write_report
+
+MEASURE_BATCH = 64  # windows at a time
+
+
+class Criterion(NamedTuple):
+    "One thing that a run has to show, as numbers or texts."
+    name: str
+    got: object
+    wanted: object
+    passed: bool
+
+
+@contextmanager
+def exit_2(parser):
+    "What goes wrong inside with what was given (text, checkpoint, prompt, option) is one line and exit status 2."
+    try:
+        yield
+    except (CheckpointError, DatasetError, ValueError, IndexError) as error:
+        parser.exit(2, f"{parser.prog}: {' '.join(str(error).split())}\n")
+
+
+def loss_of(model, ids, targets):
+    "Cross entropy, the mean over all tokens of the batch; ids and targets (B, T)."
+    logits = model(ids)
+    return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))  # (B T, V), (B T,)
+
+
+def measure(model, dataset, windows=None):
+    """(loss in nats a token, share of targets that are the likeliest token) over the windows of a TokenDataset.
+
+    windows: how many of them, taken at equal distances; None for all.
+    """
+    chosen = np.linspace(0, len(dataset) - 1, min(windows or len(dataset), len(dataset))).astype(int)
+    total, right, count = 0.0, 0, 0
+    with evaluating(model):
+        for start in range(0, len(chosen), MEASURE_BATCH):
+            ids, targets = dataset.batch(chosen[start:start + MEASURE_BATCH])
+            logits = model(ids)
+            loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+            total += loss.item() * targets.numel()
+            right += int((logits.data.argmax(axis=-1) == targets.data).sum())
+            count += targets.numel()
+    return total / count, right / count
+
+
+def attention_maps(model, ids):
+    "How much each of T places takes from each in a GPT (pre_norm) that reads `ids` (T,): (layers, heads, T, T)."
+    maps = []
+    with evaluating(model):
+        x = model.embed(np.asarray(ids)[None])  # (1, T, d_model)
+        for block in model.blocks:
+            maps.append(block.attention.weights(block.norm1(x), is_causal=True).data[0])  # (H, T, T)
+            x = block(x, is_causal=True)
+    return np.stack(maps)
+
+
+def looks_ahead(model, dataset, windows=16):
+    """How much the loss of the first windows changes when tokens come one by one, through the KV cache.
+
+    Each token then comes only after the model has said what it expects: about 0, unless it sees what it is to predict.
+    """
+    ids, targets = dataset.batch(np.arange(min(windows, len(dataset))))
+    with evaluating(model):
+        whole = loss_of(model, ids, targets).item()
+        next_logits = next_logits_of(model, len(ids), use_cache=True)
+        logits = np.stack([next_logits(ids.data[:, :end]) for end in range(1, ids.shape[1] + 1)], axis=1)  # (B, T, V)
+    one_by_one = F.cross_entropy(Tensor(logits).reshape(-1, logits.shape[-1]), targets.reshape(-1)).item()
+    return abs(one_by_one - whole)
+
+
+class Blind(nn.GPT):
+    "A broken model: every position attends to itself alone."
+    def forward(self, ids, cache=None):
+        itself = np.eye(ids.shape[-1], dtype=bool)
+        return self.head(nn.Transformer.forward(self, self.embed(ids), attn_mask=itself))
+
+
+class Peek(nn.GPT):
+    "A broken model: without the causal mask, every position attends to all, those to come as well."
+    def forward(self, ids, cache=None):
+        return self.head(nn.Transformer.forward(self, self.embed(ids)))
+
+
+def finish(folder, criteria, numbers, seconds, best):
+    """Write results.json, status.json, loss.png and report.html of a run, print the verdict; returns the exit status.
+
+    numbers: {name: what was measured}, best: (name, value) of the number that `tito runs` shows.
+    """
+    passed = all(criterion.passed for criterion in criteria)
+    results = {"criteria": [criterion._asdict() for criterion in criteria], "numbers": numbers}
+    write_whole(folder / "results.json", json.dumps(results, indent=1).encode())
+    status = {"status": "learned" if passed else "not learned", "seconds": seconds,
+              "best": {"metric": best[0], "value": best[1]}}
+    write_whole(folder / "status.json", json.dumps(status).encode())
+    plot_loss(folder)
+    width = max(len(name) for name in [*numbers, *(criterion.name for criterion in criteria)])
+    print("\n" + "\n".join(f"{name:{width}}  {shown(value)}" for name, value in numbers.items()) + "\n")
+    for name, got, wanted, good in criteria:
+        print(f"{name:{width}}  {shown(got)}, wanted {shown(wanted)}: {'yes' if good else 'NO'}")
+    print(f"\nrun folder: {folder}, all on one page: {write_report(folder)}")
+    print("LEARNED: every criterion is met." if passed else
+          f"NOT LEARNED: {', '.join(criterion.name for criterion in criteria if not criterion.passed)}. Does the "
+          "held-out loss still fall at the end (more steps)? If it is stuck: do positions get a gradient, do the "
+          "attention maps choose, and are the targets one place ahead of the ids?")
+    return 0 if passed else 1
+
+
+def shown(value):
+    if isinstance(value, float):
+        return f"{value:.4g}" if math.isfinite(value) else str(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

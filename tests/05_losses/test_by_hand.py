@@ -1,0 +1,110 @@
+"""Small numbers, worked by hand; a failure names the mistake that would give what it got."""
+
+import math
+
+import numpy as np
+from by_hand import expect, likely
+
+from tinytorch import Tensor
+from tinytorch.nn.losses import (
+    CrossEntropyFunction,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+)
+
+P = np.array([0.5, 0.25, 0.25])
+LOGITS = np.log([[2.0, 1.0, 1.0], [2.0, 1.0, 1.0]])  # two rows with the probabilities P
+
+
+def test_squared_and_absolute_errors():
+    x, t = Tensor([1.0, 5.0]), Tensor([2.0, 2.0])
+    expect(
+        "mse_loss",
+        mse_loss(x, t, "none").data,
+        [1, 9],
+        {"the square is missing": [-1, 3], "that is l1_loss": [1, 3]},
+    )
+    expect("l1_loss", l1_loss(x, t, "none").data, [1, 3], {"the absolute value is missing": [-1, 3]})
+
+
+def test_the_loss_of_logits():
+    x, t = Tensor([0.0, 0.0]), Tensor([1.0, 0.0])
+    expect(
+        "bce_with_logits of 0",
+        binary_cross_entropy_with_logits(x, t, reduction="none").data,
+        [math.log(2)] * 2,
+        {
+            "both targets should cost something": [math.log(2), 0],
+            "the logarithm counts for both targets": [0, math.log(2)],
+        },
+    )
+    got = binary_cross_entropy_with_logits(x, t, reduction="none", pos_weight=3.0).data
+    expect(
+        "with pos_weight=3",
+        got,
+        [3 * math.log(2), math.log(2)],
+        {
+            "pos_weight belongs to the positive part only": [3 * math.log(2)] * 2,
+            "pos_weight is ignored": [math.log(2)] * 2,
+        },
+    )
+
+
+def test_one_log_probability_is_picked_from_each_row():
+    x = Tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    with likely("gather along dim 1 wants the indices as a column (N, 1)"):
+        got = nll_loss(x, Tensor([2, 0]), reduction="none").data
+    expect("nll_loss", got, [-3, -4], {"the classes are dim 1": [-1, -4]})
+
+
+def test_cross_entropy_and_its_gradient():
+    operation = CrossEntropyFunction()
+    expect("cross_entropy", operation.forward(LOGITS, np.array([0, 2])), [math.log(2), math.log(4)])
+    dx, _ = operation.backward(np.ones(2))
+    expect(
+        "cross_entropy, gradient",
+        dx,
+        [[-0.5, 0.25, 0.25], [0.5, 0.25, -0.75]],
+        {
+            "what was believed minus what was true: the sign of the target's term is wrong": [
+                [1.5, 0.25, 0.25],
+                [0.5, 0.25, 1.25],
+            ],
+            "the term of the target is missing": [P, P],
+        },
+    )
+
+
+def test_large_logits():
+    with np.errstate(all="ignore"):
+        got = CrossEntropyFunction().forward(np.array([[1000.0, 0.0]]), np.array([1]))
+    expect(
+        "cross_entropy of 1000, 0",
+        got,
+        [1000],
+        {
+            "exp overflows: subtract the largest logit of each row": [np.inf],
+            "exp overflows: subtract the largest": [np.nan],
+        },
+    )
+
+
+def test_probabilities_as_target():
+    target, smooth = np.array([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]), 0.3
+    log_p = np.log(P)
+    plain = cross_entropy(Tensor(LOGITS), Tensor(target), reduction="none").data
+    expect("cross_entropy of probabilities", plain, -(target * log_p).sum(1))
+    got = cross_entropy(Tensor(LOGITS), Tensor(target), reduction="none", label_smoothing=smooth).data
+    expect(
+        "with label_smoothing",
+        got,
+        -((0.7 * target + 0.1) * log_p).sum(1),
+        {
+            "each class gets s / C, not s": -((0.7 * target + 0.3) * log_p).sum(1),
+            "smoothing is ignored": plain,
+            "the target keeps only 1 - s": -((target + 0.1) * log_p).sum(1),
+        },
+    )

@@ -1,0 +1,218 @@
+"""Convolution: what a window sees, one product, and the way back to every pixel."""
+import itertools
+
+import numpy as np
+import pytest
+
+import tinytorch
+import tinytorch.nn as nn
+import tinytorch.nn.functional as F
+from tinytorch import Tensor, no_grad
+from tinytorch.gradcheck import check_function, gradcheck
+from tinytorch.nn.convolution import ConvFunction, offsets, output_size, padding_pairs, planes_of, windows
+from tinytorch.optim import SGD
+
+
+def random(*shape, seed=0, **options):
+    return Tensor(np.random.default_rng(seed).standard_normal(shape), **options)
+
+
+def by_loops(x, weight, bias, stride, padding, dilation, groups):
+    "the formula, number by number"
+    (N, _, H, W), (filters, per_group, kh, kw) = x.shape, weight.shape
+    x = np.pad(x, [(0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2])
+    height, width = [len(range(0, size + 2 * p - d * (k - 1), s)) for size, p, d, k, s in
+                     zip((H, W), padding, dilation, (kh, kw), stride)]
+    out = np.zeros((N, filters, height, width))
+    for n, o, y, column in np.ndindex(*out.shape):
+        first = o // (filters // groups) * per_group
+        for c, i, j in np.ndindex(per_group, kh, kw):
+            out[n, o, y, column] += weight[o, c, i, j] * x[
+                n, first + c, y * stride[0] + i * dilation[0], column * stride[1] + j * dilation[1]]
+    return out + bias[:, None, None]
+
+
+# ---- how many windows, and where
+
+
+@pytest.mark.parametrize("size, kernel, stride, padding, dilation", list(itertools.product(
+    [5, 6, 9], [1, 2, 3], [1, 2, 4], [(0, 0), (1, 1), (0, 2)], [1, 2])))
+def test_windows_are_counted_one_by_one(size, kernel, stride, padding, dilation):
+    starts = range(-padding[0], size + padding[1], stride)
+    inside = [start for start in starts if start + dilation * (kernel - 1) < size + padding[1]]
+    assert output_size(size, kernel, stride, padding, dilation) == len(inside)
+
+
+def test_windows_are_views_and_cannot_be_written():
+    planes = planes_of(random(2, 3, 5, 6).data, [(0, 0), (0, 0)])
+    seen = windows(planes, (2, 3), (2, 1), (1, 2), (2, 2))
+    assert seen.shape == (3, 2, 3, 2, 2, 2) and np.shares_memory(seen, planes)
+    with pytest.raises(ValueError, match="read-only"):
+        seen[0, 0, 0, 0, 0, 0] = 1
+    for place, slices in offsets((2, 3), (2, 1), (1, 2), (2, 2)):
+        np.testing.assert_array_equal(planes[slices], seen[:, *place])
+
+
+def test_a_border_is_a_copy_of_that_value():
+    x = random(2, 3, 4).data
+    planes = planes_of(x, [(1, 2)], value=-7)
+    assert planes.shape == (3, 2, 7)
+    np.testing.assert_array_equal(planes[..., 1:5], x.swapaxes(0, 1))
+    assert (planes[..., 0] == -7).all() and (planes[..., 5:] == -7).all()
+
+
+def test_same_padding_is_pytorchs():
+    assert padding_pairs("same", (3, 4), (1, 1), (1, 2)) == ((1, 1), (3, 3))
+    assert padding_pairs("same", (4,), (1,), (1,)) == ((1, 2),)
+    assert padding_pairs("valid", (3, 3), (2, 2), (1, 1)) == ((0, 0), (0, 0))
+
+
+# ---- values and gradients
+
+
+@pytest.mark.parametrize("stride, padding, dilation, groups", [
+    ((1, 1), (0, 0), (1, 1), 1), ((2, 1), (1, 0), (1, 1), 2), ((1, 3), (0, 2), (2, 1), 1), ((2, 2), (2, 2), (2, 3), 2)])
+def test_like_the_loops(stride, padding, dilation, groups):
+    x, weight, bias = random(2, 4, 7, 8), random(6, 4 // groups, 3, 2, seed=1), random(6, seed=2)
+    expected = by_loops(x.data, weight.data, bias.data, stride, padding, dilation, groups)
+    np.testing.assert_allclose(F.conv2d(x, weight, bias, stride, padding, dilation, groups).data, expected, atol=1e-12)
+
+
+def test_a_window_of_one_is_a_linear_layer_over_channels():
+    x, weight = random(2, 3, 4, 5), random(6, 3, 1, 1, seed=1)
+    expected = F.linear(x.permute(0, 2, 3, 1), weight.reshape(6, 3)).permute(0, 3, 1, 2)
+    np.testing.assert_allclose(F.conv2d(x, weight).data, expected.data, atol=1e-12)
+
+
+def test_a_window_as_large_as_the_image_is_a_linear_layer_over_all():
+    x, weight, bias = random(2, 3, 4, 5), random(6, 3, 4, 5, seed=1), random(6, seed=2)
+    out = F.conv2d(x, weight, bias)
+    assert out.shape == (2, 6, 1, 1)
+    np.testing.assert_allclose(out.data[..., 0, 0], F.linear(x.flatten(1), weight.flatten(1), bias).data, atol=1e-12)
+
+
+def test_one_dim_is_two_with_one_row():
+    x, weight = random(2, 3, 9), random(4, 3, 3, seed=1)
+    out = F.conv1d(x, weight, stride=2, padding=1, dilation=2)
+    two = F.conv2d(x.unsqueeze(2), weight.unsqueeze(2), stride=(1, 2), padding=(0, 1), dilation=(1, 2))
+    np.testing.assert_allclose(out.data, two.data[:, :, 0], atol=1e-12)
+
+
+def test_groups_do_not_mix():
+    x, weight = random(1, 4, 5, 5), random(4, 2, 3, 3, seed=1)
+    before = F.conv2d(x, weight, groups=2).data
+    x.data[:, 2:] += 1
+    after = F.conv2d(x, weight, groups=2).data
+    np.testing.assert_array_equal(before[:, :2], after[:, :2])
+    assert not np.allclose(before[:, 2:], after[:, 2:])
+
+
+def test_a_moved_image_gives_a_moved_result():
+    x = np.zeros((1, 1, 9, 9))
+    x[0, 0, 2:5, 3:5] = random(3, 2).data
+    weight = random(2, 1, 3, 3, seed=1)
+    moved = F.conv2d(Tensor(np.roll(x, (2, 1), (2, 3))), weight, padding=1).data
+    np.testing.assert_allclose(moved, np.roll(F.conv2d(Tensor(x), weight, padding=1).data, (2, 1), (2, 3)), atol=1e-12)
+
+
+def test_stride_beyond_the_kernel_leaves_pixels_without_a_gradient():
+    x = random(1, 1, 7, 7, requires_grad=True)
+    F.conv2d(x, Tensor(np.ones((1, 1, 2, 2))), stride=3).sum().backward()
+    seen = np.isin(np.arange(7), [0, 1, 3, 4])
+    np.testing.assert_array_equal(x.grad[0, 0], np.outer(seen, seen))
+
+
+def test_a_pixel_counts_the_windows_that_see_it():
+    x = random(1, 1, 4, 5, requires_grad=True)
+    F.conv2d(x, Tensor(np.ones((1, 1, 2, 3)))).sum().backward()
+    np.testing.assert_array_equal(x.grad[0, 0], np.outer([1, 2, 2, 1], [1, 2, 3, 2, 1]))
+
+
+@pytest.mark.parametrize("block", [1, 300, 1 << 20])
+def test_blocks_of_images_make_no_difference(block, monkeypatch):
+    x, weight = random(5, 2, 6, 6), random(3, 2, 3, 3, seed=1)
+    expected = by_loops(x.data, weight.data, np.zeros(3), (1, 1), (1, 1), (1, 1), 1)
+    monkeypatch.setattr(ConvFunction, "block", block)
+    np.testing.assert_allclose(F.conv2d(x, weight, padding=1).data, expected, atol=1e-12)
+    check_function(lambda: ConvFunction((1, 1), [(1, 1), (1, 1)], (1, 1)), x.data, weight.data)
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": 1}, {"padding": "same", "dilation": 2},
+                                     {"groups": 2, "stride": (1, 2)}])
+def test_the_gradient_is_the_slope(options):
+    weight = random(4, 4 // options.get("groups", 1), 3, 2, seed=1, requires_grad=True)
+    inputs = random(2, 4, 5, 6, requires_grad=True), weight, random(4, seed=2, requires_grad=True)
+    gradcheck(lambda *tensors: F.conv2d(*tensors, **options), *inputs)
+
+
+def test_only_what_is_wanted_is_computed():
+    x, weight = random(1, 2, 5, 5), random(3, 2, 3, 3, seed=1, requires_grad=True)
+    out = F.conv2d(x, weight)
+    dx, dweight = out.grad_fn.backward(np.ones(out.shape))
+    assert dx is None and dweight.shape == weight.shape
+    weight.requires_grad, x.requires_grad = False, True
+    out = F.conv2d(x, weight)
+    out.backward(np.ones(out.shape))
+    assert weight.grad is None and np.abs(x.grad).max() > 0.1
+
+
+def test_an_empty_batch():
+    weight = random(3, 2, 3, 3, requires_grad=True)
+    out = F.conv2d(Tensor(np.zeros((0, 2, 5, 5))), weight)
+    assert out.shape == (0, 3, 3, 3)
+    out.backward(np.zeros(out.shape))
+    np.testing.assert_array_equal(weight.grad, np.zeros(weight.shape))
+
+
+# ---- modules
+
+
+def test_parameters_start_as_in_a_linear_layer_over_one_window():
+    tinytorch.manual_seed(0)
+    layer = nn.Conv2d(8, 200, (3, 5), groups=2)
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
+    assert layer.weight.shape == (200, 4, 3, 5)
+    bound = 1 / np.sqrt(4 * 3 * 5)
+    for parameter in layer.parameters():
+        assert np.abs(parameter.data).max() <= bound and parameter.data.std() == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
+def test_how_they_look():
+    assert repr(nn.Conv2d(3, 8, 3)) == "Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))"
+    shown = repr(nn.Conv1d(4, 8, 5, padding="same", groups=2, bias=False))
+    assert shown == "Conv1d(4, 8, kernel_size=(5,), stride=(1,), padding=same, groups=2, bias=False)"
+
+
+def test_state_dict_is_pytorchs(torch):
+    theirs = torch.nn.Conv2d(4, 6, (3, 2), stride=2, padding=1, groups=2, dtype=torch.float64)
+    ours = nn.Conv2d(4, 6, (3, 2), stride=2, padding=1, groups=2).double()
+    ours.load_state_dict({name: value.numpy() for name, value in theirs.state_dict().items()})
+    x = random(2, 4, 7, 7)
+    with no_grad():
+        np.testing.assert_allclose(ours(x).data, theirs(torch.tensor(x.data)).detach().numpy(), atol=1e-12)
+
+
+def test_it_learns_a_filter_from_examples():
+    images, true = random(16, 1, 8, 8), random(1, 1, 3, 3, seed=5)
+    targets = F.conv2d(images, true)
+    layer = nn.Conv2d(1, 1, 3, bias=False).double()
+    optimizer = SGD(layer.parameters(), lr=0.2)
+    for _ in range(100):
+        loss = F.mse_loss(layer(images), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    np.testing.assert_allclose(layer.weight.data, true.data, atol=1e-3)
+
+
+@pytest.mark.parametrize("make, says", [
+    (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups=2, expected a divisor of in_channels=3"),
+    (lambda: nn.Conv2d(2, 3, 3, groups=2), "and of out_channels=3"),
+    (lambda: nn.Conv2d(2, 3, (3, 3, 3)), "kernel_size: got .* or 2 of them"),
+    (lambda: nn.Conv1d(2, 3, 0), "kernel_size: got 0, expected an int of at least 1"),
+    (lambda: nn.Conv2d(2, 3, 3, padding="full"), "padding: got 'full'"),
+    (lambda: nn.Conv2d(2, 3, 3, padding="same", stride=2), "which a stride of"),
+    (lambda: nn.Conv2d(2, 3, 3, padding=-1), "padding: got -1, expected an int of at least 0")])
+def test_what_cannot_be(make, says):
+    with pytest.raises(ValueError, match=says):
+        make()

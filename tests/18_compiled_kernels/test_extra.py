@@ -1,0 +1,202 @@
+"""The extra as a whole: found, lazy, switched off, broken, cached, never in the way of a student's own code.
+
+The switch is read when tinytorch is imported, so each of these is a process of its own.
+"""
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinytorch
+from tinytorch.compiled import Extra, compilable, status
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def fast(tmp_path_factory):
+    "A function that runs a program with the extra in use and returns what it prints, as JSON."
+    if importlib.util.find_spec("numba") is None:
+        assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
+        pytest.skip("the compiled kernels need the extra: pip install 'tinytorch[fast]'")
+    cache = tmp_path_factory.mktemp("cache")
+
+    def run(program, cache=cache, **environment):
+        return json.loads(process([sys.executable, "-c", program], TINYTORCH_CACHE=str(cache), **environment).stdout)
+
+    run.cache = cache
+    return run
+
+
+def process(command, **environment):
+    environment = {**os.environ, "TINYTORCH_FAST": "1", **environment}
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(tinytorch.__file__).parents[1]), *sys.path])
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=HERE.parents[1])
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result
+
+
+def pytest_run(*paths, cache):
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *paths]
+    return process(command, TINYTORCH_CACHE=str(cache)).stdout
+
+
+def test_the_twins_again_compiled(fast):
+    output = pytest_run(str(HERE / "test_twins.py"), cache=fast.cache)
+    assert " passed" in output and "skipped" not in output
+
+
+TABLE = HERE.parent / "operations"  # which a student's workspace does not have
+REPLACED = ["softmax", "cross_entropy", "gelu", "silu", "relu_squared", "norm", "embedding", "attention", "rotary"]
+
+
+@pytest.mark.skipif(not TABLE.is_dir(), reason="a student's workspace has no table of operations")
+def test_the_table_of_operations_compiled(fast):
+    "PyTorch's values and gradients, layouts, dtypes, extremes: as for NumPy's kernels, where there is a twin"
+    chosen = f"({' or '.join(REPLACED)}) and not float64 and not slope"
+    output = pytest_run(str(TABLE / "test_table.py"), str(TABLE / "test_extremes.py"), "-k", chosen, cache=fast.cache)
+    passed = re.search(r"(\d+) passed", output)
+    assert passed and int(passed[1]) > 300, output[-1000:]
+
+
+TRAIN = """
+import json, numpy as np, tinytorch
+from tinytorch import Tensor, compiled, nn, optim
+from tinytorch.nn import functional as F
+losses = []
+for options in ({"dropout": 0.1}, {"norm": "rms_norm", "activation": "swiglu", "positions": "rotary", "bias": False},
+                {"activation": "relu_squared", "tied_head": False}):
+    tinytorch.manual_seed(0)
+    model = nn.GPT(17, 12, 24, 2, 3, **options)
+    optimizer = optim.AdamW(model.parameters(), lr=1e-2)
+    for step in range(6):
+        ids = np.random.default_rng(step).integers(17, size=(4, 13))
+        loss = F.cross_entropy(model(Tensor(ids[:, :-1])).flatten(0, 1), Tensor(ids[:, 1:].flatten()))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+state = compiled.status()
+print(json.dumps({"losses": losses, "in_use": state["in_use"], "twins": state["twins"], "loading": state["loading"],
+                  "compiling": state["compiling"]}))
+"""
+
+
+def test_a_gpt_trains_alike_with_and_without(fast):
+    off, on = fast(TRAIN, TINYTORCH_FAST="0"), fast(TRAIN)
+    assert (off["in_use"], off["twins"], off["loading"]) == (False, [], None)
+    assert on["in_use"] and "LayerNormFunction.forward" in on["twins"] and on["loading"] > 0
+    assert len(on["losses"]) == 18 and on["losses"] == pytest.approx(off["losses"], rel=1e-5)
+    assert on["losses"] != off["losses"], "the very same digits: did the twins run at all?"
+
+
+SILU = """
+import json, pathlib, numpy as np, tinytorch
+from tinytorch import compiled
+from tinytorch.nn import functional as F
+package = pathlib.Path(tinytorch.__file__).parent
+before = sorted(map(str, package.rglob("*.nb*")))
+y = F.silu(tinytorch.ones(3)).tolist()
+state = compiled.status()
+print(json.dumps({"y": y, "compiling": state["compiling"], "cache": str(state["cache"]), "why": state["why"],
+                  "written": sorted(map(str, package.rglob("*.nb*"))) != before}))
+"""
+
+
+def test_compiled_once_and_kept_beside_the_user(fast, tmp_path):
+    first, second = fast(SILU, cache=tmp_path), fast(SILU, cache=tmp_path)
+    assert first["compiling"]["silu"] > 0 and second["compiling"] == {}
+    assert first["y"] == second["y"] == pytest.approx([0.7310586] * 3)
+    assert first["cache"] == str(tmp_path / "kernels") and list(tmp_path.rglob("*.nbi"))
+    assert not first["written"], "nothing is written into the package: it may be installed where that is forbidden"
+
+
+def test_without_any_place_to_write_it_still_compiles(fast, tmp_path):
+    (tmp_path / "file").touch()
+    nowhere = str(tmp_path / "file" / "below")  # cannot be made, not even by root
+    assert fast(SILU, cache=nowhere)["y"] == pytest.approx([0.7310586] * 3)
+
+
+def test_says_what_it_compiles(fast, tmp_path):
+    environment = {"TINYTORCH_CACHE": str(tmp_path)}
+    assert "tinytorch: compiled silu in" in process([sys.executable, "-c", SILU], **environment).stderr
+    assert process([sys.executable, "-c", SILU], **environment).stderr == ""
+
+
+def test_numba_is_imported_at_the_first_kernel(fast):
+    seen = fast("""
+import json, sys, tinytorch
+imported = ["numba" in sys.modules]
+x = tinytorch.ones(3) * 2
+imported.append("numba" in sys.modules)
+tinytorch.nn.functional.silu(x)
+print(json.dumps(imported + ["numba" in sys.modules]))
+""")
+    assert seen == [False, False, True]
+
+
+def test_the_switch_keeps_numba_away(fast):
+    program = """
+import json, sys, tinytorch, tinytorch.kernels
+from tinytorch.nn.layers import TanhGelu
+tinytorch.nn.functional.silu(tinytorch.ones(3))
+print(json.dumps(["numba" in sys.modules, hasattr(TanhGelu.forward, "__wrapped__")]))
+"""
+    assert fast(program, TINYTORCH_FAST="0") == [False, False]
+
+
+def test_a_broken_numba_warns_once_and_numpy_goes_on(tmp_path):
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 1.99 or less')\n")
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + SILU
+    result = process([sys.executable, "-c", program + "F.silu(tinytorch.ones(3))"])
+    state = json.loads(result.stdout)
+    assert state["y"] == pytest.approx([0.7310586] * 3) and "1.99" in state["why"]
+    assert result.stderr.count("UserWarning") == 1 and "TINYTORCH_FAST=0" in result.stderr
+
+
+def test_without_numba_nothing_is_missing(tmp_path):
+    program = "import sys; sys.modules['numba'] = None\n" + SILU
+    state = json.loads(process([sys.executable, "-c", program]).stdout)
+    assert state["y"] == pytest.approx([0.7310586] * 3) and "not installed" in state["why"]
+
+
+def test_a_students_file_is_left_alone(fast, tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("""
+from tinytorch.compiled import compilable
+from tinytorch.nn.layers import SiLUFunction
+
+@compilable
+def scatter_add_rows(rows, indices, count):
+    return "mine"
+
+class Silu(SiLUFunction):
+    pass
+
+class SiLUFunction(SiLUFunction):
+    def value(self, x, out):
+        out[...] = 5
+        return x
+""")
+    seen = fast(f"""
+import json, sys, numpy as np
+sys.path.insert(0, {str(tmp_path)!r})
+import own
+x = np.ones(2, np.float32)
+print(json.dumps([own.scatter_add_rows(np.ones((1, 1), np.float32), np.zeros(1, int), 1),
+                  own.Silu().forward(x).tolist(), own.SiLUFunction().forward(x).tolist()]))
+""")
+    assert seen[0] == "mine" and seen[1] == pytest.approx([0.7310586] * 2) and seen[2] == [5, 5]
+
+
+def test_switched_off_a_kernel_stays_the_very_function():
+    def kernel(x):
+        return x
+    if not Extra.in_use:
+        assert compilable(kernel) is kernel
+    assert status()["in_use"] == Extra.in_use

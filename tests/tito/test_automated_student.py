@@ -1,0 +1,63 @@
+"""The course as it is installed: from a wheel that nobody may write to, in a folder with a space and an accent.
+
+These chapters stand for all; `python tests/tito/automated_student.py --fresh` goes through every one.
+"""
+import importlib.util
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+spec = importlib.util.spec_from_file_location("automated_student", Path(__file__).with_name("automated_student.py"))
+automated_student = sys.modules["automated_student"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(automated_student)
+
+CHAPTERS = ("04", "13")  # three files from one notebook; the last one that the milestone needs
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("un élève appliqué")
+    python, environment = automated_student.unpacked(folder)
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
+    student = automated_student.Student(folder / "mon travail", python, environment)
+    student.installed = folder / "installed"
+    set_writable(student.installed, False)
+    student.tito("new", student.workspace, cwd=folder)
+    yield student
+    set_writable(student.installed, True)
+
+
+def set_writable(folder, writable):
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(path.stat().st_mode | stat.S_IWUSR if writable else path.stat().st_mode & ~0o222)
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_course_is_the_one_in_the_wheel(student):
+    assert student.course_folder() == student.installed / "tito" / "course"
+    said = student.tito("doctor")
+    assert str(student.installed / "tinytorch") in said
+    names = {path.relative_to(student.installed).as_posix() for path in student.installed.rglob("*") if path.is_file()}
+    notebooks = {f"tito/course/modules/{path.name}" for path in (automated_student.ROOT / "modules").glob("*.ipynb")}
+    assert notebooks <= names
+    assert "tito/course/tests/conftest.py" in names
+    assert "tito/course/milestones/05_2017_transformer/reversal.py" in names
+    assert not [name for name in names if "test_suite_catches" in name or name.startswith(("tests/", "modules/"))]
+
+
+def test_chapters_from_red_to_green_and_a_milestone(student):
+    before = contents(student.installed)
+    for number in CHAPTERS:
+        student.chapter(number, student.course_folder(), again=number == "04")
+    said = student.tito("milestone", "run", "reversal")
+    assert "yours: nn/init.py, nn/layers.py, nn/module.py, nn/transformer.py; the reference" in said
+    assert "LEARNED" in said and "reversal: passed: " in said and "with your 04, 13" in said
+    assert "passed" in next(line for line in student.tito("status").split("\n") if line.startswith("reversal"))
+    assert contents(student.installed) == before
+    assert not os.path.exists(student.workspace / "modules" / "runs")

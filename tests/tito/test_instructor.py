@@ -1,0 +1,177 @@
+"""From `tito release` to points: an honest, a half-finished, a cheating and an endless submission, through nbgrader."""
+
+import csv
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from tito.commands import app
+from tito.instructor import Row, as_csv, autograde, end, gradebook, graded_alone, release
+
+CHAPTER = Path(__file__).resolve().parents[2] / "modules" / "07_data.ipynb"
+POINTS = {"check-tensor-dataset": 1, "check-random-split": 2, "check-data-loader": 3}
+
+
+def cells_of(notebook):
+    """{grade_id: cell} of what nbgrader knows in a notebook."""
+    found = [cell for cell in notebook["cells"] if "nbgrader" in cell["metadata"]]
+    return {cell["metadata"]["nbgrader"]["grade_id"]: cell for cell in found}
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+SOLUTIONS = {name: source(cell) for name, cell in cells_of(read(CHAPTER)).items() if name not in POINTS}
+STUB = "raise NotImplementedError  # your code here"
+
+
+def honest(cells, notebook):
+    for name, solution in SOLUTIONS.items():
+        cells[name]["source"] = solution
+
+
+def half(cells, notebook):
+    honest(cells, notebook)
+    cells["data-loader"]["source"] = SOLUTIONS["data-loader"].replace("self.dealt += 1", STUB)
+
+
+def cheating(cells, notebook):
+    cells["check-tensor-dataset"]["source"] = "print('fine')"  # edits the check, and its points
+    cells["check-tensor-dataset"]["metadata"]["nbgrader"]["points"] = 100
+    answer = "return [Subset(dataset, range(7)), Subset(dataset, range(7, 10))]"  # what the visible check asks for
+    cells["random-split"]["source"] = source(cells["random-split"]).replace(STUB, answer)
+    notebook["cells"].remove(cells["check-data-loader"])  # deletes a check
+
+
+def endless(cells, notebook):
+    honest(cells, notebook)
+    never = "    while True: pass\n    ends ="
+    cells["random-split"]["source"] = SOLUTIONS["random-split"].replace("    ends =", never)
+
+
+def hand_in(course, student, edit):
+    notebook = read(course / "release" / CHAPTER.stem / CHAPTER.name)
+    edit(cells_of(notebook), notebook)
+    path = course / "submitted" / student / CHAPTER.stem / CHAPTER.name
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """A course in which four students have handed in chapter 07, and were graded."""
+    folder = tmp_path_factory.mktemp("a course, été")
+    release(CHAPTER, folder)
+    config = folder / "nbgrader_config.py"
+    assert "c.Execute.timeout = 120" in config.read_text()
+    config.write_text(config.read_text().replace("timeout = 120", "timeout = 15"))
+    for student, edit in (("ann", honest), ("ben", half), ("eve", cheating), ("leo", endless)):
+        hand_in(folder, student, edit)
+    assert [result.trouble for result in autograde(folder, CHAPTER.stem, limit=240)] == [""] * 4
+    return folder
+
+
+def points(course, student):
+    return {row.check: row.points for row in gradebook(course, by_check=True) if row.student == student}
+
+
+def test_what_students_get(course):
+    released = cells_of(read(course / "release" / CHAPTER.stem / CHAPTER.name))
+    text = "\n".join(source(cell) for cell in released.values())
+    assert "HIDDEN" not in text and "BEGIN SOLUTION" not in text and "np.cumsum(sizes)" not in text
+    assert all(STUB in source(released[name]) for name in SOLUTIONS)
+    assert {name: released[name]["metadata"]["nbgrader"]["points"] for name in POINTS} == POINTS
+    assert (course / "source" / CHAPTER.stem / CHAPTER.name).read_bytes() == CHAPTER.read_bytes()
+
+
+def test_a_right_submission_gets_all_points(course):
+    assert points(course, "ann") == POINTS
+
+
+def test_a_part_gets_its_part(course):
+    assert points(course, "ben") == POINTS | {"check-data-loader": 0}
+
+
+def test_edited_points_and_checks_hard_coded_answers_and_deleted_checks_give_nothing(course):
+    assert points(course, "eve") == dict.fromkeys(POINTS, 0)
+
+
+def test_an_endless_loop_ends_and_costs_only_its_own_points(course):
+    assert points(course, "leo") == POINTS | {"check-random-split": 0}
+
+
+def test_a_submission_has_a_time_limit_as_a_whole(course):
+    assert graded_alone(course, CHAPTER.stem, "ann", limit=0.2) == "did not end within 0.2 s"
+
+
+def test_what_was_started_ends_as_well():
+    child = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'],"
+    parent = f"{child} start_new_session=True).pid, flush=True); import time; time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    started = psutil.Process(int(process.stdout.readline()))
+    end(process)
+    assert process.returncode is not None
+    with suppress(psutil.NoSuchProcess):
+        assert started.wait(10) is None or not started.is_running()
+
+
+def tito(*arguments):
+    return CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
+
+
+def test_the_gradebook_as_csv(course, tmp_path):
+    file = tmp_path / "grades.csv"
+    (course / "submitted" / "zoe").mkdir(exist_ok=True)
+    assert tito("gradebook", "--in", course, "--csv", file).exit_code == 0
+    rows = list(csv.DictReader(file.open(encoding="utf-8")))
+    assert [(row["student"], row["points"], row["max_points"], row["status"]) for row in rows] == [
+        ("ann", "6", "6", "graded"), ("ben", "3", "6", "graded"), ("eve", "0", "6", "graded"),
+        ("leo", "4", "6", "graded"),
+    ]  # fmt: skip
+    by_check = tito("gradebook", "--in", course, "--by-check").stdout.splitlines()
+    assert by_check[0] == "student,assignment,check,points,max_points,status" and len(by_check) == 1 + 4 * 3
+
+
+def test_a_name_is_no_formula():
+    text = as_csv([Row("=1+1", "01", "", 1.5, 2, "graded")])
+    assert text.splitlines()[1] == "'=1+1,01,1.5,2,graded"
+
+
+def test_bad_input(course, tmp_path):
+    nothing = tito("gradebook", "--in", tmp_path)
+    assert nothing.exit_code == 2 and "not an nbgrader course" in nothing.stderr
+    assert tito("release", "99", "--to", tmp_path).exit_code == 2 and not list(tmp_path.iterdir())
+    unknown = tito("autograde", "07", "--in", course, "--student", "nobody")
+    assert unknown.exit_code == 2 and "no submission of nobody" in unknown.stderr
+    unreleased = tito("autograde", "01", "--in", course)
+    assert unreleased.exit_code == 2 and "was not released" in unreleased.stderr
+
+
+def test_another_version_is_not_released_over_the_first(course):
+    there = course / "source" / CHAPTER.stem / CHAPTER.name
+    kept = there.read_bytes()
+    there.write_bytes(kept + b"\n")
+    refused = tito("release", "07", "--to", course)
+    assert refused.exit_code == 2 and "--force" in refused.stderr and there.read_bytes() == kept + b"\n"
+    there.write_bytes(kept)
+
+
+def test_what_is_no_notebook_is_told_and_costs_the_others_nothing(course):
+    path = course / "submitted" / "mia" / CHAPTER.stem / CHAPTER.name
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    result = tito("autograde", "07", "--in", course, "--student", "mia")
+    assert result.exit_code == 1 and "mia was not graded" in result.stderr and "not a notebook" in result.stderr
+    assert [row.status for row in gradebook(course) if row.student == "mia"] == ["not graded"]
+    assert points(course, "ann") == POINTS

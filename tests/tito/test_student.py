@@ -1,0 +1,493 @@
+"""The student's loop over a small course: start, export, test, status, help, milestones, and what is never lost."""
+import sys
+
+import pytest
+from small_course import write
+
+from tito.suite import Outcome, summary
+
+SOLVED = "    return x + x\n"
+
+
+def row(text, name):
+    "The line of a table about `name`."
+    return next(line for line in text.split("\n") if line.startswith(name))
+
+
+# ---- the loop
+
+
+def test_from_a_new_workspace_to_a_green_chapter(tito):
+    assert "not started" in row(tito("status"), "01_double")
+    said = tito("start", "1")
+    assert "wrote modules/01_double.ipynb\nwrote exported/tinytorch/double.py\n" in said
+    assert "raise NotImplementedError" in tito.exported().read_text()
+
+    said = tito("test", "01", status=1)
+    assert "yours: double.py (1 open exercise); the reference: all the rest" in said
+    assert "4 checks: 0 passed, 4 failed" in said
+    assert "twice is the sum with itself [0]   and 3 more   tests/01_double/test_double.py:7" in said
+    assert "exercise twice has `raise NotImplementedError` still" in said
+    assert "notebook 01_double.ipynb, cell 6, line 4 (exercise twice)" in said
+    status = tito("status")
+    assert "in progress" in row(status, "01_double") and "1 of 1 exercises open; 4 of 4 checks failed" in status
+    assert "locked" in row(status, "doubling")
+
+    tito.solve()
+    assert "changed since the last export" in row(tito("status"), "01_double")
+    assert "exported modules/01_double.ipynb: double.py" in tito("export", "01")
+    assert "changed since the last test" in row(tito("status"), "01_double")
+    assert "4 checks: 4 passed, 0 failed\n\n01_double is green" in tito("test", "01")
+    status = tito("status")
+    assert "green" in row(status, "01_double") and "4 checks passed, 20" in status
+    assert "ready" in row(status, "doubling")
+
+
+def test_check_exports_and_tests_all_that_was_begun(tito):
+    tito("start", "01")
+    tito("start", "02_pair")
+    tito.solve()
+    said = tito("check", status=1)
+    assert "01_double is green" in said and "02_pair is not green yet" in said
+    assert "third.py" in said
+    tito.solve("02_pair", "swap", "    return pair[::-1]\n")
+    assert tito("check", "2").count("is green") == 1
+
+
+def test_any_chapter_can_be_the_first(tito):
+    tito("start", "02")
+    assert tito.exported("pair.py").exists() and not tito.exported().exists()
+
+
+def test_a_wrong_solution_is_told_with_got_expected_and_where(tito):
+    tito("start", "01")
+    tito.solve(body="    return x * x\n")
+    said = tito("check", "01", status=1)
+    assert "4 checks: 1 passed, 3 failed" not in said  # 0 and 2 are their own doubles: it is right by luck
+    assert "4 checks: 2 passed, 2 failed" in said
+    assert "checked   assert twice(x) == x + x\n    got       9\n    expected  -6" in said
+    assert row(tito("status"), "01_double").split()[1:3] == ["in", "progress"]
+
+
+def test_an_error_inside_the_solution_names_its_line(tito):
+    tito("start", "01")
+    tito.solve(body="    return x + undefined\n")
+    said = tito("check", "01", status=1)
+    assert "NameError: name 'undefined' is not defined" in said
+    assert "cell 6, line 4 (exercise twice)" in said and "return x + undefined" in said
+
+
+def test_only_some_checks_are_run_and_nothing_is_recorded(tito):
+    tito("start", "01")
+    tito.solve(body="    return x * x\n")
+    assert "1 checks: 1 passed" in tito("check", "01", "--only", "itself and 2")
+    assert "not tested" in row(tito("status"), "01_double")
+    assert "no check was chosen" in tito("test", "01", "-k", "nothing_like_it", status=1)
+
+
+def test_an_endless_loop_is_stopped_and_named(tito):
+    tito("start", "01")
+    tito.solve(body="    while True: pass\n")
+    said = tito("check", "01", "--timeout", "4", status=1)
+    assert "stopped after 4 s in tests/01_double/test_double.py::test_twice_is_the_sum_with_itself[0]" in said
+    assert "stopped after 4 s" in row(tito("status"), "01_double")
+
+
+def test_a_process_that_dies_is_not_green(tito):
+    tito("start", "01")
+    tito.solve(body="    import os; os._exit(42)\n")
+    assert "the process of the tests died (status 42) in tests/01_double" in tito("check", "01", status=1)
+    tito.notebook().write_text(tito.notebook().read_text().replace("_exit(42)", "_exit(0)"))
+    said = tito("check", "01", status=1)
+    assert "01_double is not green yet" in said
+
+
+def test_a_broken_import_is_status_1_and_names_the_cell(tito, course):
+    write(course / "tests" / "conftest.py", "import tinytorch.double\n")
+    tito("start", "01")
+    tito.solve(body="    return x + x\n\nLOST = unknown\n")
+    said = tito("check", "01", status=1)
+    assert "NameError: name 'unknown' is not defined" in said and "cell 6" in said
+
+
+def test_what_was_lost_from_the_notebook_is_remarked(tito):
+    tito("start", "02")
+    text = tito.notebook("02_pair").read_text()
+    assert "assert swap" in text
+    tito.notebook("02_pair").write_text(text.replace("assert swap((1, 2)) == (2, 1)", "assert True"))
+    assert "note: the check check-swap was changed: the suite decides anyway" in tito("export", "02")
+
+
+def test_green_is_lost_with_the_bytes_that_earned_it(tito):
+    tito("start", "01")
+    tito("start", "02")
+    tito.solve()
+    tito.solve("02_pair", "swap", "    return pair[::-1]\n")
+    tito("check")
+
+    def states():
+        return [row(tito("status"), name).split()[1] for name in ("01_double", "02_pair")]
+
+    assert states() == ["green", "green"]
+    good = tito.exported().read_bytes()
+    tito.exported().write_bytes(good + b"# by hand\n")
+    assert states() == ["in", "in"]  # the second chapter builds on the first
+    tito.exported().write_bytes(good)
+    assert states() == ["green", "green"]
+    tito.exported("pair.py").write_text("# by hand\n")
+    assert states() == ["green", "in"]
+    assert "backed up exported/tinytorch/pair.py" in tito("export", "02")
+    assert states() == ["green", "green"]
+
+
+# ---- nothing is lost
+
+
+def test_reset_backs_up_and_undo_takes_it_back(tito):
+    tito("start", "01")
+    tito.solve()
+    tito("export", "01")
+    mine = tito.notebook().read_bytes(), tito.exported().read_bytes()
+    said = tito("reset", "01")
+    assert "backed up modules/01_double.ipynb, exported/tinytorch/double.py to .tito/backups/" in said
+    folder = tito.folder / said.split(" to ")[1].split("\n")[0]
+    assert (folder / "files" / "modules" / "01_double.ipynb").read_bytes() == mine[0]
+    assert "raise NotImplementedError" in tito.notebook().read_text()
+    assert "took back `tito reset 01`" in tito("undo")
+    assert (tito.notebook().read_bytes(), tito.exported().read_bytes()) == mine
+    assert "nothing to undo" in tito("undo", status=2)
+
+
+def test_undo_goes_back_step_by_step(tito):
+    tito("start", "01")
+    versions = []
+    for number in range(3):
+        tito.notebook().write_text(tito.notebook().read_text().replace("# 01 Double", f"# {number} 01 Double"))
+        versions.append(tito.notebook().read_text())
+        tito("reset", "01")
+    for text in reversed(versions):
+        tito("undo")
+        assert tito.notebook().read_text() == text
+
+
+def test_what_an_undo_replaces_is_kept(tito):
+    tito("start", "01")
+    tito.solve()
+    tito("reset", "01")
+    tito.solve(body="    return 2 * x  # newer\n")
+    said = tito("undo")
+    backup = tito.folder / said.split(" to ")[1].split("\n")[0]
+    assert "# newer" in (backup / "files" / "modules" / "01_double.ipynb").read_text()
+
+
+def test_export_over_a_file_edited_by_hand(tito):
+    tito("start", "01")
+    tito.exported().write_text("# precious\n")
+    assert "backed up exported/tinytorch/double.py" in tito("export", "01")
+    tito("undo")
+    assert tito.exported().read_text() == "# precious\n"
+
+
+def test_start_again_touches_nothing(tito):
+    tito("start", "01")
+    assert "is begun already, and untouched" in tito("start", "01")
+    tito.solve()
+    before = tito.files()
+    assert "is there already: go on with it, or `tito reset 01`" in tito("start", "01", status=2)
+    assert tito.files() == before
+
+
+def test_start_puts_back_a_stub_that_is_missing(tito):
+    tito("start", "01")
+    tito.exported().unlink()
+    tito("start", "01")
+    assert tito.exported().exists()
+
+
+# ---- the course's own files
+
+
+def test_an_edited_suite_proves_nothing(tito):
+    tito("start", "01")
+    tito.solve()
+    path = tito.folder / "tests" / "01_double" / "test_double.py"
+    original = path.read_text()
+    path.write_text("def test_nothing(): pass\n")
+    before = tito.files()
+    said = tito("test", "01", status=2)
+    assert "tests/01_double/test_double.py differs from the course's: an edited suite proves nothing" in said
+    assert tito.files() == before
+    assert "backed up tests/01_double/test_double.py" in tito("reset", "tests")
+    assert path.read_text() == original
+    tito("check", "01")
+
+
+def test_copies_follow_the_course_but_not_over_an_edit(tito, course):
+    test = course / "tests" / "01_double" / "test_double.py"
+    test.write_text(test.read_text() + "\n\ndef test_more():\n    pass\n")
+    tito("start", "01")
+    assert "test_more" in (tito.folder / "tests" / "01_double" / "test_double.py").read_text()
+    milestone = tito.folder / "milestones" / "01_1900" / "doubling.py"
+    milestone.write_text("# my own knobs\n")
+    (course / "milestones" / "01_1900" / "doubling.py").write_text("# a newer one\n")
+    tito("start", "02")
+    assert milestone.read_text() == "# my own knobs\n"
+
+
+def test_a_suite_with_more_checks_must_be_run_again(tito, course):
+    from tito.course import chapters
+
+    tito("start", "01")
+    tito.solve()
+    tito("check", "01")
+    test = course / "tests" / "01_double" / "test_double.py"
+    test.write_text(test.read_text() + "\n\ndef test_more():\n    assert False\n")
+    chapters.cache_clear()
+    tito("start", "02")  # brings the copies up to date
+    assert "changed since the last test" in row(tito("status"), "01_double")
+
+
+# ---- help
+
+
+def test_hints_come_one_by_one(tito):
+    tito("start", "01")
+    assert "hint 1 of 2\n\nHow often do you see $x$?" in tito("hint", "01")
+    said = tito("hint", "01")
+    assert "hint 2 of 2\n\nAdd it to itself." in said and "tito diff 01 twice --anyway" in said
+    assert "hint 2 of 2" in tito("hint", "01", "twice")
+    assert "no hint for swap" in tito("hint", "02", "swap", status=2)
+    assert "no exercise 'swop': expected one of swap" in tito("hint", "02", "swop", status=2)
+
+
+def test_diff_waits_until_the_chapter_is_green(tito):
+    tito("start", "01")
+    assert "--anyway" in tito("diff", "01", status=2)
+    assert "-    raise NotImplementedError  # your code here\n+    return x + x" in tito("diff", "01", "--anyway")
+    tito.solve(body="    return 2 * x\n")
+    tito("check", "01")
+    assert "--- mine\n+++ reference" in tito("diff", "01")
+    assert "-    return 2 * x\n+    return x + x" in tito("diff", "01", "twice")
+    tito("reset", "01")
+    tito.solve()
+    tito("check", "01")
+    assert tito("diff", "01") == "the same as the reference\n"
+
+
+# ---- milestones
+
+
+@pytest.fixture
+def ready(tito):
+    tito("start", "01")
+    tito.solve()
+    tito("check", "01")
+    return tito
+
+
+def test_a_milestone_passes_with_the_number_reached(ready):
+    assert "ready" in row(ready("milestone", "list"), "doubling")
+    said = ready("milestone", "run", "doubling")
+    assert "1900, doubling: learn to count\nyours: double.py; the reference: all the rest" in said
+    assert "doubling: passed: sum 42, with your 01" in said
+    assert "passed" in row(ready("status"), "doubling") and "sum 42, with your 01" in ready("status")
+
+
+def test_a_milestone_that_fails_is_not_recorded(ready):
+    assert "not passed (exit status 1)" in ready("milestone", "run", "doubling", "--fail", status=1)
+    assert "ready" in row(ready("status"), "doubling")
+
+
+def test_options_are_recorded_with_the_pass(ready):
+    ready("milestone", "run", "doubling", "--easy", "2")
+    assert "with your 01, with --easy 2" in ready("status")
+
+
+def test_a_locked_milestone_wants_anyway_and_nothing_of_ones_own_is_no_pass(tito):
+    assert "doubling is locked: 01_double is not started; --anyway" in tito("milestone", "run", "doubling", status=2)
+    fake = tito.folder / "exported" / "tinytorch" / "double.py"
+    write(fake, "def twice(x): return x + x\n")
+    tito("milestone", "run", "doubling", "--anyway")
+    assert "locked" not in row(tito("status"), "doubling")
+    (tito.folder / ".tito" / "state.json").unlink()
+    fake.rename(fake.with_name("elsewhere.py"))
+    write(tito.folder / "tinytorch_path.py", "")
+    assert tito("milestone", "run", "doubling", "--anyway", status=1)
+
+
+def test_an_edited_milestone_runs_but_is_not_recorded(ready):
+    script = ready.folder / "milestones" / "01_1900" / "doubling.py"
+    script.write_text(script.read_text().replace("twice(21) == 42 and", ""))
+    assert "not recorded, for milestones/01_1900/doubling.py was edited" in ready("milestone", "run", "doubling")
+    assert "passed" not in row(ready("status"), "doubling")
+
+
+# ---- bad input: a clear line, status 2, nothing touched
+
+
+def not_json(tito):
+    tito.notebook().write_text("{ not json")
+
+
+def not_a_notebook(tito):
+    tito.notebook().write_text("[]")
+
+
+def missing_marker(tito):
+    text = tito.notebook().read_text()
+    stub = "raise NotImplementedError  # your code here"
+    tito.notebook().write_text(text.replace(stub, "### BEGIN SOLUTION"))
+
+
+def syntax_error(tito):
+    tito.solve(body="    return = x\n")
+
+
+def lost_export(tito):
+    tito.notebook().write_text(tito.notebook().read_text().replace("#| default_exp double", "#| default_exp single"))
+
+
+def taken_name(tito):
+    text = tito.notebook().read_text()
+    tito.notebook().write_text(text.replace('"source": "**Exercise.** Return twice `x`."',
+                                            '"source": "#| export nn\\nx = 1", "outputs": [], "execution_count": null')
+                               .replace('"cell_type": "markdown",\n   "id": "say"', '"cell_type": "code", "id": "say"'))
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (not_json, "not a notebook"),
+    (not_a_notebook, "not a notebook"),
+    (missing_marker, "solution markers do not pair"),
+    (syntax_error, "cell 6 (exercise twice), which is exported, is not Python"),
+    (lost_export, "no cell exports double.py any more"),
+    (taken_name, "exports nn.py, which tinytorch has already"),
+])
+def test_a_broken_notebook_exports_nothing(tito, spoil, words):
+    tito("start", "01")
+    tito("start", "02")
+    spoil(tito)
+    before = tito.files()
+    said = tito("export", "01", status=2)
+    assert words in said and said.startswith("tito: ") and "Traceback" not in said
+    assert words in tito("check", "01", status=2)
+    assert tito.files() == before
+    assert "in progress" in row(tito("status"), "01_double")
+
+
+@pytest.mark.parametrize("command", [
+    "start 99", "export 99", "test 99", "check nonsense", "hint 99", "diff 99", "reset 99", "lab 99", "start ''",
+    "export 01", "test 01", "check 01", "diff 01", "lab 01", "undo", "milestone run nothing", "test", "hint 01 nothing",
+    "reset", "milestone run", "start 01 02", "unheard-of",
+])
+def test_bad_words_change_nothing(tito, command):
+    before = tito.files()
+    said = tito(*[word.strip("'") for word in command.split()], status=2)
+    assert said.strip() and "Traceback" not in said
+    assert tito.files() == before
+
+
+@pytest.mark.parametrize("command", ["start 01", "export", "test", "check", "status", "hint 01", "diff 01", "reset 01",
+                                     "undo", "lab", "milestone list", "milestone run doubling"])
+def test_outside_of_a_workspace(tito, tmp_path, monkeypatch, command):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    monkeypatch.chdir(outside)
+    assert "is in no workspace: make one with `tito new DIR`" in tito(*command.split(), status=2)
+    monkeypatch.setenv("TINYTORCH_WORKSPACE", str(outside))
+    assert "not a workspace, .tito/workspace.json is missing there" in tito(*command.split(), status=2)
+    assert list(outside.iterdir()) == []
+
+
+def test_new_wants_an_empty_folder_of_its_own(tito, tmp_path):
+    before = tito.files()
+    assert "is a workspace already" in tito("new", tito.folder, status=2)
+    assert "is a workspace already" in tito("new", tito.folder / "deeper", status=2)
+    write(tmp_path / "full" / "file.txt", "mine")
+    assert "is not an empty folder" in tito("new", tmp_path / "full", status=2)
+    assert "is not an empty folder" in tito("new", tmp_path / "full" / "file.txt", status=2)
+    assert tito.files() == before and [path.name for path in (tmp_path / "full").iterdir()] == ["file.txt"]
+
+
+def test_records_that_are_not_ours_are_not_overwritten(tito):
+    tito("start", "01")
+    state = tito.folder / ".tito" / "state.json"
+    state.write_text("{ broken")
+    assert "delete it to begin the records again" in tito("export", "01", status=2)
+    assert state.read_text() == "{ broken"
+
+
+def test_subfolders_are_as_good_as_the_workspace(tito, monkeypatch):
+    monkeypatch.chdir(tito.folder / "modules")
+    tito("start", "01")
+    tito.solve()
+    monkeypatch.chdir(tito.folder / "exported" / "tinytorch")
+    assert "is green" in tito("check", "01")
+
+
+def test_a_workspace_that_cannot_be_written(tito, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", str(tito.notebook()))
+
+    monkeypatch.setattr("tito.files.os.replace", refuse)
+    assert "01_double.ipynb: Permission denied" in tito("start", "01", status=2)
+
+
+def test_lab_starts_jupyterlab_with_the_notebook(tito, monkeypatch):
+    import subprocess
+
+    tito("start", "01")
+    started = []
+
+    def run(command, **options):
+        started.append((command, options["cwd"]))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("tito.student_commands.subprocess.run", run)
+    monkeypatch.setattr("tito.student_commands.find_spec", lambda name: True)
+    monkeypatch.setattr("tito.student_commands.whose_files", lambda workspace: "yours: all")
+    assert "yours: all" in tito("lab", "01")
+    assert started == [([sys.executable, "-m", "jupyterlab", str(tito.notebook())], tito.folder)]
+    monkeypatch.setattr("tito.student_commands.find_spec", lambda name: None)
+    assert "pip install 'tinytorch[lab]'" in tito("lab", "01", status=2)
+
+
+def test_doctor_says_what_is_whose(tito):
+    tito("start", "01")
+    said = tito("doctor")
+    assert "yours: double.py (1 open exercise); the reference: all the rest" in said and "nothing is in the way" in said
+    tito.exported().write_text("x = = 1\n")
+    said = tito("doctor", status=1)
+    assert "double.py was edited by hand" in said
+
+
+def test_the_shell_completes_chapters_and_milestones(tito):
+    from tito.student_commands import chapter_names, milestone_names
+
+    assert chapter_names("0") == ["01", "01_double", "02", "02_pair"]
+    assert milestone_names("d") == ["doubling"]
+    environment = {"_TITO_COMPLETE": "complete_bash", "COMP_WORDS": "tito st", "COMP_CWORD": "1"}
+    from typer.testing import CliRunner
+
+    from tito.commands import app
+
+    assert CliRunner().invoke(app, prog_name="tito", env=environment).output.split() == ["start", "status"]
+
+
+# ---- what is said of a failure
+
+
+def failed(check="a b", **more):
+    return {"ends": "tests/t.py::test", "outcome": "failed", "check": check, "error": "AssertionError", **more}
+
+
+def test_summary_counts_groups_and_shortens(course):
+    from tito.course import chapter
+
+    many = [failed(f"check {number}", message=f"reason {number}") for number in range(20)]
+    skips = [{"ends": "x", "outcome": "skipped", "check": "c", "why": "needs torch"}] * 2
+    text = summary(Outcome([*many, *skips, {"ends": "y", "outcome": "passed", "check": "d"}]), chapter("01"))
+    assert text.startswith("23 checks: 1 passed, 20 failed, 2 skipped\n  skipped 2: needs torch")
+    assert "and 12 more kinds of failure: `tito test 01 --all`" in text
+    assert "reason 19" in summary(Outcome(many), chapter("01"), every=True)
+    assert not Outcome([]).green and not Outcome([{"outcome": "passed"}], "it died").green
+    assert Outcome([{"outcome": "passed"}]).green

@@ -1,0 +1,107 @@
+"""Mistakes that students make: the chapter's suite must fail, and say what the mistake probably is.
+
+Each row of mistakes.py is put in the place of the solution, in a copy of the module that its notebook exports, and the
+chapter's small examples (test_by_hand.py) run on it in a process of their own.
+
+    python -m pytest tests/wrong_solutions -k 02_shapes -rP     # and what the student reads
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+import tinytorch
+from tito.project import notebooks
+from tito.strip import exercises, exported_files, read_notebook
+
+HERE = Path(__file__).resolve().parent
+ROOT, PACKAGE = HERE.parents[1], Path(tinytorch.__file__).parent
+NOTEBOOKS = {path.stem: path for path in notebooks(ROOT)}
+REGION = re.compile(r"^([ \t]*)### BEGIN SOLUTION *\n(.*?)^[ \t]*### END SOLUTION *\n?", re.DOTALL | re.MULTILINE)
+PROCESSES = 2
+
+
+def table():
+    spec = spec_from_file_location("mistakes", HERE / "mistakes.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.MISTAKES
+
+
+MISTAKES = table()
+
+
+def with_mistake(mistake):
+    "(path in the package, its source with the wrong solution in it)"
+    notebook = read_notebook(NOTEBOOKS[mistake.chapter])
+    cell = exercises(notebook)[mistake.exercise]
+    found = list(REGION.finditer(cell))[mistake.region]
+    indent, solution = found[1], found[2]
+    if isinstance(mistake.body, tuple):
+        old, new = (textwrap.indent(text, indent).removeprefix(indent) for text in mistake.body)
+        assert solution.count(old) == 1, f"stale: {mistake.exercise} holds {solution.count(old)} times\n{old}"
+        wrong = solution.replace(old, new)
+    else:
+        wrong = textwrap.indent(mistake.body.strip("\n") + "\n", indent)
+    before = re.sub(r"^#\|.*\n", "", REGION.sub(lambda match: match[2], cell[:found.start()]), flags=re.MULTILINE)
+    before = before.split("\n\n")[-1]  # enough to find the place
+    for path in exported_files(notebook):
+        source = (PACKAGE / path).read_text(encoding="utf-8")
+        if source.count(before + solution) == 1:
+            return path, source.replace(before + solution, before + wrong)
+    raise AssertionError(f"the solution of {mistake.exercise} is in no file of {mistake.chapter}: tito build?")
+
+
+def job_for(number, mistake, folder):
+    path, source = with_mistake(mistake)
+    file = folder / f"{number}.py"
+    file.write_text(source, encoding="utf-8")
+    options = ["-q", "--tb=short", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
+    tests = str(ROOT / "tests" / mistake.chapter / "test_by_hand.py")
+    return {"module": "tinytorch." + path.removesuffix(".py").replace("/", "."), "file": str(file),
+            "arguments": [*options, tests], "output": str(folder / f"{number}.txt")}
+
+
+@pytest.fixture(scope="module")
+def told(request, tmp_path_factory):
+    "What pytest printed for each of the mistakes that this session asks for."
+    wanted = [item.callspec.params["mistake"] for item in request.session.items
+              if getattr(item, "function", None) is test_the_suite_names_the_mistake]
+    folder = tmp_path_factory.mktemp("wrong")
+    jobs, printed = {}, {}
+    for number, mistake in enumerate(wanted):
+        try:
+            jobs[mistake] = job_for(number, mistake, folder)
+        except AssertionError as error:
+            printed[mistake] = str(error)
+    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "PYTEST_ADDOPTS")}
+    environment |= {"PYTHONPATH": str(PACKAGE.parent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "1000"}
+    processes = []
+    for part in range(PROCESSES):
+        list_of_jobs = folder / f"jobs{part}.json"
+        list_of_jobs.write_text(json.dumps(list(jobs.values())[part::PROCESSES]), encoding="utf-8")
+        command = [sys.executable, HERE / "run_with.py", list_of_jobs]
+        processes.append(subprocess.Popen(command, cwd=folder, env=environment))
+    for process in processes:
+        assert process.wait() == 0
+    return printed | {mistake: Path(job["output"]).read_text(encoding="utf-8") for mistake, job in jobs.items()}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: f"{m.chapter}, {m.exercise}: {m.what}")
+def test_the_suite_names_the_mistake(mistake, told):
+    output = told[mistake]
+    assert output.endswith("status 1\n"), f"expected a test to fail, and nothing worse:\n{output}"
+    reasons = "\n".join(line for line in output.split("\n") if line.startswith("E "))
+    assert mistake.words in reasons, f"expected the words {mistake.words!r} in what the student reads:\n{output}"
+    print(reasons)
+
+
+@pytest.mark.parametrize("chapter", NOTEBOOKS)
+def test_every_chapter_has_three(chapter):
+    assert len([mistake for mistake in MISTAKES if mistake.chapter == chapter]) >= 3

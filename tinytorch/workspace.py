@@ -1,0 +1,159 @@
+"""The overlay: inside a student's workspace, each file that they exported takes the place of the reference's.
+
+`tito new` makes a workspace and `tito export` writes `exported/tinytorch/...` there. A workspace is found through the
+environment variable TINYTORCH_WORKSPACE, else from the current folder upwards; without one nothing happens here.
+"""
+import json
+import os
+import re
+import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
+
+__all__ = ["VARIABLE", "MARKER", "Overlay", "find_workspace", "install_overlay", "described", "cell_of"]
+
+VARIABLE = "TINYTORCH_WORKSPACE"  # a folder; empty switches the overlay off
+MARKER = Path(".tito", "workspace.json")
+OPEN_EXERCISE = re.compile(r"^[ \t]*raise NotImplementedError(\(\))?[ \t]*(#.*)?$", re.MULTILINE)
+
+
+def find_workspace():
+    """The folder of the workspace that this process runs in, or None.
+
+    Raises ImportError where the environment variable names a folder that is none.
+    """
+    named = os.environ.get(VARIABLE)
+    if named is not None:
+        if named and not (Path(named) / MARKER).is_file():
+            raise ImportError(f"{VARIABLE}={named}: expected a folder made by `tito new`, but {MARKER} is not there")
+        return Path(named).resolve() if named else None
+    try:
+        here = Path.cwd()
+    except OSError:  # the current folder was deleted
+        return None
+    return next((folder for folder in (here, *here.parents) if (folder / MARKER).is_file()), None)
+
+
+class Overlay:
+    """A finder for `sys.meta_path`: the modules of `workspace`, and whether the reference stands in for open ones.
+
+    A stub, whose exercises are open, is what tests and milestones should see: they begin red. A notebook should not:
+    a later cell may import from the file that the cells above it are about. There the reference stands in.
+    """
+
+    def __init__(self, workspace, in_notebook=False):
+        package = workspace / "exported" / "tinytorch"
+        files = {path.relative_to(package).as_posix(): path for path in sorted(package.rglob("*.py"))}
+        self.open = {path: count for path, file in files.items() if (count := open_exercises(file))}
+        self.stand_in = sorted(self.open) if in_notebook else []
+        self.yours = [path for path in files if path not in self.stand_in]
+        self.modules = {f"tinytorch.{path.removesuffix('.py').replace('/', '.')}": files[path] for path in self.yours}
+
+    def find_spec(self, name, path=None, target=None):
+        file = self.modules.get(name)
+        return file and spec_from_file_location(name, file, loader=StudentFile(name, str(file)))
+
+    def __str__(self):
+        yours = [f"{path} ({plural(self.open[path], 'open exercise')})" if path in self.open else path
+                 for path in self.yours]
+        text = f"yours: {', '.join(yours) or 'no file yet'}; the reference: all the rest"
+        if self.stand_in:
+            text += f", and {', '.join(self.stand_in)} as long as exercises there are open"
+        return text
+
+
+class StudentFile(SourceFileLoader):
+    "Loads an exported file, and says of an error in it which cell of the notebook it comes from."
+
+    def get_code(self, name):
+        return self.source_to_code(self.get_data(self.path), self.path)  # no cache: old code never runs
+
+    def exec_module(self, module):
+        try:
+            super().exec_module(module)
+        except Exception as error:
+            line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else last_line(error, self.path)
+            cell = line and cell_of(self.path, line)
+            if cell:
+                error.add_note(f"This is your {cell['text']}; change it there, and `tito export` again.")
+            raise
+
+
+def install_overlay():
+    "Put the files of the workspace, if there is one, in front of the reference; a notebook or terminal hears of it."
+    workspace = find_workspace()
+    if workspace is None or any(isinstance(finder, Overlay) for finder in sys.meta_path):
+        return
+    in_notebook = "ipykernel" in sys.modules
+    overlay = Overlay(workspace, in_notebook)
+    sys.meta_path.insert(0, overlay)
+    if in_notebook or sys.stderr is not None and sys.stderr.isatty():
+        print(f"tinytorch in {workspace}\n  {overlay}", file=sys.stdout if in_notebook else sys.stderr)
+
+
+def described():
+    "One line: which files are the student's. Outside a workspace, the empty text."
+    return next((str(finder) for finder in sys.meta_path if isinstance(finder, Overlay)), "")
+
+
+# ---- from an exported file back to the notebook
+
+def cell_of(file, line):
+    """Where line `line` (from 1) of an exported file stands in its notebook; None where that cannot be told.
+
+    A dict: notebook, cell (number from 1, as they follow each other), line (in the cell), exercise ("" for none),
+    text. The cell is the one that shares the longest run of lines around it, so this works for broken code as well.
+    """
+    exported = [text.rstrip() for text in Path(file).read_text(encoding="utf-8", errors="replace").split("\n")]
+    name = re.search(r"[^/\s]+\.ipynb", exported[0])
+    workspace = next((up for up in Path(file).parents if (up / MARKER).is_file()), None)
+    if not name or workspace is None or not 0 < line <= len(exported):
+        return None
+    try:
+        cells = json.loads((workspace / "modules" / name[0]).read_text(encoding="utf-8"))["cells"]
+        sources = [(number, cell, "".join(cell["source"])) for number, cell in enumerate(cells, 1)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    best = None
+    for number, cell, source in sources:
+        if cell["cell_type"] == "code" and source.lstrip().startswith("#|"):
+            rows = [(row, text.rstrip()) for row, text in enumerate(source.split("\n"), 1)
+                    if not re.fullmatch(r"\s*### (BEGIN|END) SOLUTION\s*", text)]
+            lines = [text for _, text in rows]
+            for place, text in enumerate(lines):
+                if text == exported[line - 1]:
+                    run = shared_run(lines, place, exported, line - 1)
+                    if best is None or run > best[0]:
+                        best = run, number, rows[place][0], cell
+    if best is None:
+        return None
+    _, number, row, cell = best
+    exercise = (cell["metadata"].get("nbgrader") or {}).get("grade_id", "")
+    text = f"notebook {name[0]}, cell {number}, line {row}" + (f" (exercise {exercise})" if exercise else "")
+    return {"notebook": name[0], "cell": number, "line": row, "exercise": exercise, "text": text}
+
+
+def shared_run(a, i, b, j):
+    "How many lines around a[i] and b[j] are the same."
+    before = next((n for n in range(min(i, j)) if a[i - n - 1] != b[j - n - 1]), min(i, j))
+    rest = min(len(a) - i, len(b) - j)
+    return before + next((n for n in range(rest) if a[i + n] != b[j + n]), rest)
+
+
+def last_line(error, path):
+    "The last line of the file `path` that the error came through, or None."
+    found, traceback = None, error.__traceback__
+    while traceback:
+        if traceback.tb_frame.f_code.co_filename == path:
+            found = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return found
+
+
+def open_exercises(file):
+    return len(OPEN_EXERCISE.findall(file.read_text(encoding="utf-8", errors="replace")))
+
+
+def plural(count, noun):
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,83 @@
+"""`tito doctor`: what this environment consists of, and what in it would get in the way."""
+
+import importlib.util
+import platform
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from tito.course import PACKAGE_FOLDER, chapters, course_folder
+from tito.files import digest_of
+from tito.project import TitoError
+from tito.strip import read_notebook
+from tito.suite import BrokenImport, whose_files
+from tito.workspace import Workspace, find_workspace, remove_leftovers
+
+NEEDED = ("numpy", "nbdev", "nbformat", "nbclient", "ipykernel", "typer", "pytest", "hypothesis", "matplotlib")
+HELPFUL = {"jupyterlab": "tito lab needs it: pip install 'tinytorch[lab]'"}
+
+
+def report() -> tuple[list[tuple[str, str]], list[str]]:
+    """(name, value) rows, and a text for each problem."""
+    rows, problems = [("python", f"{platform.python_version()} at {sys.executable}")], []
+    rows.append(("system", platform.platform()))
+    rows.append(("tinytorch", f"{installed('tinytorch') or 'not installed'}, {PACKAGE_FOLDER}"))
+    found = importlib.util.find_spec("tinytorch")
+    if found is None or Path(found.origin or "").resolve().parent != PACKAGE_FOLDER:
+        problems.append(
+            f"`import tinytorch` would find {found and found.origin}, not the one that belongs to this tito:"
+            " a folder or an older installation hides it"
+        )
+    try:
+        rows.append(("course", f"{len(chapters())} chapters in {course_folder()}"))
+    except TitoError as error:
+        problems.append(str(error))
+    for name in NEEDED:
+        rows.append((name, installed(name) or "missing"))
+        if not installed(name):
+            problems.append(f"{name} is missing: pip install 'tinytorch[course]'")
+    for name, advice in HELPFUL.items():
+        rows.append((name, installed(name) or f"missing ({advice})"))
+    try:
+        workspace = find_workspace()
+    except TitoError as error:
+        rows.append(("workspace", str(error)))
+        return rows, problems
+    remove_leftovers(workspace)
+    return rows + of_workspace(workspace, problems), problems
+
+
+def of_workspace(workspace: Workspace, problems: list[str]) -> list[tuple[str, str]]:
+    rows = [("workspace", str(workspace.folder))]
+    free = shutil.disk_usage(workspace.folder).free
+    rows.append(("free space", f"{free / 1e9:.1f} GB"))
+    if free < 100e6:
+        problems.append(f"only {free / 1e6:.0f} MB are free: saving may fail")
+    for chapter in chapters():
+        if workspace.started(chapter):
+            try:
+                read_notebook(workspace.notebook(chapter))
+            except TitoError as error:
+                problems.append(f"{error}; `tito undo` or `tito reset {chapter.number}`")
+    noted = workspace.recorded("exported")
+    for path in workspace.yours():
+        name = workspace.shown(workspace.exported(path))
+        if noted.get(name) != digest_of(workspace.exported(path)):
+            problems.append(f"{name} was edited by hand: the next export replaces it (after a backup)")
+    for name in workspace.edited("tests/", "pytest.ini"):
+        problems.append(f"{name} differs from the course's; `tito reset tests` puts it back")
+    backups = len(workspace.backups())
+    rows.append(("backups", f"{backups} in {workspace.folder / '.tito' / 'backups'}"))
+    try:
+        rows.append(("files", whose_files(workspace)))
+    except BrokenImport as error:
+        problems.append(str(error))
+    return rows
+
+
+def installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

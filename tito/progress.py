@@ -1,0 +1,161 @@
+"""`tito status` and milestones: what was earned, on exactly the files that are there now."""
+
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tito.course import Chapter, Milestone, chapters
+from tito.files import digest_of
+from tito.project import TitoError
+from tito.runs import is_run, read_json, read_run
+from tito.strip import exercises, open_exercises, read_notebook
+from tito.student import changed_since_export
+from tito.suite import environment, suite_files
+from tito.workspace import Workspace
+
+NOT_STARTED, IN_PROGRESS, GREEN = "not started", "in progress", "green"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a student stands with a chapter: the state, and why."""
+
+    state: str
+    detail: str
+
+
+def standing(workspace: Workspace, chapter: Chapter) -> Standing:
+    """Green only if the suite passed on exactly the files that are exported now, and the notebook says the same."""
+    if not workspace.started(chapter):
+        return Standing(NOT_STARTED, "")
+    try:
+        notebook = read_notebook(workspace.notebook(chapter))
+        changed = changed_since_export(workspace, chapter)
+    except TitoError as error:
+        return Standing(IN_PROGRESS, str(error))
+    said = []
+    still = open_exercises(notebook)
+    if still:
+        said.append(f"{len(still)} of {len(exercises(chapter.content))} exercises open")
+    if changed:
+        said.append(f"changed since the last export (tito check {chapter.number})")
+    test = workspace.recorded("tests").get(chapter.name)
+    if test is None:
+        said.append("not tested")
+    elif test.get("fingerprint") != fingerprint(workspace, chapter):
+        said.append(f"changed since the last test, {test['date']} (tito test {chapter.number})")
+    elif test["green"] and not still and not changed:
+        return Standing(GREEN, f"{test['passed']} checks passed, {test['date']}")
+    elif test["trouble"]:
+        said.append(f"{test['trouble']} ({test['date']})")
+    else:
+        total = test["passed"] + test["failed"]
+        said.append(f"{test['failed']} of {total} checks failed, {test['date']}")
+    return Standing(IN_PROGRESS, "; ".join(said))
+
+
+def fingerprint(workspace: Workspace, chapter: Chapter) -> str:
+    return workspace.fingerprint(chapter, suite_files(workspace, chapter))
+
+
+def chapter_table(workspace: Workspace) -> list[list[str]]:
+    rows = [["chapter", "state", ""]]
+    for chapter in chapters():
+        now = standing(workspace, chapter)
+        rows.append([chapter.name, now.state, now.detail])
+    return rows
+
+
+# ---- milestones
+
+
+def milestone_standing(workspace: Workspace, milestone: Milestone, standings: dict[str, str]) -> Standing:
+    """Locked until the chapter that opens it is green, and none that you began and it uses is not; passed for good."""
+    past = workspace.recorded("milestones").get(milestone.name)
+    if past:
+        number = f"{past['number']}, " if past["number"] else ""
+        options = f", with {past['options']}" if past["options"] else ""
+        return Standing("passed", f"{past['date']}: {number}with your {past['chapters']}{options}")
+    last = milestone.needs[-1]
+    if standings[last.name] != GREEN:
+        return Standing("locked", f"{last.name} opens it")
+    unfinished = [made.name for made in milestone.needs if standings[made.name] == IN_PROGRESS]
+    if unfinished:
+        return Standing("locked", f"until {', '.join(unfinished)} is green again")
+    return Standing("ready", f"tito milestone run {milestone.name}")
+
+
+def milestone_table(workspace: Workspace, every: list[Milestone]) -> list[list[str]]:
+    standings = {chapter.name: standing(workspace, chapter).state for chapter in chapters()}
+    rows = [["milestone", "state", "", "what it shows"]]
+    for milestone in every:
+        now = milestone_standing(workspace, milestone, standings)
+        rows.append([milestone.name, now.state, now.detail, milestone.title])
+    return rows
+
+
+def locked(workspace: Workspace, milestone: Milestone) -> str:
+    """Why it is locked; "" if it is not."""
+    standings = {made.name: standing(workspace, made).state for made in [*milestone.needs]}
+    unfinished = [name for name, state in standings.items() if state == IN_PROGRESS]
+    last = milestone.needs[-1].name
+    if standings[last] != GREEN and last not in unfinished:
+        unfinished.append(last)
+    return ", ".join(f"{name} is {standings[name]}" for name in unfinished)
+
+
+def run_milestone(workspace: Workspace, milestone: Milestone, options: list[str]) -> tuple[int, str]:
+    """Run the script in the workspace on the student's files, as `tito` found them.
+
+    Returns its exit status and what is to be said. A pass is recorded only for status 0, the course's own script and at
+    least one chapter of the student's that it uses.
+    """
+    before, mine = runs_of(workspace), digests(workspace)
+    command = [sys.executable, str(workspace.folder / milestone.path), *options]
+    status = subprocess.run(command, cwd=workspace.folder, env=environment(workspace)).returncode
+    if status:
+        return status, f"{milestone.name}: not passed (exit status {status})"
+    number = number_reached(runs_of(workspace), before)
+    used = [made for made in milestone.needs if any(path in mine for path in made.files)]
+    reached = f": {number}" if number else ""
+    if workspace.edited(milestone.path):
+        return 0, f"{milestone.name}: ended well{reached}; not recorded, for {milestone.path} was edited"
+    if not used:
+        return 0, f"{milestone.name}: ended well{reached}; not recorded, for nothing in it is yours yet"
+    if digests(workspace) != mine:
+        return 0, f"{milestone.name}: ended well{reached}; not recorded, for your files changed meanwhile"
+    workspace.record("milestones", **{milestone.name: {
+        "date": f"{datetime.now():%Y-%m-%d %H:%M}",
+        "number": number,
+        "chapters": ", ".join(made.number for made in used),
+        "options": shlex.join(options),
+        "files": mine,
+    }})  # fmt: skip
+    return 0, f"{milestone.name}: passed{reached}, with your {', '.join(made.number for made in used)}"
+
+
+def digests(workspace: Workspace) -> dict[str, str]:
+    return {path: digest_of(workspace.exported(path)) for path in workspace.yours()}
+
+
+def runs_of(workspace: Workspace) -> dict[Path, float]:
+    """When the status of each run was last written."""
+    folders = [folder for folder in (workspace.folder / "runs").glob("*") if is_run(folder)]
+    return {folder: max(os.stat(file).st_mtime_ns for file in folder.glob("*.json*")) for folder in folders}
+
+
+def number_reached(after: dict[Path, float], before: dict[Path, float]) -> str:
+    """What the run that was written since says of itself: its criteria, or else its best metric."""
+    fresh = [folder for folder, written in after.items() if before.get(folder) != written]
+    if not fresh:
+        return ""
+    folder = max(fresh, key=after.get)
+    criteria = read_json(folder / "results.json").get("criteria")
+    if isinstance(criteria, list) and criteria:
+        return ", ".join(f"{one.get('name')} {one.get('got')}" for one in criteria if isinstance(one, dict))
+    best = read_run(folder).best
+    return f"{best[0]} {best[1]:.4g}" if best else ""

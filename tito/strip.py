@@ -1,0 +1,101 @@
+"""The notebook that a student starts with: the reference without its solutions, hidden tests and outputs."""
+
+import json
+import re
+from pathlib import Path
+
+from tito.project import TitoError
+
+STUB = "raise NotImplementedError  # your code here"
+OPEN_EXERCISE = re.compile(r"^[ \t]*raise NotImplementedError(\(\))?[ \t]*(#.*)?$", re.MULTILINE)
+REGIONS = {"SOLUTION": STUB, "HIDDEN TESTS": ""}  # what is left in the place of each
+_directive = re.compile(r"#\|\s*(default_exp|exporti?)\b[ \t]*(\S*)")
+
+
+def read_notebook(path: Path) -> dict:
+    """A notebook as JSON says it. Raises TitoError where it is none."""
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            "".join(cell["source"]), cell["cell_type"], cell["metadata"].get("nbgrader")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TitoError(f"{path}: not a notebook (expected JSON with a list of cells)") from error
+    except OSError as error:
+        raise TitoError(f"{path}: {error.strerror}") from error
+    return notebook
+
+
+def notebook_bytes(notebook: dict) -> bytes:
+    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def stripped(path: Path) -> dict:
+    """The notebook at `path` as a student gets it; ids and metadata stay.
+
+    Raises TitoError for markers that do not pair.
+    """
+    notebook = read_notebook(path)
+    for number, cell in enumerate(notebook["cells"], 1):
+        if cell["cell_type"] == "code":
+            source = without_regions("".join(cell["source"]), f"{path.name}, cell {number}")
+            cell.update(source=source.splitlines(keepends=True), outputs=[], execution_count=None)
+    return notebook
+
+
+def without_regions(source: str, where: str) -> str:
+    """`source` with its regions between ### BEGIN and ### END replaced, at their indentation."""
+    for name, stub in REGIONS.items():
+        kept, inside = [], False
+        for line in source.split("\n"):
+            marker = re.fullmatch(rf"(\s*)### (BEGIN|END) {name}\s*", line)
+            if marker and (marker[2] == "END") != inside:
+                raise TitoError(f"{where}: ### {marker[2]} {name} without its partner: markers stand in pairs")
+            if marker and not inside and stub:
+                kept.append(marker[1] + stub)
+            if not marker and not inside:
+                kept.append(line)
+            inside = inside != bool(marker)
+        if inside:
+            raise TitoError(f"{where}: ### BEGIN {name} without its partner: markers stand in pairs")
+        source = "\n".join(kept)
+    return source.rstrip("\n") if source.strip() else source
+
+
+# ---- what is in a notebook
+
+
+def source_of(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+def grading(cell: dict) -> dict:
+    """The nbgrader metadata of a cell; empty for none."""
+    return cell["metadata"].get("nbgrader") or {}
+
+
+def exercises(notebook: dict) -> dict[str, str]:
+    """name: source, for each cell that a student fills in."""
+    return {grading(cell)["grade_id"]: source_of(cell) for cell in notebook["cells"] if grading(cell).get("solution")}
+
+
+def open_exercises(notebook: dict) -> list[str]:
+    """The names of the exercises where something is still to be written."""
+    return [name for name, source in exercises(notebook).items() if OPEN_EXERCISE.search(source)]
+
+
+def exported_files(notebook: dict) -> dict[str, bool]:
+    """Paths in the package that the notebook's cells export to, in order: does one of those cells hold an exercise?"""
+    default, cells = None, []
+    for cell in notebook["cells"]:
+        for line in source_of(cell).split("\n") if cell["cell_type"] == "code" else []:
+            match = _directive.fullmatch(line.strip())
+            if match and match[1] == "default_exp":
+                default = match[2]
+            elif match:
+                cells.append((match[2], bool(grading(cell).get("solution"))))
+    files = {}
+    for name, exercise in cells:
+        if name or default:
+            path = (name or default).replace(".", "/") + ".py"
+            files[path] = files.get(path, False) or exercise
+    return files

@@ -1,0 +1,382 @@
+"""The commands for those who work through the chapters; `tito.commands` puts them next to the others."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tito import course, progress, student
+from tito import doctor as examination
+from tito.project import TitoError
+from tito.runs import show
+from tito.suite import BrokenImport, check_suite, environment, record, run_suite, summary, whose_files
+from tito.workspace import Workspace, find_workspace, new_workspace
+
+style = {"rich_markup_mode": "rich" if sys.stdout.isatty() else None, "no_args_is_help": True}
+app = typer.Typer(**style)
+milestones = typer.Typer(help="List and run what your code can learn.", **style)
+app.add_typer(milestones, name="milestone")
+
+
+def chapter_names(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    try:
+        every = course.chapters()
+    except TitoError:
+        return []
+    return [name for made in every for name in (made.number, made.name) if name.startswith(incomplete)]
+
+
+def milestone_names(incomplete: str) -> list[str]:
+    try:
+        return [one.name for one in course.milestones() if one.name.startswith(incomplete)]
+    except TitoError:
+        return []
+
+
+Chapter = Annotated[
+    str, typer.Argument(metavar="NN", help="Number or name of a chapter.", autocompletion=chapter_names)
+]
+Chapters = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NN]...", help="Numbers or names; all that you began when left out.", show_default=False,
+        autocompletion=chapter_names,
+    ),
+]  # fmt: skip
+Exercise = Annotated[
+    str | None, typer.Argument(metavar="[EXERCISE]", help="Its name; else the one you are at.", show_default=False)
+]
+Anyway = Annotated[bool, typer.Option("--anyway", help="Even though the chapter is not green yet.")]
+Timeout = Annotated[int, typer.Option(min=1, help="Seconds that a suite may take.")]
+Every = Annotated[bool, typer.Option("--all", help="Show every failure, not just the first ones.")]
+Choice = Annotated[str, typer.Option("--only", "-k", help="Only checks whose name holds this.", show_default=False)]
+
+
+@app.command()
+def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that does not exist yet.")]) -> None:
+    """Make a workspace, the folder that you work in.
+
+    Exit status: 0 made; 2 there is something in DIR already.
+    """
+    with plain_errors():
+        made = new_workspace(folder)
+        print(f"made {made.folder}")
+        print(f"next: cd {folder}, then `tito start {course.chapters()[0].number}`, or start any other chapter")
+
+
+@app.command()
+def start(chapter: Chapter) -> None:
+    """Begin a chapter: its notebook, without solutions.
+
+    Writes the stubs that it exports as well, so that its tests are red.
+
+    Exit status: 0 done; 2 no such chapter, or begun already (nothing is touched).
+    """
+    with plain_errors():
+        workspace, made = find_workspace(), course.chapter(chapter)
+        workspace.renew_course()
+        written = student.start(workspace, made)
+        print("\n".join(f"wrote {name}" for name in written) or f"{made.name} is begun already, and untouched")
+        tell(workspace)
+        print(f"next: open {workspace.shown(workspace.notebook(made))} (`tito lab {made.number}`), fill in the"
+              f" exercises, save, `tito check {made.number}`")  # fmt: skip
+
+
+@app.command()
+def export(chapters: Chapters = None) -> None:
+    """Export what you wrote.
+
+    From then on your files take the place of the reference's.
+
+    Exit status: 0 done; 2 no such chapter, or a broken notebook (the last export stays).
+    """
+    with plain_errors():
+        workspace = find_workspace()
+        for made in begun(workspace, chapters):
+            export_one(workspace, made)
+
+
+@app.command()
+def test(
+    chapters: Chapters = None, every: Every = False, only: Choice = "", timeout: Timeout = 600
+) -> None:  # fmt: skip
+    """Test what you exported, with the suite of the chapter.
+
+    Exit status: 0 all green; 1 checks failed; 2 no such chapter, or an edited suite.
+    """
+    with plain_errors():
+        workspace = find_workspace()
+        stop_unless([test_one(workspace, made, every, only, timeout) for made in begun(workspace, chapters)])
+
+
+@app.command()
+def check(
+    chapters: Chapters = None, every: Every = False, only: Choice = "", timeout: Timeout = 600
+) -> None:  # fmt: skip
+    """Export, then test.
+
+    Exit status: 0 all green; 1 checks failed; 2 no such chapter, a broken notebook or an edited suite.
+    """
+    with plain_errors():
+        workspace = find_workspace()
+        chosen = begun(workspace, chapters)
+        for made in chosen:
+            export_one(workspace, made)
+        stop_unless([test_one(workspace, made, every, only, timeout) for made in chosen])
+
+
+@app.command()
+def status() -> None:
+    """Show where you are: chapters and milestones.
+
+    Green means that the suite passed on exactly the files that are exported now.
+    """
+    with plain_errors():
+        workspace = find_workspace()
+        print(f"{workspace.folder}\n")
+        show(progress.chapter_table(workspace))
+        print()
+        show([row[:3] for row in progress.milestone_table(workspace, course.milestones())])
+
+
+@app.command()
+def hint(chapter: Chapter, exercise: Exercise = None) -> None:
+    """Show a hint; each call shows the next one.
+
+    From a nudge to nearly the answer.
+
+    Exit status: 0 shown; 2 no such chapter or exercise, or no hint.
+    """
+    with plain_errors():
+        workspace, made = find_workspace(), course.chapter(chapter)
+        name = student.chosen_exercise(workspace, made, exercise)
+        number, every = student.next_hint(workspace, made, name)
+        print(f"{made.name}, exercise {name}, hint {number} of {len(every)}\n\n{every[number - 1]}")
+        if number == len(every):
+            print(f"\nThat was the last one. The reference: `tito diff {made.number} {name} --anyway`")
+
+
+@app.command()
+def diff(
+    chapter: Chapter,
+    exercise: Exercise = None,
+    anyway: Anyway = False,
+) -> None:
+    """Compare your solutions with the reference's.
+
+    Once the chapter is green, or with --anyway.
+
+    Exit status: 0 shown; 2 no such chapter, not begun, or not green and no --anyway.
+    """
+    with plain_errors():
+        workspace, made = find_workspace(), course.chapter(chapter)
+        begun(workspace, [chapter])
+        now = progress.standing(workspace, made)
+        if now.state != progress.GREEN and not anyway:
+            raise TitoError(f"{made.name} is {now.state}: --anyway shows the reference's solution before yours passes")
+        wanted = [student.chosen_exercise(workspace, made, exercise)] if exercise else None
+        found = student.differences(workspace, made)
+        for name, text in found.items():
+            if wanted is None or name in wanted:
+                print(f"{name}\n{text}\n")
+        if not found or wanted and wanted[0] not in found:
+            print("the same as the reference")
+
+
+@app.command()
+def reset(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="NN|tests|milestones|clinic",
+            help="A chapter, or the course's own files.",
+            autocompletion=chapter_names,
+        ),
+    ],
+) -> None:
+    """Begin a chapter again, after a backup.
+
+    Or put the course's own tests or milestones back. Says where the backup is; `tito undo` takes it back.
+
+    Exit status: 0 done; 2 no such chapter.
+    """
+    with plain_errors():
+        workspace = find_workspace()
+        if what in ("tests", *course.SCRIPTS):
+            edited = workspace.edited(f"{what}/", *(["pytest.ini"] if what == "tests" else []))
+            contents = {workspace.folder / name: workspace.course_contents()[name] for name in edited}
+            workspace.write(f"reset {what}", contents, list(contents))
+            print(f"{what}: {', '.join(edited) or 'nothing'} put back")
+        else:
+            made = course.chapter(what)
+            student.reset(workspace, made)
+            print(f"{made.name} is as at its start; if it is open in Jupyter, reload it there before you save")
+        tell(workspace)
+        print("`tito undo` takes this back")
+
+
+@app.command()
+def undo() -> None:
+    """Take back what last overwrote your work.
+
+    That is a reset, or an export over a file that was edited by hand.
+
+    Exit status: 0 done; 2 nothing to undo.
+    """
+    with plain_errors():
+        workspace = find_workspace()
+        for line in workspace.undo():
+            print(line)
+        tell(workspace)
+
+
+@app.command()
+def lab(
+    chapter: Annotated[
+        str | None, typer.Argument(metavar="[NN]", help="What to open.", show_default=False,
+                                   autocompletion=chapter_names),
+    ] = None,
+) -> None:  # fmt: skip
+    """Open JupyterLab in the workspace.
+
+    Exit status: JupyterLab's; 2 it is not installed, no such chapter, or not begun.
+    """
+    with plain_errors():
+        workspace = find_workspace()
+        made = begun(workspace, [chapter]) if chapter else []
+        if find_spec("jupyterlab") is None:
+            raise TitoError("JupyterLab is missing: pip install 'tinytorch[lab]' (other editors of notebooks will do)")
+        print(whose_files_or_why(workspace), flush=True)
+        command = [sys.executable, "-m", "jupyterlab", *[str(workspace.notebook(one)) for one in made]]
+        status = subprocess.run(command, cwd=workspace.folder, env=environment(workspace)).returncode
+    raise typer.Exit(status)
+
+
+@app.command()
+def doctor() -> None:
+    """Examine the environment.
+
+    Versions, places, which files are yours, and what is in the way.
+
+    Exit status: 0 nothing is in the way; 1 something is.
+    """
+    with plain_errors():
+        rows, problems = examination.report()
+    for name, value in rows:
+        print(f"{name:11} {value}")
+    for problem in problems:
+        print(f"problem: {problem}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(1)
+    print("nothing is in the way")
+
+
+@milestones.command("list")
+def list_milestones() -> None:
+    """What there is, and what is locked, ready or passed."""
+    with plain_errors():
+        workspace = find_workspace()
+        show(progress.milestone_table(workspace, course.milestones()))
+
+
+@milestones.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run_milestone(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=milestone_names)],
+    anyway: Annotated[bool, typer.Option("--anyway", help="Even though it is locked.")] = False,
+) -> None:
+    """Run a milestone with your files; further options are the script's own.
+
+    Exit status: the script's, 0 for passed; 2 no such milestone, or locked and no --anyway.
+    """
+    with plain_errors():
+        workspace, chosen = find_workspace(), course.milestone(name)
+        workspace.renew_course()
+        why = progress.locked(workspace, chosen)
+        if why and not anyway:
+            raise TitoError(f"{chosen.name} is locked: {why}; --anyway runs it all the same")
+        print(f"{chosen.title}\n{whose_files(workspace)}\n", flush=True)
+        status, said = progress.run_milestone(workspace, chosen, context.args)
+        print(f"\n{said}")
+    raise typer.Exit(status if status in (0, 1, 2) else 1)
+
+
+# ---- what they share
+
+
+def begun(workspace: Workspace, numbers: list[str] | None) -> list[course.Chapter]:
+    """The chapters of these numbers, or all that were begun. Raises TitoError for one that was not."""
+    if not numbers:
+        found = [made for made in course.chapters() if workspace.started(made)]
+        if not found:
+            raise TitoError(f"no chapter is begun in {workspace.folder}: `tito start 01`, or any other")
+        return found
+    found = [course.chapter(number) for number in numbers]
+    for made in found:
+        if not workspace.started(made):
+            raise TitoError(f"{made.name} is not begun: `tito start {made.number}`")
+    return found
+
+
+def export_one(workspace: Workspace, made: course.Chapter) -> None:
+    modules, remarks = student.export_chapter(workspace, made)
+    print(f"exported {workspace.shown(workspace.notebook(made))}: {', '.join(module.path for module in modules)}")
+    for remark in remarks:
+        print(f"note: {remark}")
+    tell(workspace)
+
+
+def test_one(workspace: Workspace, made: course.Chapter, every: bool, only: str, timeout: int) -> bool:
+    """Run the suite, record and print what came of it; whether it is green."""
+    suite = check_suite(workspace, made)
+    if student.changed_since_export(workspace, made):
+        print(f"note: the notebook has changed since the last export; `tito check {made.number}` tests it as it is now")
+    before = workspace.fingerprint(made, suite)
+    print(f"{made.name}\n{whose_files(workspace)}", flush=True)
+    outcome = run_suite(workspace, made, timeout, only)
+    if not only and workspace.fingerprint(made, suite) == before:
+        record(workspace, made, outcome, before)
+    print(summary(outcome, made, every))
+    print(f"\n{made.name} is {'green' if outcome.green else 'not green yet'}\n" if not only else "")
+    return outcome.green
+
+
+def stop_unless(green: list[bool]) -> None:
+    if not all(green):
+        raise typer.Exit(1)
+
+
+def tell(workspace: Workspace) -> None:
+    for line in workspace.said:
+        print(line)
+    workspace.said.clear()
+
+
+def whose_files_or_why(workspace: Workspace) -> str:
+    try:
+        return whose_files(workspace)
+    except BrokenImport as error:
+        return str(error)
+
+
+@contextmanager
+def plain_errors():
+    """Status 2 for bad input and for files that cannot be written, 1 for code of the student's that does not import."""
+    try:
+        yield
+    except BrokenImport as error:
+        print(f"tito: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
+    except TitoError as error:
+        print(f"tito: {error}", file=sys.stderr)
+        raise typer.Exit(2) from error
+    except BrokenPipeError:  # `tito status | head`
+        raise
+    except OSError as error:
+        print(f"tito: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        raise typer.Exit(2) from error

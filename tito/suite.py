@@ -1,0 +1,223 @@
+"""`tito test`: runs the suite of a chapter on the student's files, and says what was checked, got and expected."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tito.course import HERE, Chapter
+from tito.project import TitoError
+from tito.workspace import VARIABLE, Workspace
+
+SHOWN = 8  # failures in full
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of a suite said: one record a check (see recorder.py), and what kept it from its end, if anything."""
+
+    checks: list[dict]
+    trouble: str = ""
+
+    def having(self, outcome: str) -> list[dict]:
+        return [check for check in self.checks if check["outcome"] == outcome]
+
+    @property
+    def green(self) -> bool:
+        return not self.trouble and not self.having("failed") and bool(self.having("passed"))
+
+
+def environment(workspace: Workspace) -> dict[str, str]:
+    """For processes that run the student's code."""
+    variables = {name: value for name, value in os.environ.items() if name not in ("PYTEST_ADDOPTS", "CI")}
+    path = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    defaults = {"OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    return defaults | variables | {VARIABLE: str(workspace.folder), "PYTHONPATH": os.pathsep.join(path)}
+
+
+def whose_files(workspace: Workspace) -> str:
+    """Which files are the student's, as the package itself says it.
+
+    Raises TitoError where the package cannot be imported with them.
+    """
+    code = "import tinytorch, tinytorch.workspace as w; print(w.described())"
+    command = [sys.executable, "-c", code]
+    options = {"capture_output": True, "text": True, "encoding": "utf-8", "errors": "replace"}
+    try:
+        done = subprocess.run(command, cwd=workspace.folder, env=environment(workspace), timeout=120, **options)
+    except subprocess.TimeoutExpired as error:
+        raise BrokenImport("import tinytorch took more than 120 s: what runs at the top level of a cell?") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.strip().split("\n") if line.strip()]
+        rows = [row for row, line in enumerate(lines) if line.startswith("  File ") and "exported" in line]
+        raise BrokenImport("with your files, `import tinytorch` fails:\n" + "\n".join(lines[rows[-1] if rows else -1:]))
+    return done.stdout.strip()
+
+
+class BrokenImport(TitoError):
+    """The student's files cannot be imported: a failed check, exit status 1."""
+
+
+def suite_files(workspace: Workspace, chapter: Chapter) -> list[str]:
+    """The copies that make up the suite, by their names in the workspace. Raises TitoError where there is none."""
+    names = workspace.course_contents()
+    own = [name for name in names if name.startswith(f"tests/{chapter.name}/")]
+    if not any(Path(name).name.startswith("test_") for name in own):
+        raise TitoError(f"{chapter.name} has no suite: expected tests/{chapter.name}/test_*.py in the course")
+    return [name for name in names if name in own or name == "pytest.ini" or name.count("/") == 1]
+
+
+def check_suite(workspace: Workspace, chapter: Chapter) -> list[str]:
+    """`suite_files`, once they are the course's own. Raises TitoError where one was edited."""
+    workspace.renew_course()
+    files = suite_files(workspace, chapter)
+    edited = [name for name in workspace.edited(*files) if name in files]
+    if edited:
+        raise TitoError(
+            f"{', '.join(edited)} differs from the course's: an edited suite proves nothing;"
+            " `tito reset tests` puts the course's back (after a backup)"
+        )
+    return files
+
+
+def run_suite(workspace: Workspace, chapter: Chapter, timeout: int, chosen: str = "") -> Outcome:
+    """Run the chapter's tests in a process of their own, of at most `timeout` seconds."""
+    with tempfile.TemporaryDirectory(prefix="tito-") as folder:
+        record = Path(folder, "record.jsonl")
+        record.touch()
+        command = [sys.executable, "-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-p", "tito.recorder"]
+        command += ["-p", "no:cacheprovider", "-q", "--tb=short", *(["-k", chosen] if chosen else [])]
+        command += [f"tests/{chapter.name}"]
+        with open(Path(folder, "output.txt"), "w+b") as output:
+            process = subprocess.Popen(
+                command, cwd=workspace.folder, stdout=output, stderr=subprocess.STDOUT,
+                env=environment(workspace) | {"TITO_RECORD": str(record), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+                start_new_session=hasattr(os, "setsid"),
+            )  # fmt: skip
+            try:
+                status = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                end(process)
+            output.seek(0)
+            said = output.read().decode(errors="replace")
+        lines = [json.loads(line) for line in record.read_text(encoding="utf-8").split("\n") if line.endswith("}")]
+    checks = [line for line in lines if "ends" in line]
+    return Outcome(checks, trouble(status, timeout, lines, checks, said))
+
+
+def end(process: subprocess.Popen) -> None:
+    """Stop a process with all that it started, where the system has such groups."""
+    if process.poll() is None:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+
+
+def trouble(status: int | None, timeout: int, lines: list[dict], checks: list[dict], said: str) -> str:
+    """Why the suite did not come to its end; "" if it did."""
+    ended = {check["ends"] for check in checks}
+    running = [line["begins"] for line in lines if "begins" in line and line["begins"] not in ended]
+    where = f" in {running[-1]}" if running else ""
+    if status is None:
+        return f"stopped after {timeout} s{where}: a loop that does not end? (--timeout SECONDS waits longer)"
+    if status < 0 or status > 5:
+        return f"the process of the tests died (status {status}){where}"
+    if status in (0, 1) or checks and status == 2:
+        return ""
+    if status == 5:
+        return "no check was chosen"
+    return "pytest could not run the suite:\n" + "\n".join(said.strip().split("\n")[-15:])
+
+
+# ---- what is recorded
+
+
+def record(workspace: Workspace, chapter: Chapter, outcome: Outcome, fingerprint: str) -> None:
+    places = [check["place"] for check in outcome.having("failed") if check.get("place")]
+    workspace.record("tests", **{chapter.name: {
+        "date": f"{datetime.now():%Y-%m-%d %H:%M}",
+        "passed": len(outcome.having("passed")),
+        "failed": len(outcome.having("failed")),
+        "green": outcome.green,
+        "trouble": outcome.trouble.split("\n")[0],
+        "exercises": list(dict.fromkeys(place["exercise"] for place in places if place["exercise"])),
+        "fingerprint": fingerprint,
+    }})  # fmt: skip
+
+
+# ---- what the student reads
+
+
+def summary(outcome: Outcome, chapter: Chapter, every: bool = False) -> str:
+    """What was checked, and of failures: got, expected, where in the notebook."""
+    failed, skipped = outcome.having("failed"), outcome.having("skipped")
+    numbers = [f"{len(outcome.having('passed'))} passed", f"{len(failed)} failed"]
+    text = f"{len(outcome.checks)} checks: {', '.join(numbers)}" + (f", {len(skipped)} skipped" if skipped else "")
+    reasons = {}
+    for check in skipped:
+        reasons.setdefault(check.get("why", "no reason given"), []).append(check)
+    text += "".join(f"\n  skipped {len(checks)}: {why}" for why, checks in reasons.items())
+    groups = grouped(failed)
+    for number, checks in enumerate(groups if every else groups[:SHOWN], 1):
+        text += f"\n\n{described(number, checks)}"
+    if len(groups) > SHOWN and not every:
+        text += f"\n\nand {len(groups) - SHOWN} more kinds of failure: `tito test {chapter.number} --all` shows them"
+    if outcome.trouble:
+        text += f"\n\n{outcome.trouble}"
+    return text
+
+
+def grouped(failed: list[dict]) -> list[list[dict]]:
+    """Failures that stop at the same open exercise, or in the same line for the same reason, are told as one."""
+    groups = {}
+    for check in failed:
+        place = check.get("place") or {}
+        if is_open(check):
+            key = "open", place["exercise"], place["cell"]
+        else:
+            key = check["error"], check.get("message"), place.get("cell"), check["ends"].split("[")[0]
+        groups.setdefault(key, []).append(check)
+    return list(groups.values())
+
+
+def is_open(check: dict) -> bool:
+    return check["error"] == "NotImplementedError" and bool(check.get("place")) and not check["message"]
+
+
+def described(number: int, checks: list[dict]) -> str:
+    first, place = checks[0], checks[0].get("place")
+    others = f"   and {len(checks) - 1} more" if len(checks) > 1 else ""
+    file, _, _ = first["ends"].partition("::")
+    at = f"   {file}" + (f":{first['line']}" if "line" in first else "")
+    rows = [f"{number:2}  {first['check']}{others}{at}"]
+    if is_open(first):
+        rows.append(row("open", f"exercise {place['exercise'] or '?'} has `raise NotImplementedError` still"))
+    else:
+        if first.get("source"):
+            rows.append(row("checked", first["source"]))
+        if first["error"] not in ("AssertionError", "Failed"):
+            rows.append(row("error", f"{first['error']}: {first['message']}".strip(": ")))
+        elif first.get("message"):
+            rows.append(row("message", first["message"]))
+        rows += [row(name, first[name]) for name in ("got", "expected") if first.get(name)]
+    if place:
+        rows.append(row("where", place["text"]))
+        if not is_open(first) and first.get("written"):
+            rows.append(row("", first["written"]))
+    rows += [row("", note) for note in first.get("notes", [])]
+    return "\n".join(rows)
+
+
+def row(name: str, text: str) -> str:
+    lines = text.strip().split("\n")
+    lines = lines[:12] + (["..."] if len(lines) > 12 else [])
+    return f"    {name:9} " + ("\n" + " " * 14).join(lines)
