@@ -325,7 +325,8 @@ MISTAKES = {
         ("compiled norm: the last rows are not added to dweight", "n % 64 == 63 or n == count - 1", "n % 64 == 63"),
         ("compiled softmax: the last numbers of a row are not compared", "row.size // 32 * 32, row.size", "0, 0"),
         ("compiled cross entropy: the target is not subtracted", "dx[n, target[n]] -= chosen[n]", "pass"),
-        ("compiled masked softmax: a query without keys gets nan", "f4(1) if total[i] < f4(1) else total[i]", "total[i]"),
+        ("compiled masked softmax: a query without keys gets nan", "f4(1) if total[i] < f4(1) else total[i]",
+         "total[i]"),
         ("compiled adam: no decay", "x[i] = keep * x[i]", "x[i] = x[i]"),
     ],
 }
