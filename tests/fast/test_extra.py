@@ -15,7 +15,7 @@ import pytest
 import tinytorch
 from tinytorch.compiled import Extra, compilable, status
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def fast(tmp_path_factory):
 def process(command, **environment):
     environment = {**os.environ, "TINYTORCH_FAST": "1", **environment}
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(tinytorch.__file__).parents[1]), *sys.path])
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=HERE.parents[1])
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=TESTS.parent)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result
 
@@ -47,19 +47,17 @@ def pytest_run(*paths, cache):
 
 
 def test_the_twins_again_compiled(fast):
-    output = pytest_run(str(HERE / "test_twins.py"), cache=fast.cache)
+    output = pytest_run(str(TESTS / "18_compiled_kernels" / "test_twins.py"), cache=fast.cache)
     assert " passed" in output and "skipped" not in output
 
 
-TABLE = HERE.parent / "operations"  # which a student's workspace does not have
 REPLACED = ["softmax", "cross_entropy", "gelu", "silu", "relu_squared", "norm", "embedding", "attention", "rotary"]
 
 
-@pytest.mark.skipif(not TABLE.is_dir(), reason="a student's workspace has no table of operations")
 def test_the_table_of_operations_compiled(fast):
     "PyTorch's values and gradients, layouts, dtypes, extremes: as for NumPy's kernels, where there is a twin"
-    chosen = f"({' or '.join(REPLACED)}) and not float64 and not slope"
-    output = pytest_run(str(TABLE / "test_table.py"), str(TABLE / "test_extremes.py"), "-k", chosen, cache=fast.cache)
+    table, chosen = TESTS / "operations", f"({' or '.join(REPLACED)}) and not float64 and not slope"
+    output = pytest_run(str(table / "test_table.py"), str(table / "test_extremes.py"), "-k", chosen, cache=fast.cache)
     passed = re.search(r"(\d+) passed", output)
     assert passed and int(passed[1]) > 300, output[-1000:]
 
