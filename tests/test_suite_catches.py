@@ -223,6 +223,12 @@ MISTAKES = {
         ("attention: scores overflow", "scores -= np.maximum(largest_over_keys(scores), lowest)", "pass"),
         ("attention: dropout is forgotten on the way back", "dscores *= self.kept", "pass"),
         ("attention: the mask's gradient is scaled", "swapaxes(-1, -2) / self.scale", "swapaxes(-1, -2)"),
+        ("attention: a block misses its own keys", "slice(0, min(stop, T_key)", "slice(0, min(start + 1, T_key)"),
+        ("attention: all blocks have the mask of the first", "else bias[..., queries]",
+         "else bias[..., :queries.stop - queries.start]"),
+        ("attention: only the last block writes to the keys", "dkey[..., keys, :] += into[0]", "pass"),
+        ("attention: only the last block writes to the values", "dvalue[..., keys, :] += into[1]", "pass"),
+        ("attention: the mask's gradient in the wrong order", "dscores.insert(0, dblock)", "dscores.append(dblock)"),
     ],
     ("nn/attention.py", "11_attention/test_multi_head.py"): [
         ("heads: dropout in eval mode", "dropout = self.dropout if self.training else 0.0", "dropout = self.dropout"),

@@ -365,18 +365,20 @@ def logits_gradient(self, chosen, spread):
 
 @jit
 def masked_softmax(scores, bias):
-    "softmax over the keys of scores (N, S, T) + bias (S, T), in place; a query without any key gets zeros."
+    "softmax over the keys of scores (N, S, T), in place, `bias` (n, T) added to the last n; no key at all gives zeros."
     count, keys, queries = scores.shape
+    first = keys - len(bias)
     lowest = f4(np.finfo(np.float32).min)
     most, total = np.empty(queries, f4), np.empty(queries, f4)
     for n in range(count):
         for i in range(queries):
             most[i], total[i] = lowest, f4(0)
+        for j in range(first, keys):
+            for i in range(queries):
+                scores[n, j, i] += bias[j - first, i]
         for j in range(keys):
             for i in range(queries):
-                score = scores[n, j, i] + bias[j, i]
-                scores[n, j, i] = score
-                most[i] = score if score > most[i] else most[i]
+                most[i] = scores[n, j, i] if scores[n, j, i] > most[i] else most[i]
         for j in range(keys):
             for i in range(queries):
                 share = exp(scores[n, j, i] - most[i])
@@ -405,13 +407,10 @@ def softmax_over_keys(scores, bias=None):
         return NotImplemented
     keys, queries = scores.shape[-2:]
     if bias is not None and bias.ndim > 2:
-        scores += bias.swapaxes(-1, -2)
+        scores[..., keys - bias.shape[-2]:, :] += bias
         bias = None
-    if bias is None:
-        bias = np.zeros((keys, queries), scores.dtype)
-    else:
-        bias = dense(np.broadcast_to(bias, (queries, keys)).T.astype(scores.dtype, copy=False), keys, queries)
-    masked_softmax(scores.reshape(-1, keys, queries), bias)
+    bias = np.empty((0, queries), scores.dtype) if bias is None else bias.astype(scores.dtype, copy=False)
+    masked_softmax(scores.reshape(-1, keys, queries), dense(bias, *bias.shape))
     return scores
 
 

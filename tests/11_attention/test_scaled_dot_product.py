@@ -21,6 +21,14 @@ SHAPES = [  # query, key, value: no, one and several leading dims; other lengths
     ((2, 3, 5, 4), (3, 6, 4), (1, 1, 6, 2)),
     ((2, 4, 1), (2, 1, 1), (2, 1, 3)),
 ]
+LONG = [  # several blocks of queries: as many keys, one more, fewer than queries, more, and with heads that broadcast
+    ((2, 64, 4), (2, 64, 4), (2, 64, 3)),
+    ((2, 65, 4), (2, 65, 4), (2, 65, 3)),
+    ((200, 4), (70, 4), (70, 2)),
+    ((200, 4), (30, 4), (30, 2)),
+    ((2, 70, 4), (2, 200, 4), (2, 200, 4)),
+    ((2, 3, 130, 4), (3, 130, 4), (1, 1, 130, 2)),
+]
 
 
 def arrays(shapes, seed=0, dtype=np.float64):
@@ -55,7 +63,7 @@ def test_the_formula_one_number_at_a_time():
     np.testing.assert_allclose(causal.data, by_loops(query, key, value, allowed), rtol=1e-12)
 
 
-@pytest.mark.parametrize("shapes", SHAPES)
+@pytest.mark.parametrize("shapes", SHAPES + LONG)
 @pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"scale": 0.3}])
 def test_fused_equals_textbook(shapes, options):
     fused_in, textbook_in = leaves(shapes), leaves(shapes)
@@ -69,7 +77,7 @@ def test_fused_equals_textbook(shapes, options):
         np.testing.assert_allclose(ours.grad, expected.grad, atol=1e-12)
 
 
-@pytest.mark.parametrize("shapes", SHAPES[:4])
+@pytest.mark.parametrize("shapes", SHAPES[:4] + LONG)
 @pytest.mark.parametrize("mask", ["none", "causal", "boolean", "added", "scale"])
 @pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-11), (np.float32, 1e-5)])
 def test_values_and_gradients_are_pytorchs(torch, shapes, mask, dtype, tolerance):
@@ -112,6 +120,35 @@ def test_an_added_mask_has_a_gradient(shape):
     check_function(Attention, query, key, value, np.random.default_rng(3).standard_normal(shape))
     mask = Tensor(np.random.default_rng(3).standard_normal(shape), requires_grad=True)
     gradcheck(lambda mask: scaled_dot_product_attention(*map(Tensor, (query, key, value)), attn_mask=mask), mask)
+
+
+@pytest.mark.parametrize("shape", [(150, 70), (150, 1), (70,), (2, 1, 150, 70), (2, 1, 1, 70)])
+def test_an_added_mask_of_a_long_sequence(shape):
+    fused_in, textbook_in = (leaves([(2, 3, 150, 4), (2, 3, 70, 4), (2, 3, 70, 2), shape]) for _ in range(2))
+    fused = scaled_dot_product_attention(*fused_in)
+    textbook = attention_weights(*textbook_in[:2], textbook_in[3]) @ textbook_in[2]
+    np.testing.assert_allclose(fused.data, textbook.data, atol=1e-12)
+    cotangent = np.random.default_rng(1).standard_normal(fused.shape)
+    fused.backward(cotangent)
+    textbook.backward(cotangent)
+    for ours, expected in zip(fused_in, textbook_in):
+        np.testing.assert_allclose(ours.grad, expected.grad, atol=1e-12)
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_weights_are_put_together_from_the_blocks(is_causal):
+    query, key, value = arrays([(2, 150, 4), (2, 150, 4), (2, 150, 2)])
+    operation = Attention(is_causal)
+    operation.forward(query, key, value)
+    expected = attention_weights(Tensor(query), Tensor(key), is_causal=is_causal).data
+    np.testing.assert_allclose(operation.weights.swapaxes(-1, -2), expected, atol=1e-14)
+
+
+def test_a_causal_block_computes_no_later_keys():
+    query, key, value = arrays([(256, 4)] * 3)
+    operation = Attention(is_causal=True)
+    operation.forward(query, key, value)
+    assert [block.weights.shape for _, _, block in operation.blocks] == [(64, 64), (128, 64), (192, 64), (256, 64)]
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 12), (4, 12), (2, 1, 4, 12), (2, 1, 12)])
@@ -296,3 +333,4 @@ def test_gradients_through_dropout(seed):
         return Attention(is_causal=True, dropout_p=0.4)
 
     check_function(seeded, *arrays([(2, 6, 4), (2, 6, 4), (2, 6, 3)], seed))
+    check_function(seeded, *arrays([(67, 2), (67, 2), (67, 1)], seed))

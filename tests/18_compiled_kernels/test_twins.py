@@ -191,11 +191,11 @@ def test_cross_entropy_of_confident_and_of_masked_logits():
 
 def biases(keys, queries):
     yield None
-    yield np.triu(np.full((queries, keys), -np.inf, np.float32), 1)
-    yield numbers(1, keys, seed=3)
-    yield numbers(2, 1, queries, keys, seed=4)
-    nothing = numbers(queries, keys, seed=5)
-    nothing[0] = -np.inf  # a query that may attend to nothing
+    yield np.tril(np.full((keys, queries), -np.inf, np.float32), -1)
+    yield numbers(keys // 2, queries, seed=3)  # for the last keys only
+    yield numbers(2, 1, keys, queries, seed=4)
+    nothing = numbers(keys, queries, seed=5)
+    nothing[:, 0] = -np.inf  # a query that may attend to nothing
     yield nothing
 
 

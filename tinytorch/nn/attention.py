@@ -3,9 +3,9 @@
 
 __all__ = [
     "causal_mask", "as_bias", "attention_weights", "largest_over_keys", "softmax_over_keys",
-    "matching", "softmax_over_keys_backward", "kept_or_zero", "Attention",
-    "scaled_dot_product_attention", "SelfAttention", "CachedAttention", "head_size",
-    "MultiHeadAttention",
+    "matching", "softmax_over_keys_backward", "kept_or_zero", "AttentionBlock", "blocks_of",
+    "Attention", "over_keys", "corner", "scaled_dot_product_attention", "SelfAttention",
+    "CachedAttention", "head_size", "MultiHeadAttention",
 ]
 
 import math
@@ -76,10 +76,11 @@ def largest_over_keys(scores):
 def softmax_over_keys(scores, bias=None):
     """softmax over axis -2, written over `scores` (..., T_key, T_query) and returned.
 
-    `bias` (..., T_query, T_key) is added first. A query that may attend to nothing gets zeros.
+    `bias` (..., n, T_query) is first added to the scores of the last n keys. A query that may attend to nothing gets
+    zeros.
     """
     if bias is not None:
-        scores += np.ascontiguousarray(bias.swapaxes(-1, -2))
+        scores[..., scores.shape[-2] - bias.shape[-2]:, :] += bias
     lowest = np.finfo(scores.dtype).min
     ones = np.ones(scores.shape[-2], scores.dtype)
     scores -= np.maximum(largest_over_keys(scores), lowest)
@@ -117,11 +118,53 @@ def kept_or_zero(weights, p):
     return np.multiply(kept, 1 / (1 - p) if p < 1 else 0.0, dtype=weights.dtype)
 
 
-class Attention(Function):
-    """softmax(query @ key^T * scale + mask) @ value as one operation (Vaswani et al. 2017, eq. 1).
+class AttentionBlock:
+    """softmax(query @ key^T * scale + bias) @ value (Vaswani et al. 2017, eq. 1), forth and back.
 
-    query (..., T_query, d), key (..., T_key, d), value (..., T_key, e) -> (..., T_query, e). Weights are kept as
-    (..., T_key, T_query): NumPy works along the last axis but one faster than along the last. Inputs may be strided
+    query (..., T_query, d), key (..., T_key, d), value (..., T_key, e), all of them views if need be. Weights are kept
+    as (..., T_key, T_query): NumPy works along the last axis but one faster than along the last.
+    """
+    def __init__(self, query, key, value, scale, dropout_p):
+        self.inputs, self.scale, self.dropout_p = (query, key, value), scale, dropout_p
+
+    def attend(self, bias, out):
+        "Write the answers to `out` (..., T_query, e), and keep what the way back needs."
+        query, key, value = self.inputs
+        scores = key @ np.multiply(query.swapaxes(-1, -2), self.scale, order="C")  # (..., T_key, T_query)
+        self.weights = softmax_over_keys(scores, bias)
+        if self.dropout_p:
+            self.kept = kept_or_zero(scores, self.dropout_p)
+        self.out = np.matmul(self.after_dropout().swapaxes(-1, -2), value, out=out)
+
+    def after_dropout(self):
+        return self.weights * self.kept if self.dropout_p else self.weights
+
+    def attend_backward(self, grad, dquery, dkey, dvalue):
+        "Write the three gradients; return that of the scores, times scale, (..., T_key, T_query)."
+        query, key, value = self.inputs
+        np.matmul(self.after_dropout(), grad, out=dvalue)
+        dscores = value @ np.multiply(grad.swapaxes(-1, -2), self.scale, order="C")
+        if self.dropout_p:
+            dscores *= self.kept
+        average = np.vecdot(grad, self.out)  # (..., T_query)
+        average *= self.scale
+        softmax_over_keys_backward(dscores, self.weights, average)
+        np.matmul(dscores, query, out=dkey)
+        np.matmul(dscores.swapaxes(-1, -2), key, out=dquery)
+        return dscores
+
+
+def blocks_of(T_query, T_key, is_causal, size=64):
+    "Slices (queries, keys): `size` queries at a time, with the keys that some of them may attend to; the last has all."
+    for start in range(0, max(T_query, 1), size):
+        stop = min(start + size, T_query)
+        yield slice(start, stop), slice(0, min(stop, T_key) if is_causal and stop < T_query else T_key)
+
+
+class Attention(Function):
+    """softmax(query @ key^T * scale + mask) @ value as one operation, in blocks of queries.
+
+    query (..., T_query, d), key (..., T_key, d), value (..., T_key, e) -> (..., T_query, e). Inputs may be strided
     views; output and gradients are laid out in memory as they are.
     """
     def __init__(self, is_causal=False, scale=None, dropout_p=0.0):
@@ -144,41 +187,64 @@ class Attention(Function):
         return (*gradients, *self.mask_gradient(dscores))
 
     def attend(self, query, key, value, mask, out):
-        "Write the answers to `out`, and keep what the way back needs."
-        self.inputs, self.mask, self.out = (query, key, value), mask, out
+        "Write the answers to `out`, block by block, and keep the blocks for the way back."
+        self.inputs, self.mask = (query, key, value), mask
         if self.scale is None:
             self.scale = 1 / math.sqrt(query.shape[-1])
-        scores = key @ np.multiply(query.swapaxes(-1, -2), self.scale, order="C")  # (..., T_key, T_query)
-        bias = as_bias(mask, self.is_causal, (*query.shape[:-1], key.shape[-2]), scores.dtype)
-        self.weights = softmax_over_keys(scores, bias)
-        if self.dropout_p:
-            self.kept = kept_or_zero(scores, self.dropout_p)
-        np.matmul(self.after_dropout().swapaxes(-1, -2), value, out=out)
-
-    def after_dropout(self):
-        return self.weights * self.kept if self.dropout_p else self.weights
+        shape = (*query.shape[:-1], key.shape[-2])
+        bias = None if mask is None else over_keys(as_bias(mask, self.is_causal, shape, query.dtype), shape)
+        self.blocks = []
+        for queries, keys in blocks_of(*shape[-2:], self.is_causal):
+            block = AttentionBlock(query[..., queries, :], key[..., keys, :], value[..., keys, :], self.scale,
+                                   self.dropout_p)
+            if self.is_causal:
+                block.attend(corner(queries, keys, query.dtype), out[..., queries, :])
+            else:
+                block.attend(None if mask is None else bias[..., queries], out[..., queries, :])
+            self.blocks.append((queries, keys, block))
 
     def attend_backward(self, grad, dquery, dkey, dvalue):
-        "Write the three gradients; return that of the scores, times scale, (..., T_key, T_query)."
-        query, key, value = self.inputs
-        np.matmul(self.after_dropout(), grad, out=dvalue)
-        dscores = value @ np.multiply(grad.swapaxes(-1, -2), self.scale, order="C")
-        if self.dropout_p:
-            dscores *= self.kept
-        average = np.vecdot(grad, self.out)  # (..., T_query)
-        average *= self.scale
-        softmax_over_keys_backward(dscores, self.weights, average)
-        np.matmul(dscores, query, out=dkey)
-        np.matmul(dscores.swapaxes(-1, -2), key, out=dquery)
-        return dscores
+        "Write the three gradients; return that of the scores, (..., T_key, T_query) times scale, if the mask learns."
+        dscores = []
+        for queries, keys, block in reversed(self.blocks):
+            whole = block is self.blocks[-1][-1]  # the last block has all keys: it writes what the others add to
+            into = [dx if whole else np.empty_like(dx[..., keys, :]) for dx in (dkey, dvalue)]
+            dblock = block.attend_backward(grad[..., queries, :], dquery[..., queries, :], *into)
+            if self.mask_learns():
+                dscores.insert(0, dblock)
+            if not whole:
+                dkey[..., keys, :] += into[0]
+                dvalue[..., keys, :] += into[1]
+        return np.concatenate(dscores, axis=-1) if dscores else None
+
+    def mask_learns(self):
+        return self.mask is not None and self.mask.dtype != bool and all(self.needs_grad[3:])
 
     def mask_gradient(self, dscores):
         "Nothing without a mask, None for booleans; a float mask was added, so it gets the gradient of the scores."
-        if self.mask is None:
-            return ()
-        if self.mask.dtype == bool or not all(self.needs_grad[3:]):
-            return (None,)
+        if not self.mask_learns():
+            return () if self.mask is None else (None,)
         return (unbroadcast(dscores.swapaxes(-1, -2) / self.scale, self.mask.shape),)
+
+    @property
+    def weights(self):
+        "What each query took from each key, (..., T_key, T_query), put together from the blocks: for a look at them."
+        *leading, T_query, _ = self.inputs[0].shape
+        weights = np.zeros((*leading, self.inputs[1].shape[-2], T_query), self.inputs[0].dtype)
+        for queries, keys, block in self.blocks:
+            weights[..., keys, queries] = block.weights
+        return weights
+
+
+def over_keys(bias, shape):
+    "`bias` as what is added to scores (..., T_key, T_query), for scores of `shape` (..., T_query, T_key)"
+    return np.broadcast_to(np.ascontiguousarray(bias.swapaxes(-1, -2)), (*bias.shape[:-2], shape[-1], shape[-2]))
+
+
+def corner(queries, keys, dtype):
+    "The causal mask of a block, as what is added to the scores of its last keys, those from its first query on."
+    shape = (queries.stop - queries.start, max(keys.stop - queries.start, 0))
+    return np.ascontiguousarray(as_bias(None, True, shape, dtype).T)
 
 
 def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None):
