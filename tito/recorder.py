@@ -3,11 +3,16 @@
 It runs in the process of the tests (`-p tito.recorder`), next to the student's code.
 """
 
+import ast
+import inspect
 import json
 import os
 import re
+import sys
+import textwrap
 import traceback
 from pathlib import Path
+from types import FunctionType, MethodType, ModuleType
 
 import pytest
 
@@ -45,7 +50,7 @@ class Recorder:
     def pytest_collectreport(self, report):
         if report.failed:
             self.write(ends=report.nodeid, outcome="failed", check=f"{report.nodeid} can be imported", seconds=0,
-                       **of_collection(str(report.longrepr)))
+                       collecting=True, **of_collection(str(report.longrepr)))
 
 
 def pytest_configure(config):
@@ -67,6 +72,8 @@ def failure(raised, test_file, compared):
     places = [entry for entry in raised.traceback if Path(entry.path) == Path(test_file)]
     if places:
         found |= {"line": places[-1].lineno + 1, "source": str(places[-1].statement).strip()}
+        if tested := tested_in(places[-1], Path(test_file).parent.name):
+            found["tested"] = tested
     place, hidden = place_of(raised.value), raised.value.__context__
     if hidden is not None and (stub := place_of(hidden)) and type(hidden) is NotImplementedError and not str(hidden):
         found |= {"error": "NotImplementedError", "message": ""}  # a check that waits for an error was given this one
@@ -81,10 +88,86 @@ def place_of(error):
     from tinytorch.workspace import cell_of
 
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if type(error).__name__ == "GradientError" and Path(frame.filename).name == "gradcheck.py":
+            continue  # it brings the news; the fault is in what it looked at
         cell = "exported" in Path(frame.filename).parts and cell_of(frame.filename, frame.lineno)
         if cell:
             return cell, frame.line
     return None
+
+
+# ---- what a test is about, where the error itself came through nothing of the student's
+
+
+def tested_in(entry, chapter):
+    """Cells of the chapter's notebook that define what the failing statement of a test mentions, at most two.
+
+    Where it mentions nothing, the statements above it are asked, the nearest first.
+    """
+    names = dict(entry.frame.f_globals) | dict(entry.frame.f_locals)
+    for statement in statements_up_from(entry):
+        mentioned = [thing for node in ast.walk(statement) for thing in meant_by(node, names)]
+        places = [place for thing in mentioned if (place := cell_that_defines(thing, f"{chapter}.ipynb"))]
+        places.sort(key=lambda place: place["file"] == "gradcheck.py")  # how it is checked, behind what is checked
+        if places:
+            return list({place["cell"]: place for place in places}.values())[:2]
+    return []
+
+
+def statements_up_from(entry):
+    "Syntax trees of the test's statements, from the one that failed up to its head."
+    code = entry.frame.raw.f_code
+    if code.co_name == "<module>":
+        return []
+    source, first = inspect.getsourcelines(code)
+    function = ast.parse(textwrap.dedent("".join(source)))
+    row = entry.lineno + 1 - first + 1
+    flat = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and not hasattr(node, "body")]
+    return sorted((node for node in flat if node.lineno <= row), key=lambda node: -node.lineno)
+
+
+def meant_by(node, names):
+    "What a name, or an attribute of one, stands for in a test; behind a lambda, what it mentions."
+    if not isinstance(node, ast.Name | ast.Attribute):
+        return []
+    thing = value_of(node, names)
+    if isinstance(thing, FunctionType) and thing.__name__ == "<lambda>":
+        known, things = dict(thing.__globals__), []
+        for name in thing.__code__.co_names:
+            things.append(known.get(name))
+            known |= vars(things[-1]) if isinstance(things[-1], ModuleType) else {}
+        return things
+    return [thing]
+
+
+def value_of(node, names):
+    "The value of `a.b.c`, without running a property or anything else of the student's; None for unknown."
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if not isinstance(node, ast.Attribute) or (owner := value_of(node.value, names)) is None:
+        return None
+    if isinstance(owner, ModuleType):
+        return vars(owner).get(node.attr)
+    return inspect.getattr_static(owner, node.attr, None)
+
+
+def cell_that_defines(thing, notebook):
+    "The cell of `notebook` with the function or class that `thing` is, or is made from; None for anything else."
+    from tinytorch.workspace import cell_of
+
+    if isinstance(thing, classmethod | staticmethod | MethodType):
+        thing = thing.__func__
+    thing = thing if isinstance(thing, FunctionType | type) else type(thing)
+    file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+    if file is None or "exported" not in Path(file).parts:
+        return None
+    nodes = [ast.parse(Path(file).read_text(encoding="utf-8"))]
+    for name in thing.__qualname__.split("."):
+        nodes = [node for node in nodes[-1].body if getattr(node, "name", None) == name]
+        if not nodes:
+            return None
+    place = cell_of(file, nodes[-1].lineno)
+    return place and place["notebook"] == notebook and place | {"file": Path(file).name} or None
 
 
 def got_and_expected(found, compared):
@@ -100,18 +183,36 @@ def got_and_expected(found, compared):
         if compared and compared[0] in ("==", "is", "<", "<=", ">", ">=", "in", "!="):
             sign = {"==": "", "is": ""}.get(compared[0], compared[0] + " ")
             return {"got": compared[1], "expected": sign + compared[2], "message": said}
-        call = r"where (?:False|np\.False_) = .*?(?:allclose|array_equal)\((.*)\)\n"
-        if close := re.search(call, text + "\n", re.DOTALL):
-            return {"got": short_text(close[1]), "expected": "the two to be equal", "message": said}
+        call = r"(?:where|and) +(?:False|np\.False_) = (?:<function )?(?:\w+\.)*(?:allclose|isclose|array_equal)\b(.*)"
+        if close := re.search(call, text, re.DOTALL):
+            return two_arguments(close[1]) | {"message": said}
         return {"message": said or short_text(text)}
     return {}
+
+
+def two_arguments(text):
+    "` at 0x7f>(array([0., 2.]), 0)` -> got and expected, as far as pytest has printed them."
+    text = re.sub(r"^ at 0x\w+>", "", text)
+    depth, commas, end = 0, [], len(text)
+    for place, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 1:
+            commas.append(place)
+        if depth == 0:
+            end = place
+            break
+    if not commas:
+        return {"got": short_text(text[1:end]), "expected": "the two to be equal"}
+    second = commas[1] if len(commas) > 1 else end
+    return {"got": short_text(text[1:commas[0]]), "expected": short_text(text[commas[0] + 1:second])}
 
 
 def of_collection(text):
     "The last error of a file of tests that could not be imported."
     lines = [line[4:] for line in text.split("\n") if line.startswith("E   ")] or text.strip().split("\n")[-1:]
-    name, _, message = lines[0].partition(": ")
-    return {"error": name.strip(), "message": message.strip(), "notes": lines[1:]}
+    first = next((row for row, line in enumerate(lines) if re.match(r"\w*(Error|Exception|Interrupt)\b", line)), 0)
+    name, _, message = lines[first].partition(": ")
+    return {"error": name.strip(), "message": message.strip(), "notes": lines[:first] + lines[first + 1:]}
 
 
 def short(value):

@@ -129,7 +129,7 @@ def changed_since_export(workspace: Workspace, chapter: Chapter) -> bool:
 
 
 def chosen_exercise(workspace: Workspace, chapter: Chapter, name: str | None) -> str:
-    """The exercise of this name; else the one that the last test failed in, else the first open one.
+    """The exercise of this name; else one that is written and that the last test failed in, else the first open one.
 
     Raises TitoError for an unknown name.
     """
@@ -140,7 +140,7 @@ def chosen_exercise(workspace: Workspace, chapter: Chapter, name: str | None) ->
         return name
     mine = open_exercises(read_notebook(workspace.notebook(chapter))) if workspace.started(chapter) else every
     failed = workspace.recorded("tests").get(chapter.name, {}).get("exercises", [])
-    candidates = [one for one in [*mine, *failed] if one in every]
+    candidates = [one for one in [*(name for name in failed if name not in mine), *mine] if one in every]
     if not candidates:
         raise TitoError(f"no exercise of {chapter.name} is open: name one of {', '.join(every)}")
     return candidates[0]

@@ -142,7 +142,9 @@ def trouble(status: int | None, timeout: int, lines: list[dict], checks: list[di
 
 
 def record(workspace: Workspace, chapter: Chapter, outcome: Outcome, fingerprint: str) -> None:
-    places = [check["place"] for check in outcome.having("failed") if check.get("place")]
+    places = []
+    for check in outcome.having("failed"):
+        places += [check["place"]] if check.get("place") else check.get("tested", [])[:1]
     workspace.record("tests", **{chapter.name: {
         "date": f"{datetime.now():%Y-%m-%d %H:%M}",
         "passed": len(outcome.having("passed")),
@@ -161,32 +163,52 @@ def summary(outcome: Outcome, chapter: Chapter, every: bool = False) -> str:
     """What was checked, and of failures: got, expected, where in the notebook."""
     failed, skipped = outcome.having("failed"), outcome.having("skipped")
     numbers = [f"{len(outcome.having('passed'))} passed", f"{len(failed)} failed"]
-    text = f"{len(outcome.checks)} checks: {', '.join(numbers)}" + (f", {len(skipped)} skipped" if skipped else "")
+    text = f"{plural(len(outcome.checks), 'check')}: {', '.join(numbers)}"
+    text += f", {len(skipped)} skipped" if skipped else ""
     reasons = {}
     for check in skipped:
         reasons.setdefault(check.get("why", "no reason given"), []).append(check)
     text += "".join(f"\n  skipped {len(checks)}: {why}" for why, checks in reasons.items())
-    groups = grouped(failed)
-    for number, checks in enumerate(groups if every else groups[:SHOWN], 1):
+    wrong = [check for check in failed if not is_open(check)]
+    shown = grouped(wrong, every) if every else grouped(wrong, every)[:SHOWN]
+    for number, checks in enumerate(shown, 1):
         text += f"\n\n{described(number, checks)}"
-    if len(groups) > SHOWN and not every:
-        text += f"\n\nand {len(groups) - SHOWN} more kinds of failure: `tito test {chapter.number} --all` shows them"
+    more = len(grouped(wrong, every=True)) - len(shown)
+    if more:
+        text += f"\n\nand {more} more: `tito test {chapter.number} --all`"
+    text += still_open([check for check in failed if is_open(check)])
     if outcome.trouble:
         text += f"\n\n{outcome.trouble}"
     return text
 
 
-def grouped(failed: list[dict]) -> list[list[dict]]:
-    """Failures that stop at the same open exercise, or in the same line for the same reason, are told as one."""
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def grouped(failed: list[dict], every: bool) -> list[list[dict]]:
+    """Failures of one test with the same error in the same cell are told as one; of `every`, if the message is too."""
     groups = {}
     for check in failed:
-        place = check.get("place") or {}
-        if is_open(check):
-            key = "open", place["exercise"], place["cell"]
-        else:
-            key = check["error"], check.get("message"), place.get("cell"), check["ends"].split("[")[0]
-        groups.setdefault(key, []).append(check)
+        cell, message = (check.get("place") or {}).get("cell"), check.get("message") if every else ""
+        test = "" if check.get("collecting") else check["ends"].split("[")[0]
+        groups.setdefault((test, check["error"], cell, message), []).append(check)
     return list(groups.values())
+
+
+def still_open(checks: list[dict]) -> str:
+    """The exercises that checks stopped at, in the order in which the student meets them."""
+    waiting = {}
+    for check in checks:
+        place = check["place"]
+        key = place["notebook"], place["cell"], place["line"], place["exercise"] or "?"
+        waiting.setdefault(key, []).append(check)
+    rows = []
+    for notebook, cell, line, name in sorted(waiting):
+        count = plural(len(waiting[notebook, cell, line, name]), "check")
+        rows.append(f"    {name:24} {notebook}, cell {cell}, line {line:<3}  {count}")
+    head = "\n\nexercises that have `raise NotImplementedError` still, and checks that stopped there\n"
+    return head + "\n".join(rows) if rows else ""
 
 
 def is_open(check: dict) -> bool:
@@ -199,20 +221,19 @@ def described(number: int, checks: list[dict]) -> str:
     file, _, _ = first["ends"].partition("::")
     at = f"   {file}" + (f":{first['line']}" if "line" in first else "")
     rows = [f"{number:2}  {first['check']}{others}{at}"]
-    if is_open(first):
-        rows.append(row("open", f"exercise {place['exercise'] or '?'} has `raise NotImplementedError` still"))
-    else:
-        if first.get("source"):
-            rows.append(row("checked", first["source"]))
-        if first["error"] not in ("AssertionError", "Failed"):
-            rows.append(row("error", f"{first['error']}: {first['message']}".strip(": ")))
-        elif first.get("message"):
-            rows.append(row("message", first["message"]))
-        rows += [row(name, first[name]) for name in ("got", "expected") if first.get(name)]
+    if first.get("source"):
+        rows.append(row("checked", first["source"]))
+    if first["error"] not in ("AssertionError", "Failed"):
+        rows.append(row("error", f"{first['error']}: {first['message']}".strip(": ")))
+    elif first.get("message"):
+        rows.append(row("message", first["message"]))
+    rows += [row(name, first[name]) for name in ("got", "expected") if first.get(name)]
     if place:
         rows.append(row("where", place["text"]))
-        if not is_open(first) and first.get("written"):
+        if first.get("written"):
             rows.append(row("", first["written"]))
+    elif first.get("tested"):
+        rows.append(row("look at", "\n".join(cell["text"] for cell in first["tested"])))
     rows += [row("", note) for note in first.get("notes", [])]
     return "\n".join(rows)
 

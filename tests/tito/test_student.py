@@ -1,4 +1,5 @@
 """The student's loop over a small course: start, export, test, status, help, milestones, and what is never lost."""
+import re
 import sys
 
 import pytest
@@ -26,9 +27,8 @@ def test_from_a_new_workspace_to_a_green_chapter(tito):
     said = tito("test", "01", status=1)
     assert "yours: double.py (1 open exercise); the reference: all the rest" in said
     assert "4 checks: 0 passed, 4 failed" in said
-    assert "twice is the sum with itself [0]   and 3 more   tests/01_double/test_double.py:7" in said
-    assert "exercise twice has `raise NotImplementedError` still" in said
-    assert "notebook 01_double.ipynb, cell 6, line 4 (exercise twice)" in said
+    assert "exercises that have `raise NotImplementedError` still" in said
+    assert row(said, "    twice").split(maxsplit=1)[1] == "01_double.ipynb, cell 6, line 4    4 checks"
     status = tito("status")
     assert "in progress" in row(status, "01_double") and "1 of 1 exercises open; 4 of 4 checks failed" in status
     assert "locked" in row(status, "doubling")
@@ -65,7 +65,10 @@ def test_a_wrong_solution_is_told_with_got_expected_and_where(tito):
     said = tito("check", "01", status=1)
     assert "4 checks: 1 passed, 3 failed" not in said  # 0 and 2 are their own doubles: it is right by luck
     assert "4 checks: 2 passed, 2 failed" in said
-    assert "checked   assert twice(x) == x + x\n    got       9\n    expected  -6" in said
+    assert "twice is the sum with itself [-3]   tests/01_double/test_double.py:7" in said
+    where = "look at   notebook 01_double.ipynb, cell 6, line 2 (exercise twice)"
+    assert f"checked   assert twice(x) == x + x\n    got       9\n    expected  -6\n    {where}" in said
+    assert "look at   notebook 01_double.ipynb, cell 6, line 6 (exercise twice)" in said  # four_times
     assert row(tito("status"), "01_double").split()[1:3] == ["in", "progress"]
 
 
@@ -80,7 +83,7 @@ def test_an_error_inside_the_solution_names_its_line(tito):
 def test_only_some_checks_are_run_and_nothing_is_recorded(tito):
     tito("start", "01")
     tito.solve(body="    return x * x\n")
-    assert "1 checks: 1 passed" in tito("check", "01", "--only", "itself and 2")
+    assert "1 check: 1 passed" in tito("check", "01", "--only", "itself and 2")
     assert "not tested" in row(tito("status"), "01_double")
     assert "no check was chosen" in tito("test", "01", "-k", "nothing_like_it", status=1)
 
@@ -483,11 +486,79 @@ def failed(check="a b", **more):
 def test_summary_counts_groups_and_shortens(course):
     from tito.course import chapter
 
-    many = [failed(f"check {number}", message=f"reason {number}") for number in range(20)]
+    many = [failed(f"check {n}", message=f"reason {n}", ends=f"tests/t.py::test_{n}") for n in range(20)]
     skips = [{"ends": "x", "outcome": "skipped", "check": "c", "why": "needs torch"}] * 2
     text = summary(Outcome([*many, *skips, {"ends": "y", "outcome": "passed", "check": "d"}]), chapter("01"))
     assert text.startswith("23 checks: 1 passed, 20 failed, 2 skipped\n  skipped 2: needs torch")
-    assert "and 12 more kinds of failure: `tito test 01 --all`" in text
+    assert "and 12 more: `tito test 01 --all`" in text
     assert "reason 19" in summary(Outcome(many), chapter("01"), every=True)
+    rows = [failed(f"check {n}", message=f"reason {n}", ends=f"tests/t.py::test_rows[{n}]") for n in range(3)]
+    text = summary(Outcome(rows), chapter("01"))
+    assert text.count("message") == 1 and "check 0   and 2 more" in text and "and 2 more: `tito test 01 --all`" in text
+    text = summary(Outcome(rows), chapter("01"), every=True)
+    assert text.count("message") == 3 and "--all" not in text
     assert not Outcome([]).green and not Outcome([{"outcome": "passed"}], "it died").green
     assert Outcome([{"outcome": "passed"}]).green
+
+
+@pytest.mark.parametrize("text, got, expected", [
+    ("False = <function allclose at 0x7f>(array([0., 2.]), 0)", "array([0., 2.])", "0"),
+    ("False = <function allclose at 0x7f>(f(1, 2), array([[1, 2], [3, 4]]), rtol=0.1)\n + where 3 = f(1, 2)", "f(1, 2)",
+     "array([[1, 2], [3, 4]])"),
+])
+def test_of_two_checks_in_a_line_the_one_that_failed_is_told(text, got, expected):
+    from tito.recorder import got_and_expected
+
+    text = f"assert (True and False)\n +  where True = <function allclose at 0x7f>(1, 1)\n +  and   {text}"
+    said = got_and_expected({"error": "AssertionError", "message": text}, None)
+    assert said == {"got": got, "expected": expected, "message": ""}
+
+
+def test_what_a_test_is_about_is_found_behind_names_lambdas_and_attributes(tito, course):
+    test = course / "tests" / "01_double" / "test_double.py"
+    test.write_text("""\
+import pytest
+import tinytorch.double
+
+
+@pytest.mark.parametrize("function", [lambda x: tinytorch.double.twice(x)])
+def test_behind_a_lambda(function):
+    assert function(1) == 2
+
+
+def test_behind_an_attribute():
+    assert tinytorch.double.four_times(1) == 4
+
+
+def test_above_the_line_that_fails():
+    number = tinytorch.double.four_times(1)
+    other = 4
+    assert number == other
+
+
+def test_of_nothing():
+    assert 1 == 2
+""")
+    tito("start", "01")
+    tito.solve(body="    return x * x\n")
+    said = tito("check", "01", status=1)
+    places = [re.findall(r"look at .* cell 6, (line \d)", part) for part in said.split("\n\n") if "checked" in part]
+    assert places == [["line 2"], ["line 6"], ["line 6"], []], said
+
+
+def test_a_gradient_error_is_not_in_what_reports_it(tito):
+    from tito.recorder import place_of
+
+    class GradientError(AssertionError):
+        pass
+
+    tito("start", "01")
+    tito.solve(body="    raise x\n")
+    tito("export", "01")
+    file, space = tito.exported("gradcheck.py"), {}
+    file.write_bytes(tito.exported().read_bytes())
+    exec(compile(file.read_text(), file, "exec"), space)
+    for error, cells in ((ValueError(), [6]), (GradientError(), [])):
+        with pytest.raises(type(error)) as raised:
+            space["twice"](error)
+        assert [place[0]["cell"] for place in [place_of(raised.value)] if place] == cells
