@@ -90,15 +90,18 @@ class Profile:
         return f"{100 * time / self.step:>8.1f}"
 
 
-def profile(model, *batch, loss_fn=None, steps=10):
+def profile(model, batch, loss_fn=None, steps=10):
     """Where the time of a training step goes, by kind of operation: a Profile, to print or to read.
 
-    A step is `loss_fn(model, *batch)`, as in `Trainer`, and its backward; without a loss_fn it is `model(*batch)`, and
-    ones walk back. Under `no_grad` nothing does. After one step that counts bytes, `steps` are timed, and the fastest
-    is shown. Parameters and all gradients are left as they were. Error: ValueError for fewer than 1 step.
+    batch: (*inputs, targets), as in `Trainer`, or one Tensor. A step is `loss_fn(model, *batch)` and its backward;
+    without a loss_fn it is `model(*inputs)`, and ones walk back. Under `no_grad` nothing does. After one step that
+    counts bytes, `steps` are timed, and the fastest is shown. Parameters and all gradients are left as they were.
+    Error: ValueError for fewer than 1 step.
     """
     if steps < 1:
         raise ValueError(f"profile: expected at least 1 step, got {steps}")
+    batch = (batch,) if isinstance(batch, Tensor) else tuple(batch)
+    inputs = batch[:max(1, len(batch) - 1)]
     leaves = [*getattr(model, "parameters", tuple)(), *(x for x in batch if isinstance(x, Tensor))]
     gradients = [leaf.grad for leaf in leaves]
 
@@ -107,7 +110,7 @@ def profile(model, *batch, loss_fn=None, steps=10):
             leaf.grad = None
         with observed_by(observer):
             started = time.perf_counter()
-            out = model(*batch) if loss_fn is None else loss_fn(model, *batch)
+            out = model(*inputs) if loss_fn is None else loss_fn(model, *batch)
             if out.requires_grad:
                 out.backward(np.ones_like(out.data))
             return time.perf_counter() - started

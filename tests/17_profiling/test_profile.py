@@ -41,7 +41,7 @@ def loss_fn(model, x, targets):
 
 
 def test_rows_count_calls_and_are_sorted_by_cost():
-    found = tinytorch.profile(mlp(), *batch(), loss_fn=loss_fn, steps=3)
+    found = tinytorch.profile(mlp(), batch(), loss_fn, steps=3)
     assert isinstance(found, Profile)
     calls = {row.name: row.calls for row in found.rows}
     assert calls == {"Linear": 2, "Tanh": 1, "CrossEntropy": 1}
@@ -67,7 +67,7 @@ def test_saved_includes_what_backward_will_need():
 
 
 def test_the_table_has_a_line_for_each_row_and_the_sums():
-    found = tinytorch.profile(mlp(), *batch(), loss_fn=loss_fn, steps=2)
+    found = tinytorch.profile(mlp(), batch(), loss_fn, steps=2)
     lines = str(found).splitlines()
     assert [line.split()[0] for line in lines[2:]] == [row.name for row in found.rows] + ["all", "between", "step"]
     assert len({len(line) for line in lines[:-2]}) == 1, "columns should line up"
@@ -77,6 +77,8 @@ def test_the_table_has_a_line_for_each_row_and_the_sums():
 def test_without_a_loss_ones_walk_back_and_without_a_graph_nothing_does():
     model, (x, _) = mlp(), batch()
     assert all(row.backward > 0 for row in tinytorch.profile(model, x, steps=1).rows)
+    with_targets = tinytorch.profile(model, batch(), steps=1)
+    assert [row.name for row in with_targets.rows].count("CrossEntropy") == 0, "the targets are for a loss_fn"
     with no_grad():
         assert all(row.backward == 0 < row.forward for row in tinytorch.profile(model, x, steps=1).rows)
 
@@ -87,7 +89,7 @@ def test_parameters_and_gradients_are_left_as_they_were():
     loss_fn(model, x, targets).backward()
     model[0].bias.grad = None
     before = [(t.data.copy(), t.grad, None if t.grad is None else t.grad.copy()) for t in (*model.parameters(), x)]
-    tinytorch.profile(model, x, targets, loss_fn=loss_fn, steps=2)
+    tinytorch.profile(model, (x, targets), loss_fn, steps=2)
     for tensor, (data, gradient, numbers) in zip((*model.parameters(), x), before):
         assert np.array_equal(tensor.data, data) and tensor.grad is gradient
         assert gradient is None or np.array_equal(gradient, numbers)
@@ -204,5 +206,5 @@ def test_profiling_leaves_no_graph_behind():
 
     model, (x, targets) = mlp(), batch()
     before = operations()
-    tinytorch.profile(model, x, targets, loss_fn=loss_fn, steps=2)
+    tinytorch.profile(model, (x, targets), loss_fn, steps=2)
     assert operations() <= before
