@@ -1,8 +1,12 @@
 """`tito doctor`: what this environment consists of, and what in it would get in the way."""
 
+import ast
 import importlib.util
+import json
+import os
 import platform
 import shutil
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,8 +15,8 @@ from tito.course import PACKAGE_FOLDER, chapters, course_folder
 from tito.files import digest_of
 from tito.project import TitoError
 from tito.strip import read_notebook
-from tito.suite import BrokenImport, whose_files
-from tito.workspace import Workspace, find_workspace, remove_leftovers
+from tito.suite import BrokenImport, strangers, whose_files
+from tito.workspace import VARIABLE, Workspace, find_workspace, remove_leftovers
 
 NEEDED = ("numpy", "nbdev", "nbformat", "nbclient", "ipykernel", "typer", "pytest", "hypothesis", "matplotlib")
 HELPFUL = {"jupyterlab": "tito lab needs it: pip install 'tinytorch[lab]'"}
@@ -39,6 +43,7 @@ def report() -> tuple[list[tuple[str, str]], list[str]]:
             problems.append(f"{name} is missing: pip install 'tinytorch[course]'")
     for name, advice in HELPFUL.items():
         rows.append((name, installed(name) or f"missing ({advice})"))
+    rows.append(("kernels", kernels()))
     try:
         workspace = find_workspace()
     except TitoError as error:
@@ -65,6 +70,12 @@ def of_workspace(workspace: Workspace, problems: list[str]) -> list[tuple[str, s
         name = workspace.shown(workspace.exported(path))
         if noted.get(name) != digest_of(workspace.exported(path)):
             problems.append(f"{name} was edited by hand: the next export replaces it (after a backup)")
+        try:
+            ast.parse(workspace.exported(path).read_bytes())
+        except SyntaxError as error:
+            problems.append(f"{name} is not Python: {error.msg} in line {error.lineno}; `tito export` writes it again")
+    for name in strangers(workspace):
+        problems.append(f"{name} is not the course's, and pytest would run it with every suite: move it away")
     for name in workspace.edited("tests/", "pytest.ini"):
         problems.append(f"{name} differs from the course's; `tito reset tests` puts it back")
     backups = len(workspace.backups())
@@ -74,6 +85,20 @@ def of_workspace(workspace: Workspace, problems: list[str]) -> list[tuple[str, s
     except BrokenImport as error:
         problems.append(str(error))
     return rows
+
+
+def kernels() -> str:
+    """Whether the reference computes with compiled kernels, in the words of `tinytorch.compiled`."""
+    code = "import json, tinytorch.compiled as c; c.twins(); print(json.dumps(c.status(), default=str))"
+    path = [str(PACKAGE_FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = dict(os.environ) | {VARIABLE: "", "PYTHONPATH": os.pathsep.join(path)}
+    done = subprocess.run([sys.executable, "-P", "-c", code], env=variables, capture_output=True, encoding="utf-8")
+    if done.returncode:
+        return f"unknown: {done.stderr.strip().rpartition(chr(10))[2]}"
+    now = json.loads(done.stdout)
+    if not now["in_use"]:
+        return f"NumPy's: {now['why']}"
+    return f"{len(now['twins'])} of the reference's are compiled (numba {now['numba']}, cache in {now['cache']})"
 
 
 def installed(name: str) -> str | None:

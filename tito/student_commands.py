@@ -66,7 +66,8 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder tha
     with plain_errors():
         made = new_workspace(folder)
         print(f"made {made.folder}")
-        print(f"next: cd {folder}, then `tito start {course.chapters()[0].number}`, or start any other chapter")
+        place = f'"{folder}"' if " " in str(folder) else folder
+        print(f"next: cd {place}, then `tito start {course.chapters()[0].number}`, or start any other chapter")
 
 
 @app.command()
@@ -97,8 +98,7 @@ def export(chapters: Chapters = None) -> None:
     """
     with plain_errors():
         workspace = find_workspace()
-        for made in begun(workspace, chapters):
-            export_one(workspace, made)
+        export_all(workspace, begun(workspace, chapters))
 
 
 @app.command()
@@ -125,8 +125,7 @@ def check(
     with plain_errors():
         workspace = find_workspace()
         chosen = begun(workspace, chapters)
-        for made in chosen:
-            export_one(workspace, made)
+        export_all(workspace, chosen)
         stop_unless([test_one(workspace, made, every, only, timeout) for made in chosen])
 
 
@@ -323,19 +322,26 @@ def begun(workspace: Workspace, numbers: list[str] | None) -> list[course.Chapte
     return found
 
 
-def export_one(workspace: Workspace, made: course.Chapter) -> None:
-    modules, remarks = student.export_chapter(workspace, made)
-    print(f"exported {workspace.shown(workspace.notebook(made))}: {', '.join(module.path for module in modules)}")
-    for remark in remarks:
-        print(f"note: {remark}")
-    tell(workspace)
+def export_all(workspace: Workspace, chosen: list[course.Chapter]) -> None:
+    """Nothing is written where one of the notebooks is broken."""
+    for made in chosen[1:]:
+        student.export_text(workspace, made)
+    for made in chosen:
+        modules, remarks = student.export_chapter(workspace, made)
+        print(f"exported {workspace.shown(workspace.notebook(made))}: {', '.join(module.path for module in modules)}")
+        for remark in remarks:
+            print(f"note: {remark}")
+        tell(workspace)
 
 
 def test_one(workspace: Workspace, made: course.Chapter, every: bool, only: str, timeout: int) -> bool:
     """Run the suite, record and print what came of it; whether it is green."""
     suite = check_suite(workspace, made)
-    if student.changed_since_export(workspace, made):
-        print(f"note: the notebook has changed since the last export; `tito check {made.number}` tests it as it is now")
+    try:
+        if student.changed_since_export(workspace, made):
+            print(f"note: the notebook has changed since the last export; `tito check {made.number}` tests it as it is")
+    except TitoError as error:
+        print(f"note: what was exported last is tested; now the notebook could not be exported: {error}")
     before = workspace.fingerprint(made, suite)
     print(f"{made.name}\n{whose_files(workspace)}", flush=True)
     outcome = run_suite(workspace, made, timeout, only)

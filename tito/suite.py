@@ -46,7 +46,7 @@ def whose_files(workspace: Workspace) -> str:
     Raises TitoError where the package cannot be imported with them.
     """
     code = "import tinytorch, tinytorch.workspace as w; print(w.described())"
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-P", "-c", code]  # -P: no file of this folder stands for a package
     options = {"capture_output": True, "text": True, "encoding": "utf-8", "errors": "replace"}
     try:
         done = subprocess.run(command, cwd=workspace.folder, env=environment(workspace), timeout=120, **options)
@@ -76,6 +76,8 @@ def check_suite(workspace: Workspace, chapter: Chapter) -> list[str]:
     """`suite_files`, once they are the course's own. Raises TitoError where one was edited."""
     workspace.renew_course()
     files = suite_files(workspace, chapter)
+    if found := strangers(workspace):
+        raise TitoError(f"{', '.join(found)} is not the course's: with it a suite proves nothing; move it away")
     edited = [name for name in workspace.edited(*files) if name in files]
     if edited:
         raise TitoError(
@@ -85,14 +87,21 @@ def check_suite(workspace: Workspace, chapter: Chapter) -> list[str]:
     return files
 
 
+def strangers(workspace: Workspace) -> list[str]:
+    """Files that pytest would load with the suites although the course has none of that name there."""
+    folder = workspace.folder
+    found = [*folder.glob("conftest.py"), *(folder / "tests").rglob("conftest.py")]
+    return sorted({workspace.shown(path) for path in found} - workspace.course_contents().keys())
+
+
 def run_suite(workspace: Workspace, chapter: Chapter, timeout: int, chosen: str = "") -> Outcome:
     """Run the chapter's tests in a process of their own, of at most `timeout` seconds."""
     with tempfile.TemporaryDirectory(prefix="tito-") as folder:
         record = Path(folder, "record.jsonl")
         record.touch()
-        command = [sys.executable, "-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-p", "tito.recorder"]
+        command = [sys.executable, "-P", "-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-p", "tito.recorder"]
         command += ["-p", "no:cacheprovider", "-q", "--tb=short", *(["-k", chosen] if chosen else [])]
-        command += [f"tests/{chapter.name}"]
+        command += [name for name in suite_files(workspace, chapter) if Path(name).name.startswith("test_")]
         with open(Path(folder, "output.txt"), "w+b") as output:
             process = subprocess.Popen(
                 command, cwd=workspace.folder, stdout=output, stderr=subprocess.STDOUT,

@@ -130,6 +130,7 @@ class Workspace:
             "command": command,
             "saved": [self.shown(file) for file in saved],
             "absent": [self.shown(file) for file in files if file not in saved],
+            "exported": {n: self.recorded("exported").get(n) for n in map(self.shown, files)},
         }
         write_whole(partial / "what.json", json.dumps(what, indent=1).encode())
         if not offered:
@@ -159,6 +160,8 @@ class Workspace:
             write_whole(self.folder / name, (newest / "files" / name).read_bytes())
         for name in what["absent"]:
             (self.folder / name).unlink(missing_ok=True)
+        if noted := {name: value for name, value in what.get("exported", {}).items() if value}:
+            self.record("exported", **noted)  # so that nobody takes it for edited by hand
         write_whole(newest / "undone", b"")
         return [f"took back `tito {what['command']}`: {', '.join(names)}"]
 

@@ -143,6 +143,17 @@ def test_green_is_lost_with_the_bytes_that_earned_it(tito):
     assert states() == ["green", "green"]
 
 
+def test_what_was_exported_is_tested_while_the_notebook_is_broken(tito):
+    tito("start", "01")
+    tito.solve()
+    tito("export", "01")
+    text = tito.notebook().read_text()
+    tito.notebook().write_text(text.replace("return x + x", "return = x"))
+    said = tito("test", "01")
+    assert "note: what was exported last is tested" in said and "cell 6 (exercise twice)" in said
+    assert "in progress" in row(tito("status"), "01_double")
+
+
 # ---- nothing is lost
 
 
@@ -158,6 +169,7 @@ def test_reset_backs_up_and_undo_takes_it_back(tito):
     assert "raise NotImplementedError" in tito.notebook().read_text()
     assert "took back `tito reset 01`" in tito("undo")
     assert (tito.notebook().read_bytes(), tito.exported().read_bytes()) == mine
+    assert "nothing is in the way" in tito("doctor"), "what undo brings back was not edited by hand"
     assert "nothing to undo" in tito("undo", status=2)
 
 
@@ -223,6 +235,28 @@ def test_an_edited_suite_proves_nothing(tito):
     assert "backed up tests/01_double/test_double.py" in tito("reset", "tests")
     assert path.read_text() == original
     tito("check", "01")
+
+
+@pytest.mark.parametrize("place", ["", "tests/01_double/", "tests/"])
+def test_a_conftest_that_makes_every_check_pass_is_refused(tito, course, place):
+    (course / "tests" / "conftest.py").unlink()
+    (tito.folder / "tests" / "conftest.py").unlink()
+    tito("start", "01")
+    cheat = tito.folder / place / "conftest.py"
+    cheat.write_text("import pytest\n@pytest.hookimpl(tryfirst=True)\ndef pytest_pyfunc_call(): return True\n")
+    assert f"{place}conftest.py is not the course's" in tito("test", "01", status=2)
+    assert f"{place}conftest.py is not the course's" in tito("doctor", status=1)
+    cheat.unlink()
+    tito("test", "01", status=1)
+
+
+def test_files_of_ones_own_are_no_part_of_a_suite(tito):
+    tito("start", "01")
+    tito.solve()
+    write(tito.folder / "tests" / "01_double" / "test_mine.py", "def test_mine(): assert False\n")
+    for name in ("random", "json", "numpy"):
+        write(tito.folder / f"{name}.py", "raise RuntimeError('not this one')\n")
+    assert "4 checks: 4 passed" in tito("check", "01")
 
 
 def test_copies_follow_the_course_but_not_over_an_edit(tito, course):
@@ -377,6 +411,16 @@ def test_a_broken_notebook_exports_nothing(tito, spoil, words):
     assert "in progress" in row(tito("status"), "01_double")
 
 
+def test_one_broken_notebook_keeps_all_from_being_exported(tito):
+    tito("start", "01")
+    tito("start", "02")
+    tito.solve()
+    tito.notebook("02_pair").write_text("{ not json")
+    before = tito.files()
+    assert "02_pair.ipynb: not a notebook" in tito("export", status=2) and tito.files() == before
+    assert "02_pair.ipynb: not a notebook" in tito("check", status=2) and tito.files() == before
+
+
 @pytest.mark.parametrize("command", [
     "start 99", "export 99", "test 99", "check nonsense", "hint 99", "diff 99", "reset 99", "lab 99", "start ''",
     "export 01", "test 01", "check 01", "diff 01", "lab 01", "undo", "milestone run nothing", "test", "hint 01 nothing",
@@ -399,6 +443,11 @@ def test_outside_of_a_workspace(tito, tmp_path, monkeypatch, command):
     monkeypatch.setenv("TINYTORCH_WORKSPACE", str(outside))
     assert "not a workspace, .tito/workspace.json is missing there" in tito(*command.split(), status=2)
     assert list(outside.iterdir()) == []
+
+
+def test_new_says_where_to_go_so_that_it_can_be_pasted(tito, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert 'next: cd "mes notes",' in tito("new", "mes notes") and "next: cd notes," in tito("new", "notes")
 
 
 def test_new_wants_an_empty_folder_of_its_own(tito, tmp_path):
@@ -461,6 +510,15 @@ def test_doctor_says_what_is_whose(tito):
     tito.exported().write_text("x = = 1\n")
     said = tito("doctor", status=1)
     assert "double.py was edited by hand" in said
+    assert "double.py is not Python: invalid syntax in line 1; `tito export` writes it again" in said
+
+
+def test_doctor_says_which_kernels_compute(tito, monkeypatch):
+    monkeypatch.setenv("TINYTORCH_FAST", "0")
+    assert "NumPy's: TINYTORCH_FAST=0" in row(tito("doctor"), "kernels")
+    monkeypatch.delenv("TINYTORCH_FAST")
+    said = row(tito("doctor"), "kernels")
+    assert re.search(r"\d+ of the reference's are compiled \(numba \d|NumPy's: numba is not installed", said), said
 
 
 def test_the_shell_completes_chapters_and_milestones(tito):
