@@ -1,7 +1,6 @@
 """start, export, reset, hint and diff: what happens to a student's notebook and to the files that it exports."""
 
 import ast
-import difflib
 import re
 import tempfile
 from pathlib import Path
@@ -160,18 +159,17 @@ def next_hint(workspace: Workspace, chapter: Chapter, name: str) -> tuple[int, l
     return number, have
 
 
-def differences(workspace: Workspace, chapter: Chapter, what=exercises) -> dict[str, str]:
-    """cell: a unified diff from the student's to the reference's, for each that differs."""
-    mine, reference = what(read_notebook(workspace.notebook(chapter))), what(chapter.content)
+def differences(workspace: Workspace, chapter: Chapter) -> dict[str, tuple[list[str], list[str]]]:
+    """exercise: (lines of the student's cell, lines of the reference's), for each that differs."""
+    mine, reference = exercises(read_notebook(workspace.notebook(chapter))), exercises(chapter.content)
     found = {}
     for name, theirs in reference.items():
         own, other = (
             [line for line in source.rstrip().split("\n") if not is_marker(line)]
             for source in (mine.get(name, ""), theirs)
         )
-        rows = list(difflib.unified_diff(own, other, "mine", "reference", lineterm="", n=100))
-        if rows:
-            found[name] = "\n".join(rows[:2] + rows[3:])
+        if own != other:
+            found[name] = own, other
     return found
 
 

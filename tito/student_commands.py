@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from tito import course, progress, student
+from tito import diff as side_by_side
 from tito import doctor as examination
 from tito.project import TitoError
 from tito.runs import show
@@ -168,7 +169,7 @@ def diff(
 ) -> None:
     """Compare your solutions with the reference's.
 
-    Once the chapter is green, or with --anyway.
+    Once the chapter is green, or with --anyway. Side by side where the terminal is wide enough.
 
     Exit status: 0 shown; 2 no such chapter, not begun, or not green and no --anyway.
     """
@@ -180,9 +181,9 @@ def diff(
             raise TitoError(f"{made.name} is {now.state}: --anyway shows the reference's solution before yours passes")
         wanted = [student.chosen_exercise(workspace, made, exercise)] if exercise else None
         found = student.differences(workspace, made)
-        for name, text in found.items():
+        for name, (mine, reference) in found.items():
             if wanted is None or name in wanted:
-                print(f"{name}\n{text}\n")
+                side_by_side.show(name, mine, reference)
         if not found or wanted and wanted[0] not in found:
             print("the same as the reference")
 

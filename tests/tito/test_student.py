@@ -1,5 +1,7 @@
 """The student's loop over a small course: start, export, test, status, help, milestones, and what is never lost."""
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -311,6 +313,49 @@ def test_diff_waits_until_the_chapter_is_green(tito):
     assert tito("diff", "01") == "the same as the reference\n"
 
 
+def test_lines_stand_beside_each_other():
+    from tito.diff import beside
+
+    mine, reference = ["def f(x):", "    y = x", "    # mine", "    return y"], ["def f(x):", "    return x", "# end"]
+    assert beside(mine, mine) == [(line, " ", line) for line in mine]
+    assert beside(mine, reference) == [
+        ("def f(x):", " ", "def f(x):"), ("    y = x", "|", "    return x"), ("    # mine", "|", "# end"),
+        ("    return y", "<", "")]
+    assert beside([], ["a"]) == [("", ">", "a")]
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo terminal")
+@pytest.mark.parametrize("columns, beside", [(140, True), (90, False)])
+def test_a_wide_terminal_shows_both_side_by_side(columns, beside):
+    code = "from tito.diff import show; show('twice', ['    return 2 * x'], ['    return x + x'])"
+    text = in_terminal("-c", code, columns=columns)
+    lines = [line.rstrip() for line in text.split("\r\n")]
+    if beside:
+        assert any(line.split() == ["return", "2", "*", "x", "|", "return", "x", "+", "x"] for line in lines), text
+        assert max(map(len, lines)) <= columns
+    else:
+        assert "-    return 2 * x" in lines and "+    return x + x" in lines
+
+
+def in_terminal(*arguments, columns, **options):
+    "What Python prints into a terminal of so many columns, without colours."
+    import pty
+
+    master, slave = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": str(columns)}
+    process = subprocess.Popen([sys.executable, *arguments], stdout=slave, env=environment, **options)
+    os.close(slave)
+    out = b""
+    try:
+        while chunk := os.read(master, 4096):
+            out += chunk
+    except OSError:  # the other end is closed
+        pass
+    os.close(master)
+    assert process.wait() == 0
+    return re.sub(r"\x1b\[[0-9;]*m", "", out.decode())
+
+
 # ---- milestones
 
 
@@ -485,8 +530,6 @@ def test_a_workspace_that_cannot_be_written(tito, monkeypatch):
 
 
 def test_lab_starts_jupyterlab_with_the_notebook(tito, monkeypatch):
-    import subprocess
-
     tito("start", "01")
     started = []
 
