@@ -3,6 +3,7 @@
 import re
 import sys
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,9 @@ from tito.report import write_report
 from tito.runs import draw, find_runs, rows, show
 from tito.student_commands import app as student
 from tito.student_commands import style
+from tito.workspace import find_workspace
+
+AUTHORS = "For authors of chapters"
 
 
 class StudentsFirst(TyperGroup):
@@ -37,11 +41,29 @@ class StudentsFirst(TyperGroup):
         students = [command.callback.__name__ for command in student.registered_commands]
         return sorted(super().list_commands(context), key=lambda name: name not in [*students, "milestone"])
 
+    def format_commands(self, context, formatter):
+        """The same panels in plain text as in a terminal."""
+        panels = {}
+        for name in self.list_commands(context):
+            command = self.get_command(context, name)
+            panel = getattr(command, "rich_help_panel", None)
+            panels.setdefault(panel if isinstance(panel, str) else "Commands", []).append((name, command))
+        for panel, commands in panels.items():
+            with formatter.section(panel):
+                room = formatter.width - 6 - max(len(name) for name, _ in commands)
+                formatter.write_dl([(name, command.get_short_help_str(room)) for name, command in commands])
+
+
+def print_version(asked: bool) -> None:
+    if asked:
+        print(f"tinytorch {version('tinytorch')}")
+        raise typer.Exit
+
 
 app = typer.Typer(pretty_exceptions_enable=False, cls=StudentsFirst, **style)
 app.add_typer(student)
-dev = typer.Typer(help="For those who write the chapters.", **style)
-app.add_typer(dev, name="dev")
+dev = typer.Typer(help="Run notebooks, list exercises and what they lack.", **style)
+app.add_typer(dev, name="dev", rich_help_panel=AUTHORS)
 
 Root = Annotated[
     Path | None,
@@ -49,19 +71,27 @@ Root = Annotated[
 ]
 Chapters = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NN]...", help="Numbers or names; all when left out.", show_default=False),
+    typer.Argument(metavar="NN", help="Numbers or names; all when left out.", show_default=False),
+]
+Runs = Annotated[
+    Path | None,
+    typer.Option(help="Where the runs are; else runs/, here or in the workspace around.", show_default=False),
 ]
 
 
 @app.callback()
-def common() -> None:
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
     """The course tool of tinytorch: write it yourself, chapter by chapter, and watch it learn.
 
     tito new DIR; cd DIR; tito start 01; tito check 01
     """
 
 
-@app.command()
+@app.command(rich_help_panel=AUTHORS)
 def build(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 where they differ.")] = False,
     root: Root = None,
@@ -89,9 +119,9 @@ def build(
 def runs(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Names or folders; all when left out.", show_default=False),
+        typer.Argument(metavar="RUN", help="Names or folders; all when left out.", show_default=False),
     ] = None,
-    folder: Annotated[Path, typer.Option(help="Where the runs are.")] = Path("runs"),
+    folder: Runs = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw their curves into this file.", show_default=False)
     ] = None,
@@ -106,7 +136,7 @@ def runs(
     Exit status: 0 done; 2 no such run, or nothing to draw.
     """
     with bad_input_exits_2():
-        chosen = find_runs(folder, names or [])
+        chosen = find_runs(folder or runs_folder(), names or [])
         show(rows(chosen))
         if plot is not None:
             print(f"wrote {plot}: {', '.join(draw(chosen, plot, metric))}")
@@ -115,7 +145,7 @@ def runs(
 @app.command()
 def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Name or folder of a run.", show_default=False)],
-    folder: Annotated[Path, typer.Option(help="Where the runs are.")] = Path("runs"),
+    folder: Runs = None,
 ) -> None:
     """Make one page about a run: report.html in its folder.
 
@@ -124,7 +154,7 @@ def report(
     Exit status: 0 done; 2 no such run.
     """
     with bad_input_exits_2():
-        print(write_report(find_runs(folder, [run])[0].folder))
+        print(write_report(find_runs(folder or runs_folder(), [run])[0].folder))
 
 
 @dev.command()
@@ -244,6 +274,14 @@ def gradebook(
         else:
             write_whole(to, text.encode())
             print(f"wrote {to}")
+
+
+def runs_folder() -> Path:
+    here = Path("runs")
+    try:
+        return here if here.is_dir() else find_workspace().folder / here
+    except TitoError:
+        return here
 
 
 def root_folder(root: Path | None) -> Path:

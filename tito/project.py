@@ -30,14 +30,15 @@ def notebooks(root: Path) -> list[Path]:
 
 
 def chosen_notebooks(root: Path, numbers: list[str]) -> list[Path]:
-    """The chapters whose number or name was given; all of them for an empty list.
+    """The chapters whose number or name (03, 3, tensor, 03_tensor.ipynb) was given; all of them for an empty list.
 
     Raises TitoError for one that does not exist.
     """
     every = notebooks(root)
     chosen = []
     for number in numbers:
-        found = [path for path in every if number.zfill(2) in (path.stem, path.name, path.stem.split("_")[0])]
+        named = Path(number).name.zfill(2)
+        found = [path for path in every if named in (path.stem, path.name, *path.stem.split("_", 1))]
         if not found:
             have = ", ".join(path.stem for path in every)
             raise TitoError(f"no chapter {number!r}: expected a number or a name of {have}")

@@ -14,6 +14,7 @@ from tito import diff as side_by_side
 from tito import doctor as examination
 from tito.project import TitoError
 from tito.runs import show
+from tito.strip import exercises
 from tito.suite import BrokenImport, check_suite, environment, record, run_suite, summary, whose_files
 from tito.workspace import Workspace, find_workspace, new_workspace
 
@@ -32,6 +33,18 @@ def chapter_names(incomplete: str) -> list[str]:
     return [name for made in every for name in (made.number, made.name) if name.startswith(incomplete)]
 
 
+def what_can_be_reset(incomplete: str) -> list[str]:
+    return chapter_names(incomplete) + [name for name in ("tests", *course.SCRIPTS) if name.startswith(incomplete)]
+
+
+def exercise_names(context: typer.Context, incomplete: str) -> list[str]:
+    try:
+        every = exercises(course.chapter(context.params.get("chapter") or "").content)
+    except TitoError:
+        return []
+    return [name for name in every if name.startswith(incomplete)]
+
+
 def milestone_names(incomplete: str) -> list[str]:
     try:
         return [one.name for one in course.milestones() if one.name.startswith(incomplete)]
@@ -45,13 +58,17 @@ Chapter = Annotated[
 Chapters = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[NN]...", help="Numbers or names; all that you began when left out.", show_default=False,
+        metavar="NN", help="Numbers or names; all that you began when left out.", show_default=False,
         autocompletion=chapter_names,
     ),
 ]  # fmt: skip
 Exercise = Annotated[
-    str | None, typer.Argument(metavar="[EXERCISE]", help="Its name; else the one you are at.", show_default=False)
-]
+    str | None,
+    typer.Argument(
+        metavar="EXERCISE", help="Its name; else the one you are at.", show_default=False,
+        autocompletion=exercise_names,
+    ),
+]  # fmt: skip
 Anyway = Annotated[bool, typer.Option("--anyway", help="Even though the chapter is not green yet.")]
 Timeout = Annotated[int, typer.Option(min=1, help="Seconds that a suite may take.")]
 Every = Annotated[bool, typer.Option("--all", help="Show every failure, not just the first ones.")]
@@ -195,7 +212,7 @@ def reset(
         typer.Argument(
             metavar="NN|tests|milestones|clinic",
             help="A chapter, or the course's own files.",
-            autocompletion=chapter_names,
+            autocompletion=what_can_be_reset,
         ),
     ],
 ) -> None:
@@ -238,7 +255,7 @@ def undo() -> None:
 @app.command()
 def lab(
     chapter: Annotated[
-        str | None, typer.Argument(metavar="[NN]", help="What to open.", show_default=False,
+        str | None, typer.Argument(metavar="NN", help="What to open.", show_default=False,
                                    autocompletion=chapter_names),
     ] = None,
 ) -> None:  # fmt: skip
@@ -290,7 +307,9 @@ def run_milestone(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=milestone_names)],
     anyway: Annotated[bool, typer.Option("--anyway", help="Even though it is locked.")] = False,
 ) -> None:
-    """Run a milestone with your files; further options are the script's own.
+    """Run a milestone with your files.
+
+    Further options are the script's own.
 
     Exit status: the script's, 0 for passed; 2 no such milestone, or locked and no --anyway.
     """

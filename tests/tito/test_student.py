@@ -519,6 +519,9 @@ def test_subfolders_are_as_good_as_the_workspace(tito, monkeypatch):
     tito.solve()
     monkeypatch.chdir(tito.folder / "exported" / "tinytorch")
     assert "is green" in tito("check", "01")
+    tito("milestone", "run", "doubling")
+    assert row(tito("runs"), "doubling-001")
+    assert "no run in elsewhere" in tito("runs", "--folder", "elsewhere", status=2)
 
 
 def test_a_workspace_that_cannot_be_written(tito, monkeypatch):
@@ -569,12 +572,19 @@ def test_the_shell_completes_chapters_and_milestones(tito):
 
     assert chapter_names("0") == ["01", "01_double", "02", "02_pair"]
     assert milestone_names("d") == ["doubling"]
-    environment = {"_TITO_COMPLETE": "complete_bash", "COMP_WORDS": "tito st", "COMP_CWORD": "1"}
     from typer.testing import CliRunner
 
     from tito.commands import app
 
-    assert CliRunner().invoke(app, prog_name="tito", env=environment).output.split() == ["start", "status"]
+    for typed, offered in [("tito st", ["start", "status"]), ("tito hint 02 s", ["swap"]), ("tito hint 9 s", []),
+                           ("tito reset te", ["tests"]), ("tito reset 02", ["02", "02_pair"])]:
+        words = {"_TITO_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+        assert CliRunner().invoke(app, prog_name="tito", env=words).output.split() == offered
+
+
+@pytest.mark.parametrize("name", ["2", "02", "pair", "02_pair", "02_pair.ipynb", "modules/02_pair.ipynb"])
+def test_a_chapter_has_several_names(tito, name):
+    assert "wrote modules/02_pair.ipynb" in tito("start", name)
 
 
 # ---- what is said of a failure
