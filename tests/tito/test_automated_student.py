@@ -1,6 +1,7 @@
 """The course as it is installed: from a wheel that nobody may write to, in a folder with a space and an accent.
 
-These chapters stand for all; `python tests/tito/automated_student.py --fresh` goes through every one.
+These chapters stand for all; `python tests/tito/automated_student.py --fresh` goes through every one, and with
+`--first 11` through those from there on.
 """
 import importlib.util
 import os
@@ -14,20 +15,25 @@ spec = importlib.util.spec_from_file_location("automated_student", Path(__file__
 automated_student = sys.modules["automated_student"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(automated_student)
 
-CHAPTERS = ("04", "13")  # three files from one notebook; the last one that the milestone needs
-
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory):
+def installed(tmp_path_factory):
+    "The folder with a wheel that is unpacked and cannot be written, and who works with it."
     folder = tmp_path_factory.mktemp("un élève appliqué")
     python, environment = automated_student.unpacked(folder)
-    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
-    student = automated_student.Student(folder / "mon travail", python, environment)
+    set_writable(folder / "installed", False)
+    yield folder, python, environment | {"PYTHONDONTWRITEBYTECODE": "1"}
+    set_writable(folder / "installed", True)
+
+
+@pytest.fixture
+def student(installed, request):
+    "Somebody with a workspace of their own."
+    folder, python, environment = installed
+    student = automated_student.Student(folder / f"mon travail {request.node.name[:30]}", python, environment)
     student.installed = folder / "installed"
-    set_writable(student.installed, False)
     student.tito("new", student.workspace, cwd=folder)
-    yield student
-    set_writable(student.installed, True)
+    return student
 
 
 def set_writable(folder, writable):
@@ -51,13 +57,20 @@ def test_the_course_is_the_one_in_the_wheel(student):
     assert not [name for name in names if "test_suite_catches" in name or name.startswith(("tests/", "modules/"))]
 
 
-def test_chapters_from_red_to_green_and_a_milestone(student):
+def test_a_chapter_of_three_files_from_red_to_green(student):
     before = contents(student.installed)
-    for number in CHAPTERS:
-        student.chapter(number, student.course_folder(), again=number == "04")
+    student.chapter("04", student.course_folder())
+    assert "yours: nn/init.py, nn/layers.py, nn/module.py; the reference" in student.tito("test", "04")
+    assert contents(student.installed) == before
+
+
+def test_from_chapter_11_on_to_the_milestone(student):
+    before = contents(student.installed)
+    for number in ("11", "12", "13"):
+        student.chapter(number, student.course_folder(), again=False)
     said = student.tito("milestone", "run", "reversal")
-    assert "yours: nn/init.py, nn/layers.py, nn/module.py, nn/transformer.py; the reference" in said
-    assert "LEARNED" in said and "reversal: passed: " in said and "with your 04, 13" in said
+    assert "yours: nn/attention.py, nn/normalization.py, nn/transformer.py; the reference" in said
+    assert "LEARNED" in said and "reversal: passed: " in said and "with your 11, 12, 13" in said
     assert "passed" in next(line for line in student.tito("status").split("\n") if line.startswith("reversal"))
     assert contents(student.installed) == before
     assert not os.path.exists(student.workspace / "modules" / "runs")
