@@ -139,6 +139,27 @@ def test_minus_infinity_takes_no_share():
     assert np.array_equal(LogSoftmax(0).forward(np.array([-np.inf, 0.0])), [-np.inf, 0])
 
 
+@pytest.mark.parametrize("far", [900.0, -900.0, -np.inf])
+def test_one_score_far_from_the_others_changes_no_other_row_of_softmax(far):
+    x = untied((3, 4))
+    x[1, 2] = far
+    expected = np.exp(x - x.max(1, keepdims=True))
+    assert np.allclose(Softmax(1).forward(x), expected / expected.sum(1, keepdims=True), rtol=1e-12)
+
+
+def test_nan_stays_in_its_row_of_softmax():
+    x = untied((3, 4))
+    x[1, 2] = np.nan
+    out = Softmax(1).forward(x)
+    assert np.isnan(out[1]).all() and np.allclose(out[::2], Softmax(1).forward(x[::2]), rtol=1e-12)
+
+
+def test_softmax_of_float32_is_exact_to_a_few_units_in_the_last_place():
+    rows = 15 * np.random.default_rng(0).random((200, 60))  # none is 16 above the mean
+    exact, got = Softmax(1).forward(rows.astype(np.float32).astype(float)), Softmax(1).forward(rows.astype(np.float32))
+    assert np.abs(got / exact - 1).max() < 2e-6
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("make", [Sum, Mean, Var, Std, Amax, Amin, Prod, lambda: CumSum(0), LogSumExp,
     lambda: Softmax(0),

@@ -3,8 +3,9 @@
 
 __all__ = [
     "positive_dims", "Reduction", "Sum", "Mean", "Var", "Std", "Amax", "Amin", "Prod", "CumSum",
-    "check_floats", "rows_of", "largest_along", "sum_along", "Softmax", "LogSoftmax", "LogSumExp",
-    "transposed", "MatMul", "check_inner_sizes", "Einsum", "placed_on_diagonal", "spelled_out",
+    "check_floats", "rows_of", "largest_along", "sum_along", "shift_along", "Softmax", "LogSoftmax",
+    "LogSumExp", "transposed", "MatMul", "check_inner_sizes", "Einsum", "placed_on_diagonal",
+    "spelled_out",
 ]
 
 import math
@@ -179,16 +180,25 @@ def sum_along(x, dim):
     return (rows_of(x) @ np.ones(x.shape[-1], x.dtype)).reshape(*x.shape[:-1], 1)
 
 
+def shift_along(x, dim):
+    "what softmax subtracts from x along `dim`: the mean if no score is far above one, else the maximum; size 1"
+    if x.size and x.ndim and dim in (-1, x.ndim - 1):
+        mean = sum_along(x, dim) / x.shape[-1]
+        if x.max() - mean.min() < 16:  # False for nan, and where a score is infinite
+            return mean
+    return largest_along(x, dim)
+
+
 class Softmax(Function):
     "exp(x) / sum(exp(x)) along `dim`"
     def __init__(self, dim):
         self.dim = dim
 
     @compilable
-    @np.errstate(invalid="ignore")
+    @np.errstate(invalid="ignore", over="ignore")
     def forward(self, x):
         check_floats("softmax", x)
-        out = np.exp(x - largest_along(x, self.dim))
+        out = np.exp(x - shift_along(x, self.dim))
         out /= sum_along(out, self.dim)
         self.out = out
         return out
