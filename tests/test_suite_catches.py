@@ -294,11 +294,12 @@ MISTAKES = {
          "(total - total // 2, total // 2)"),
     ],
     ("nn/convolution.py", "16_convolution/test_pooling.py"): [
-        ("max_pool: the last of those that tie wins", "self.winner[larger != out] = i",
-         "self.winner[view == larger] = i"),
+        ("max_pool: the last of those that tie wins", "(larger != out) * np.int32(i)",
+         "(view == larger) * np.int32(i)"),
         ("max_pool: the border is 0", "border = -np.inf", "border = 0.0"),
         ("pool: a pixel keeps one window's gradient", "dplanes[seen] += self.part(grad, i)",
          "dplanes[seen] = self.part(grad, i)"),
+        ("pool: windows count as apart that share their last pixel", "s > d * (k - 1) for", "s >= d * (k - 1) for"),
         ("avg_pool: always divided by the whole kernel", "if not self.count_include_pad:", "if False:"),
     ],
     ("nn/convolution.py", "16_convolution/test_batch_norm.py"): [

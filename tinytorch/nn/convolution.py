@@ -280,8 +280,12 @@ class PoolFunction(Function):
     def backward(self, grad):
         dplanes = np.zeros(self.planes_shape, grad.dtype)
         grad = self.shared(grad.swapaxes(0, 1))
+        apart = all(s > d * (k - 1) for s, d, k in zip(self.stride, self.dilation, self.kernel))
         for i, (_, seen) in enumerate(self.places()):
-            dplanes[seen] += self.part(grad, i)
+            if apart:  # no pixel is in two windows: nothing to add to
+                dplanes[seen] = self.part(grad, i)
+            else:
+                dplanes[seen] += self.part(grad, i)
         return (dplanes[inside(self.planes_shape[2:], self.border_widths)].swapaxes(0, 1),)
 
     def places(self):
@@ -308,7 +312,7 @@ class MaxPoolFunction(PoolFunction):
         out, self.winner = views[0].copy(), np.zeros(views[0].shape, np.int32)
         for i, view in enumerate(views[1:], 1):
             larger = np.maximum(out, view)
-            self.winner[larger != out] = i
+            self.winner = np.maximum(self.winner, (larger != out) * np.int32(i))
             out = larger
         return out
 
