@@ -11,9 +11,10 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
 
-__all__ = ["VARIABLE", "MARKER", "Overlay", "find_workspace", "install_overlay", "described", "cell_of"]
+__all__ = ["VARIABLE", "STUBS", "MARKER", "Overlay", "find_workspace", "install_overlay", "described", "cell_of"]
 
 VARIABLE = "TINYTORCH_WORKSPACE"  # a folder; empty switches the overlay off
+STUBS = "TINYTORCH_STUBS"  # files whose stubs count, with commas between; for others the reference stands in
 MARKER = Path(".tito", "workspace.json")
 OPEN_EXERCISE = re.compile(r"^[ \t]*raise NotImplementedError(\(\))?[ \t]*(#.*)?$", re.MULTILINE)
 
@@ -36,17 +37,18 @@ def find_workspace():
 
 
 class Overlay:
-    """A finder for `sys.meta_path`: the modules of `workspace`, and whether the reference stands in for open ones.
+    """A finder for `sys.meta_path`: the modules of `workspace`, and those that the reference stands in for.
 
-    A stub, whose exercises are open, is what tests and milestones should see: they begin red. A notebook should not:
-    a later cell may import from the file that the cells above it are about. There the reference stands in.
+    A stub, whose exercises are open, is what the tests of its chapter should see: they begin red. Other chapters, the
+    milestones and notebooks should not: a cell may import from the file that the cells above it are about.
+    `stubs`: the open files that count all the same; None for all.
     """
 
-    def __init__(self, workspace, in_notebook=False):
+    def __init__(self, workspace, stubs=None):
         package = workspace / "exported" / "tinytorch"
         files = {path.relative_to(package).as_posix(): path for path in sorted(package.rglob("*.py"))}
         self.open = {path: count for path, file in files.items() if (count := open_exercises(file))}
-        self.stand_in = sorted(self.open) if in_notebook else []
+        self.stand_in = [] if stubs is None else sorted(self.open.keys() - set(stubs))
         self.yours = [path for path in files if path not in self.stand_in]
         self.modules = {f"tinytorch.{path.removesuffix('.py').replace('/', '.')}": files[path] for path in self.yours}
 
@@ -86,7 +88,8 @@ def install_overlay():
     if workspace is None or any(isinstance(finder, Overlay) for finder in sys.meta_path):
         return
     in_notebook = "ipykernel" in sys.modules
-    overlay = Overlay(workspace, in_notebook)
+    stubs = os.environ.get(STUBS)
+    overlay = Overlay(workspace, [] if in_notebook else stubs if stubs is None else stubs.split(","))
     sys.meta_path.insert(0, overlay)
     if in_notebook or sys.stderr is not None and sys.stderr.isatty():
         print(f"tinytorch in {workspace}\n  {overlay}", file=sys.stdout if in_notebook else sys.stderr)

@@ -74,7 +74,7 @@ def chapter_table(workspace: Workspace) -> list[list[str]]:
 
 
 def milestone_standing(workspace: Workspace, milestone: Milestone, standings: dict[str, str]) -> Standing:
-    """Locked until the chapter that opens it is green, and none that you began and it uses is not; passed for good."""
+    """Locked until the chapter that opens it is green, and while code of yours that it uses is not; passed for good."""
     past = workspace.recorded("milestones").get(milestone.name)
     if past:
         number = f"{past['number']}, " if past["number"] else ""
@@ -83,7 +83,8 @@ def milestone_standing(workspace: Workspace, milestone: Milestone, standings: di
     last = milestone.needs[-1]
     if standings[last.name] != GREEN:
         return Standing("locked", f"{last.name} opens it")
-    unfinished = [made.name for made in milestone.needs if standings[made.name] == IN_PROGRESS]
+    unfinished = [made.name for made in milestone.needs
+                  if standings[made.name] == IN_PROGRESS and workspace.written(made)]  # fmt: skip
     if unfinished:
         return Standing("locked", f"until {', '.join(unfinished)} is green again")
     return Standing("ready", f"tito milestone run {milestone.name}")
@@ -100,8 +101,9 @@ def milestone_table(workspace: Workspace, every: list[Milestone]) -> list[list[s
 
 def locked(workspace: Workspace, milestone: Milestone) -> str:
     """Why it is locked; "" if it is not."""
-    standings = {made.name: standing(workspace, made).state for made in [*milestone.needs]}
-    unfinished = [name for name, state in standings.items() if state == IN_PROGRESS]
+    standings = {made.name: standing(workspace, made).state for made in milestone.needs}
+    written = [made.name for made in milestone.needs if workspace.written(made)]
+    unfinished = [name for name, state in standings.items() if state == IN_PROGRESS and name in written]
     last = milestone.needs[-1].name
     if standings[last] != GREEN and last not in unfinished:
         unfinished.append(last)
@@ -116,11 +118,11 @@ def run_milestone(workspace: Workspace, milestone: Milestone, options: list[str]
     """
     before, mine = runs_of(workspace), digests(workspace)
     command = [sys.executable, str(workspace.folder / milestone.path), *options]
-    status = subprocess.run(command, cwd=workspace.folder, env=environment(workspace)).returncode
+    status = subprocess.run(command, cwd=workspace.folder, env=environment(workspace, [])).returncode
     if status:
         return status, f"{milestone.name}: not passed (exit status {status})"
     number = number_reached(runs_of(workspace), before)
-    used = [made for made in milestone.needs if any(path in mine for path in made.files)]
+    used = [made for made in milestone.needs if workspace.written(made)]
     reached = f": {number}" if number else ""
     if workspace.edited(milestone.path):
         return 0, f"{milestone.name}: ended well{reached}; not recorded, for {milestone.path} was edited"

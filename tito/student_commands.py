@@ -319,7 +319,7 @@ def run_milestone(
         why = progress.locked(workspace, chosen)
         if why and not anyway:
             raise TitoError(f"{chosen.name} is locked: {why}; --anyway runs it all the same")
-        print(f"{chosen.title}\n{whose_files(workspace)}\n", flush=True)
+        print(f"{chosen.title}\n{whose_files(workspace, [])}\n", flush=True)
         status, said = progress.run_milestone(workspace, chosen, context.args)
         print(f"\n{said}")
     raise typer.Exit(status if status in (0, 1, 2) else 1)
@@ -363,7 +363,7 @@ def test_one(workspace: Workspace, made: course.Chapter, every: bool, only: str,
     except TitoError as error:
         print(f"note: what was exported last is tested; now the notebook could not be exported: {error}")
     before = workspace.fingerprint(made, suite)
-    print(f"{made.name}\n{whose_files(workspace)}", flush=True)
+    print(f"{made.name}\n{whose_files(workspace, made.files)}", flush=True)
     outcome = run_suite(workspace, made, timeout, only)
     if not only and workspace.fingerprint(made, suite) == before:
         record(workspace, made, outcome, before)

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from tito.course import HERE, Chapter
 from tito.project import TitoError
-from tito.workspace import VARIABLE, Workspace
+from tito.workspace import STUBS, VARIABLE, Workspace
 
 SHOWN = 8  # failures in full
 
@@ -32,16 +33,20 @@ class Outcome:
         return not self.trouble and not self.having("failed") and bool(self.having("passed"))
 
 
-def environment(workspace: Workspace) -> dict[str, str]:
-    """For processes that run the student's code."""
+def environment(workspace: Workspace, stubs: Iterable[str] | None = None) -> dict[str, str]:
+    """For processes that run the student's code; of the files with open exercises only `stubs` are seen, None for all.
+
+    The reference stands in for the others: what is not written yet breaks nothing but the tests of its own chapter.
+    """
     variables = {name: value for name, value in os.environ.items() if name not in ("PYTEST_ADDOPTS", "CI")}
     path = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     defaults = {"OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    return defaults | variables | {VARIABLE: str(workspace.folder), "PYTHONPATH": os.pathsep.join(path)}
+    seen = {} if stubs is None else {STUBS: ",".join(stubs)}
+    return defaults | variables | {VARIABLE: str(workspace.folder), "PYTHONPATH": os.pathsep.join(path)} | seen
 
 
-def whose_files(workspace: Workspace) -> str:
-    """Which files are the student's, as the package itself says it.
+def whose_files(workspace: Workspace, stubs: Iterable[str] | None = None) -> str:
+    """Which files are the student's, as the package itself says it, for a process with this `environment`.
 
     Raises TitoError where the package cannot be imported with them.
     """
@@ -49,7 +54,9 @@ def whose_files(workspace: Workspace) -> str:
     command = [sys.executable, "-P", "-c", code]  # -P: no file of this folder stands for a package
     options = {"capture_output": True, "text": True, "encoding": "utf-8", "errors": "replace"}
     try:
-        done = subprocess.run(command, cwd=workspace.folder, env=environment(workspace), timeout=120, **options)
+        done = subprocess.run(
+            command, cwd=workspace.folder, env=environment(workspace, stubs), timeout=120, **options
+        )
     except subprocess.TimeoutExpired as error:
         raise BrokenImport("import tinytorch took more than 120 s: what runs at the top level of a cell?") from error
     if done.returncode:
@@ -103,9 +110,10 @@ def run_suite(workspace: Workspace, chapter: Chapter, timeout: int, chosen: str 
         command += ["-p", "no:cacheprovider", "-q", "--tb=short", *(["-k", chosen] if chosen else [])]
         command += [name for name in suite_files(workspace, chapter) if Path(name).name.startswith("test_")]
         with open(Path(folder, "output.txt"), "w+b") as output:
+            told = {"TITO_RECORD": str(record), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
             process = subprocess.Popen(
                 command, cwd=workspace.folder, stdout=output, stderr=subprocess.STDOUT,
-                env=environment(workspace) | {"TITO_RECORD": str(record), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+                env=environment(workspace, chapter.files) | told,
                 start_new_session=hasattr(os, "setsid"),
             )  # fmt: skip
             try:

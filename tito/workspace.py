@@ -17,9 +17,11 @@ from pathlib import Path
 from tito.course import Chapter, course_files
 from tito.files import digest, digest_of, sync_folder, write_whole
 from tito.project import TitoError
+from tito.strip import OPEN_EXERCISE
 
-MARKER = Path(".tito", "workspace.json")  # these two are known to tinytorch/workspace.py as well
+MARKER = Path(".tito", "workspace.json")  # these three are known to tinytorch/workspace.py as well
 VARIABLE = "TINYTORCH_WORKSPACE"
+STUBS = "TINYTORCH_STUBS"
 
 PYTEST_INI = """\
 [pytest]
@@ -67,6 +69,18 @@ class Workspace:
         package = self.folder / "exported" / "tinytorch"
         return sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py"))
 
+    def open(self, path: str) -> bool:
+        """Whether an exported file has open exercises."""
+        file = self.exported(path)
+        return file.is_file() and bool(OPEN_EXERCISE.search(file.read_text(encoding="utf-8", errors="replace")))
+
+    def written(self, chapter: Chapter) -> bool:
+        """Whether code of the student's for this chapter runs outside of its tests: exported, and no stub."""
+        return any(
+            exercise and self.exported(path).is_file() and not self.open(path)
+            for path, exercise in chapter.files.items()
+        )
+
     # ---- what was recorded
 
     @cached_property
@@ -93,12 +107,14 @@ class Workspace:
     def fingerprint(self, chapter: Chapter, suite: list[str]) -> str:
         """A digest of what a run of the suite of `chapter` depends on that is the student's, and of the suite.
 
-        That is every exported file but those of later chapters, so that going on does not age what was earned.
+        That is every exported file but those of later chapters and the stubs of others, so that going on, here or
+        there, does not age what was earned.
         """
         from tito.course import chapters
 
         later = {path for made in chapters() if made.name > chapter.name for path in made.files}
-        mine = [self.exported(path) for path in self.yours() if path not in later]
+        mine = [self.exported(path) for path in self.yours()
+                if path in chapter.files or path not in later and not self.open(path)]  # fmt: skip
         files = mine + [self.folder / path for path in suite]
         return digest("\n".join(f"{self.shown(file)} {digest_of(file)}" for file in files).encode())
 

@@ -118,6 +118,18 @@ def test_a_notebook_has_the_reference_in_the_place_of_a_file_that_is_open(folder
     assert described == "yours: data.py (1 open exercise); the reference: all the rest\n"
 
 
+def test_only_the_stubs_that_are_named_count(folder):
+    for name in ("data", "optim"):
+        (folder / "exported" / "tinytorch" / f"{name}.py").write_text(mine(name, WHOSE="mine") + STUB)
+    show = ("import tinytorch; print([hasattr(m, 'WHOSE') for m in (tinytorch.data, tinytorch.optim)]);"
+            "import tinytorch.workspace as w; print(w.described())")
+    assert python("-c", show, cwd=folder).startswith("[True, True]\n")
+    said = python("-c", show, cwd=folder, TINYTORCH_STUBS="data.py,nn/layers.py")
+    assert said == ("[True, False]\nyours: data.py (1 open exercise); the reference: all the rest, "
+                    "and optim.py as long as exercises there are open\n")
+    assert python("-c", show, cwd=folder, TINYTORCH_STUBS="").startswith("[False, False]\nyours: no file yet;")
+
+
 NOTEBOOK = """{"cells": [
  {"cell_type": "markdown", "metadata": {}, "source": ["# Data\\n"]},
  {"cell_type": "code", "metadata": {}, "source": ["#| export\\n", "import math\\n", "\\n", "def f():\\n",
@@ -172,7 +184,7 @@ def test_the_cell_is_found_by_what_stands_around_a_line(tmp_path):
 
 def test_both_packages_mean_the_same():
     assert overlay.MARKER == tito_workspace.MARKER
-    assert overlay.VARIABLE == tito_workspace.VARIABLE
+    assert overlay.VARIABLE == tito_workspace.VARIABLE and overlay.STUBS == tito_workspace.STUBS
     assert overlay.OPEN_EXERCISE.pattern == strip.OPEN_EXERCISE.pattern
 
 

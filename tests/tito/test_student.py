@@ -61,6 +61,29 @@ def test_any_chapter_can_be_the_first(tito):
     assert tito.exported("pair.py").exists() and not tito.exported().exists()
 
 
+def test_a_stub_counts_for_the_tests_of_its_own_chapter_only(tito, course):
+    from tito.course import chapter, chapters
+    from tito.workspace import Workspace
+
+    pair = course / "modules" / "02_pair.ipynb"
+    pair.write_text(pair.read_text().replace("from tinytorch.double import twice", "import math"))
+    chapters.cache_clear()
+    tito("start", "02")
+    tito.solve("02_pair", "swap", "    return pair[::-1]\n")
+    tito("check", "02")
+    tito("start", "01")
+    assert row(tito("status"), "02_pair").split()[1] == "green"
+    head = "yours: pair.py, third.py; the reference: all the rest, and double.py as long as exercises there are open"
+    assert head in tito("test", "02")
+    assert "yours: double.py (1 open exercise), pair.py, third.py; the" in tito("test", "01", status=1)
+    written = Workspace(tito.folder).written
+    assert (written(chapter("01")), written(chapter("02"))) == (False, True)
+    tito.solve(body="    return 3 * x\n")
+    tito("export", "01")
+    assert written(chapter("01")) and row(tito("status"), "02_pair").split()[1] == "in"
+    assert "yours: double.py, pair.py, third.py; the" in tito("test", "02")
+
+
 def test_a_wrong_solution_is_told_with_got_expected_and_where(tito):
     tito("start", "01")
     tito.solve(body="    return x * x\n")
