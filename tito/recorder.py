@@ -9,8 +9,8 @@ import json
 import os
 import re
 import sys
-import textwrap
 import traceback
+from functools import cache
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 
@@ -72,7 +72,7 @@ def failure(raised, test_file, compared):
     places = [entry for entry in raised.traceback if Path(entry.path) == Path(test_file)]
     if places:
         found |= {"line": places[-1].lineno + 1, "source": str(places[-1].statement).strip()}
-        if tested := tested_in(places[-1], Path(test_file).parent.name):
+        if tested := tested_in(places, Path(test_file).parent.name):
             found["tested"] = tested
     place, hidden = place_of(raised.value), raised.value.__context__
     if hidden is not None and (stub := place_of(hidden)) and type(hidden) is NotImplementedError and not str(hidden):
@@ -99,31 +99,47 @@ def place_of(error):
 # ---- what a test is about, where the error itself came through nothing of the student's
 
 
-def tested_in(entry, chapter):
+def tested_in(entries, chapter):
     """Cells of the chapter's notebook that define what the failing statement of a test mentions, at most two.
 
-    Where it mentions nothing, the statements above it are asked, the nearest first.
+    Where it mentions nothing, the statements above it are asked, the nearest first, and then the test's callers.
     """
-    names = dict(entry.frame.f_globals) | dict(entry.frame.f_locals)
-    for statement in statements_up_from(entry):
-        mentioned = [thing for node in ast.walk(statement) for thing in meant_by(node, names)]
-        places = [place for thing in mentioned if (place := cell_that_defines(thing, f"{chapter}.ipynb"))]
-        places.sort(key=lambda place: place["file"] == "gradcheck.py")  # how it is checked, behind what is checked
-        if places:
-            return list({place["cell"]: place for place in places}.values())[:2]
+    for entry in reversed(entries):
+        names = dict(entry.frame.f_globals) | dict(entry.frame.f_locals)
+        for things in mentioned_up_from(entry, names):
+            places = [place for thing in things if (place := cell_that_defines(thing, f"{chapter}.ipynb"))]
+            places.sort(key=lambda place: place["file"] == "gradcheck.py")  # how it is checked, behind what is checked
+            if places:
+                return list({place["cell"]: place for place in places}.values())[:2]
     return []
 
 
-def statements_up_from(entry):
-    "Syntax trees of the test's statements, from the one that failed up to its head."
-    code = entry.frame.raw.f_code
-    if code.co_name == "<module>":
-        return []
-    source, first = inspect.getsourcelines(code)
-    function = ast.parse(textwrap.dedent("".join(source)))
-    row = entry.lineno + 1 - first + 1
-    flat = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and not hasattr(node, "body")]
-    return sorted((node for node in flat if node.lineno <= row), key=lambda node: -node.lineno)
+def mentioned_up_from(entry, names):
+    "For each statement of the test, from the one that failed up to its head: the things that it mentions."
+    if entry.frame.code.name == "<lambda>":
+        yield behind(entry.frame.raw.f_code, names)
+        return
+    row = entry.lineno + 1
+    nodes = [node for node in ast.walk(syntax_tree(entry.path)) if isinstance(node, ast.stmt)]
+    around = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.lineno <= row <= node.end_lineno]
+    if around:
+        inner = [node for node in ast.walk(around[-1]) if isinstance(node, ast.stmt) and not hasattr(node, "body")]
+        for statement in sorted((node for node in inner if node.lineno <= row), key=lambda node: -node.lineno):
+            yield [thing for node in ast.walk(statement) for thing in meant_by(node, names)]
+
+
+@cache
+def syntax_tree(path):
+    return ast.parse(Path(path).read_text(encoding="utf-8"))
+
+
+def behind(code, names):
+    "What the body of a lambda mentions; what follows a module may be an attribute of it."
+    known, things = dict(names), []
+    for name in code.co_names:
+        things.append(known.get(name))
+        known |= vars(things[-1]) if isinstance(things[-1], ModuleType) else {}
+    return things
 
 
 def meant_by(node, names):
@@ -132,11 +148,7 @@ def meant_by(node, names):
         return []
     thing = value_of(node, names)
     if isinstance(thing, FunctionType) and thing.__name__ == "<lambda>":
-        known, things = dict(thing.__globals__), []
-        for name in thing.__code__.co_names:
-            things.append(known.get(name))
-            known |= vars(things[-1]) if isinstance(things[-1], ModuleType) else {}
-        return things
+        return behind(thing.__code__, thing.__globals__)
     return [thing]
 
 
@@ -161,7 +173,7 @@ def cell_that_defines(thing, notebook):
     file = getattr(sys.modules.get(thing.__module__), "__file__", None)
     if file is None or "exported" not in Path(file).parts:
         return None
-    nodes = [ast.parse(Path(file).read_text(encoding="utf-8"))]
+    nodes = [syntax_tree(file)]
     for name in thing.__qualname__.split("."):
         nodes = [node for node in nodes[-1].body if getattr(node, "name", None) == name]
         if not nodes:

@@ -670,6 +670,16 @@ def test_above_the_line_that_fails():
     assert number == other
 
 
+TABLE = {
+    "one": tinytorch.double.four_times, "two": lambda x:
+        1 // (tinytorch.double.twice(x) - x),
+}
+
+
+def test_in_a_table():
+    TABLE["two"](1)
+
+
 def test_of_nothing():
     assert 1 == 2
 """)
@@ -677,7 +687,7 @@ def test_of_nothing():
     tito.solve(body="    return x * x\n")
     said = tito("check", "01", status=1)
     places = [re.findall(r"look at .* cell 6, (line \d)", part) for part in said.split("\n\n") if "checked" in part]
-    assert places == [["line 2"], ["line 6"], ["line 6"], []], said
+    assert places == [["line 2"], ["line 6"], ["line 6"], ["line 2"], []], said
 
 
 def test_a_gradient_error_is_not_in_what_reports_it(tito):
