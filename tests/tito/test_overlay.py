@@ -93,7 +93,7 @@ def test_a_deleted_current_folder(tmp_path):
 
 def test_old_bytecode_never_runs(folder):
     show = "import tinytorch; print(tinytorch.data.WHOSE)"
-    python("-c", show, cwd=folder)
+    python("-c", show, cwd=folder, PYTHONDONTWRITEBYTECODE="")  # write it, whatever the environment says
     path = folder / "exported" / "tinytorch" / "data.py"
     stamp = path.stat()
     path.write_text(mine("data", WHOSE="same"))  # of the same size, in the same second
