@@ -8,12 +8,13 @@ from pathlib import Path
 from tito.export import is_hand_written
 from tito.layout import all_names
 from tito.project import TitoError, chosen_notebooks, notebooks
-from tito.strip import exported_files, read_notebook
+from tito.strip import exercises, exported_files, read_notebook
 
 HERE = Path(__file__).resolve().parent
 PACKAGE_FOLDER = HERE.parent / "tinytorch"  # the reference; both packages are installed side by side
 
 SCRIPTS = ("milestones", "clinic")  # folders of what is run with the package
+PLUMBING = {"runs.py", "checkpoint.py"}  # how a run is written down; a milestone is not about that
 
 
 def course_folder() -> Path:
@@ -46,6 +47,11 @@ class Chapter:
     def files(self) -> dict[str, bool]:
         """Paths of the modules that it exports, such as nn/layers.py: does the student write a part of it?"""
         return exported_files(self.content)
+
+    @cached_property
+    def own(self) -> set[str]:
+        """The functions and classes that the student writes a part of."""
+        return {name for source in exercises(self.content).values() for name in with_solution(source)}
 
 
 @cache
@@ -98,16 +104,16 @@ class Milestone:
 
     @cached_property
     def needs(self) -> list[Chapter]:
-        """The chapters that the script uses, by name or through others, and where there is something to write."""
-        owners = {path: made for made in chapters() for path in made.files}
-        wanted = {origin(module, name) for tree in self.trees() for module, name in names_used(tree)}
-        written = {path for made in chapters() for path, exercise in made.files.items() if exercise}
-        found, wanted = set(), wanted & written
+        """The chapters where the student writes a part of what the script uses, by name or through others."""
+        owners = {path: made for made in chapters() for path in made.files if path not in PLUMBING}
+        wanted, found = {origin(module, name) for tree in self.trees() for module, name in names_used(tree)}, set()
         while wanted:
             found |= wanted
-            below = {(path, other) for path in wanted for other in imports(path) & written}
-            wanted = {other for path, other in below if owners[other].name <= owners[path].name} - found
-        return [made for made in chapters() if found & made.files.keys()]
+            below = {(path, other) for path, name in wanted if path in owners for other in mentioned(path, name)}
+            wanted = {other for path, other in below
+                      if other[0] in owners and owners[other[0]].name <= owners[path].name} - found  # fmt: skip
+        written = {owners[path].name for path, name in found if path in owners and name in owners[path].own}
+        return [made for made in chapters() if made.name in written]
 
     def trees(self) -> list[ast.Module]:
         """The script, and what it uses of scripts that milestones share."""
@@ -161,22 +167,35 @@ def imported(nodes) -> list[tuple[str, str, str]]:
 
 
 @cache
-def imports(path: str) -> set[str]:
-    """The files that a file of the reference takes something from, whenever it is imported."""
-    return {origin(module, name) for module, name, _ in imported(reference(path).body)}
+def names_of(path: str) -> tuple[set[str], dict[str, tuple[str, str]]]:
+    """What a file of the reference defines, and {name: (module, name there)} for what it imports."""
+    tree = reference(path)
+    there = {alias: (module, theirs) for module, theirs, alias in imported(ast.walk(tree))}
+    return {name for node in tree.body for name in defined_by(node)}, there
 
 
-def origin(module: str, name: str) -> str:
-    """The file that defines `name` of `module`; faces such as tinytorch.nn hand on what others define."""
+@cache
+def mentioned(path: str, name: str) -> set[tuple[str, str]]:
+    """(file, name) of all that the definition of `name` in a file of the reference mentions."""
+    (here, there), tree = names_of(path), reference(path)
+    own = [node for node in tree.body if name in defined_by(node)]
+    words = names_in(node for statement in own for node in ast.walk(statement))
+    found = {(path, word) for word in words & here} | {origin(*there[word]) for word in words & there.keys()}
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return found | {origin(module, word) for module, word in names_used(ast.Module(imports + own, []))}
+
+
+def origin(module: str, name: str) -> tuple[str, str]:
+    """(the file that defines `name` of `module`, its name there); faces such as tinytorch.nn hand on others' names."""
     path = file_of(module)
     if (PACKAGE_FOLDER / file_of(f"{module}.{name}")).is_file():
-        return file_of(f"{module}.{name}")
+        return file_of(f"{module}.{name}"), ""
     if not is_hand_written(path):
-        return path
+        return path, name
     for source, theirs, here in imported(reference(path).body):
         if here == name or theirs == "*" and name in public_names(file_of(source)):
             return origin(source, name if theirs == "*" else theirs)
-    return path
+    return path, name
 
 
 def names_used(tree: ast.Module) -> set[tuple[str, str]]:
@@ -197,6 +216,13 @@ def names_used(tree: ast.Module) -> set[tuple[str, str]]:
 
 def names_in(nodes) -> set[str]:
     return {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+def with_solution(source: str) -> set[str]:
+    """The functions and classes of a cell in which a solution stands."""
+    rows = [row for row, line in enumerate(source.split("\n"), 1) if line.strip() == "### BEGIN SOLUTION"]
+    body = ast.parse(source).body
+    return {name for node in body for row in rows if node.lineno <= row <= node.end_lineno for name in defined_by(node)}
 
 
 def part_of(tree: ast.Module, names: set[str]) -> ast.Module:

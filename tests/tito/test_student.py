@@ -403,6 +403,17 @@ def test_a_milestone_that_fails_is_not_recorded(ready):
     assert "ready" in row(ready("status"), "doubling")
 
 
+@pytest.mark.parametrize("name, numbers", [
+    ("perceptron", "01 02 03 04 06"),
+    ("xor", "01 02 03 04 05 06"),
+    ("reversal", "01 02 03 04 05 06 07 10 11 12 13"),
+])
+def test_a_milestone_needs_the_chapters_where_one_writes_what_it_uses(name, numbers):
+    from tito.course import milestone
+
+    assert [made.number for made in milestone(name).needs] == numbers.split()
+
+
 def test_options_are_recorded_with_the_pass(ready):
     ready("milestone", "run", "doubling", "--easy", "2")
     assert "with your 01, with --easy 2" in ready("status")
