@@ -63,7 +63,7 @@ class Pack:
 
 def flat(arrays):
     "`arrays` as one vector: a view where there is only one and it is contiguous, else a copy."
-    return arrays[0].reshape(-1) if len(arrays) == 1 else np.concatenate([a.reshape(-1) for a in arrays])
+    return arrays[0].reshape(-1) if len(arrays) == 1 else np.concatenate(arrays, axis=None)
 
 
 def packed(params, steps):

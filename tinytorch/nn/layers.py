@@ -157,14 +157,12 @@ class TanhGelu(Activation):
         return h
 
     def slope(self, x, value, h, out):
-        "h + (h - h^2) x (2 linear + 6 cubic x^2)"
+        "h + value (1 - h) (2 linear + 6 cubic x^2)"
         np.multiply(x, x, out=out)
         out *= 6 * self.cubic
         out += 2 * self.linear
-        out *= x
-        change = h * h
-        np.subtract(h, change, out=change)
-        out *= change
+        out *= value
+        out *= 1 - h
         out += h
 
 
