@@ -74,7 +74,8 @@ def failure(raised, test_file, compared):
         found |= {"line": places[-1].lineno + 1, "source": str(places[-1].statement).strip()}
         if tested := tested_in(places, Path(test_file).parent.name):
             found["tested"] = tested
-    place, hidden = place_of(raised.value), raised.value.__context__
+    cause, hidden = raised.value.__cause__, raised.value.__context__
+    place = place_of(raised.value) or cause and place_of(cause)
     if hidden is not None and (stub := place_of(hidden)) and type(hidden) is NotImplementedError and not str(hidden):
         found |= {"error": "NotImplementedError", "message": ""}  # a check that waits for an error was given this one
         place = stub

@@ -97,6 +97,22 @@ def test_a_wrong_solution_is_told_with_got_expected_and_where(tito):
     assert row(tito("status"), "01_double").split()[1:3] == ["in", "progress"]
 
 
+def test_an_error_that_a_test_explains_is_where_it_came_from(tito, course):
+    test = course / "tests" / "01_double" / "test_double.py"
+    test.write_text("""\
+def test_twice():
+    from tinytorch.double import twice
+    try:
+        twice(1)
+    except TypeError as error:
+        raise AssertionError("this is probably why") from error
+""")
+    tito("start", "01")
+    tito.solve(body="    return x + 'x'\n")
+    said = tito("check", "01", status=1)
+    assert "message   this is probably why\n    where     notebook 01_double.ipynb, cell 6, line 4" in said
+
+
 def test_an_error_inside_the_solution_names_its_line(tito):
     tito("start", "01")
     tito.solve(body="    return x + undefined\n")
