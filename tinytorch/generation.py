@@ -207,7 +207,7 @@ class Decoder:
 
 
 def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, top_p=None, repetition_penalty=1.0,
-             stop_tokens=(), generator=None, use_cache=True, on_token=None):
+             stop_tokens=(), suppress_tokens=(), generator=None, use_cache=True, on_token=None):
     """`prompt_ids` continued by up to `max_new_tokens` tokens that `model` draws, one after the other.
 
     model: a GPT, or any module with `vocab_size`, `context` and ids (B, T) -> logits (B, T, V). prompt_ids: (T,), or
@@ -215,6 +215,7 @@ def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, 
     temperature: below 1 safer, above 1 wilder, 0 greedy. top_k, top_p: draw among the k likeliest, among the fewest
     that reach probability p. repetition_penalty: above 1 makes tokens of the text so far less likely. stop_tokens:
     one id or several; a text ends with the first that it draws, repeated while others of the batch go on.
+    suppress_tokens: ids that are never drawn, such as that of <unk>.
     generator: np.random.Generator or seed; None is the library's. on_token(ids): called with each new column (B,).
     use_cache: keep keys and values (of a GPT). The model sees the last `context` tokens: a longer text is
     cropped, and from there on each step reads them all again, with or without a cache. In eval mode, without a graph.
@@ -228,11 +229,17 @@ def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, 
     batch_size, start = rows.shape
     ids = np.concatenate([rows, np.zeros((batch_size, max_new_tokens), np.int64)], axis=1)
     stop_tokens = [stop_tokens] if isinstance(stop_tokens, (int, np.integer)) else list(stop_tokens)
+    suppressed = np.isin(np.arange(model.vocab_size), list(suppress_tokens))  # (V,)
+    if suppressed.all():
+        raise ValueError(f"generate: suppress_tokens has all {model.vocab_size} tokens, expected one that may be drawn")
     generator, stopped, end = as_generator(generator), np.zeros(batch_size, bool), start
     with evaluating(model):
         next_logits = next_logits_of(model, batch_size, use_cache)
         while end < start + max_new_tokens and not stopped.all():
-            chosen = choose(next_logits(ids[:, :end]), ids[:, :end], generator, **options)
+            logits = next_logits(ids[:, :end])
+            if suppressed.any():
+                logits = np.where(suppressed, -np.inf, logits)
+            chosen = choose(logits, ids[:, :end], generator, **options)
             ids[:, end] = np.where(stopped, ids[:, end - 1], chosen)
             stopped |= np.isin(ids[:, end], stop_tokens)
             end += 1

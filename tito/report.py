@@ -2,7 +2,8 @@
 
 What it reads: config.json, status.json and metrics.jsonl; samples.txt; all PNGs; and results.json, with what was
 measured in the end: {"criteria": [{"name": ..., "got": ..., "wanted": ..., "passed": true}, ...],
-"numbers": {name: value}}. Any of them may be missing. Only `plot_loss` and `plot_attention` need matplotlib.
+"numbers": {name: value}, "table": {model: {name: value}}}. Any of them may be missing. Only `plot_loss` and
+`plot_attention` need matplotlib.
 """
 
 import base64
@@ -41,6 +42,7 @@ def report_page(run: Run) -> str:
     results = read_json(run.folder / "results.json")
     sections = [
         ("What it had to show", criteria_table(results.get("criteria"))),
+        ("Side by side", side_by_side(results.get("table"))),
         ("Measured", cards(results.get("numbers"))),
         ("Curves", grid_of(charts(run))),
         ("Samples", samples(run.folder / "samples.txt")),
@@ -87,6 +89,22 @@ def criteria_table(criteria) -> str:
         for row in rows
     )
     return f"<table><tr><th></th><th></th><th class=number>got</th><th class=number>wanted</th></tr>{body}</table>"
+
+
+def side_by_side(table) -> str:
+    """A column for each model of {model: {name: value}}."""
+    table = table if isinstance(table, dict) else {}
+    columns = {name: column for name, column in table.items() if isinstance(column, dict)}
+    if not columns:
+        return ""
+    head = "".join(f"<th class=number>{escape(str(name))}</th>" for name in columns)
+    rows = "".join(
+        f"<tr><td>{escape(str(name))}</td>"
+        + "".join(f"<td class=number>{shown(column.get(name, ''))}</td>" for column in columns.values())
+        + "</tr>"
+        for name in dict.fromkeys(name for column in columns.values() for name in column)
+    )
+    return f"<table><tr><th></th>{head}</tr>{rows}</table>"
 
 
 def cards(numbers) -> str:
@@ -174,7 +192,7 @@ def chart(names: list[str], parts: list, size: tuple[int, int]) -> str:
     """An SVG with the curves `parts`, a list of (name, (steps, values)), and a legend."""
     (width, height), kind = size, "wide" if size == WIDE else "narrow"
     every = [y for _, (_, ys) in parts for y in ys]
-    log = "loss" in names[0] and min(every) > 0 and max(every) > 20 * min(every)
+    log = "loss" in names[0] and spread(every)
     low, high = (math.log10(min(every)), math.log10(max(every))) if log else (min(every), max(every))
     margin = 0.05 * (high - low) or abs(high) * 0.1 or 1.0
     low, high, last = low - margin, high + margin, max(x for _, (xs, _) in parts for x in xs)
@@ -204,6 +222,11 @@ def chart(names: list[str], parts: list, size: tuple[int, int]) -> str:
     lines.append(f'<text x="{width - RIGHT}" y="{height - 3}" text-anchor=end>step</text>')
     svg = f'<svg viewBox="0 0 {width} {height}" role=img>{"".join(lines)}</svg>'
     return f"<figure class={kind}><figcaption>{legend}</figcaption>{svg}</figure>"
+
+
+def spread(values: list[float]) -> bool:
+    """Are they drawn on a logarithmic axis?"""
+    return min(values) > 0 and max(values) > 20 * min(values)
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -250,7 +273,8 @@ def plot_loss(folder: Path | str) -> Path:
             few = len(xs) <= 100
             axis.plot(xs, ys, color=f"C{number}", linewidth=1.6 if few else 0.8, marker="." if few else None)
         axis.plot([], [], color=f"C{number}", label=name)
-    axis.set(xlabel="step", ylabel="loss", title=run.name)
+    values = [y for name in names for _, ys in passes(run, name) for y in ys]
+    axis.set(xlabel="step", ylabel="loss", title=run.name, yscale="log" if spread(values) else "linear")
     axis.grid(alpha=0.3)
     axis.legend()
     figure.savefig(path, dpi=120)
@@ -277,7 +301,7 @@ def plot_attention(weights, tokens, path: Path | str) -> Path:
             axis.set_xticks(range(len(labels)), labels, fontsize=5, rotation=90 if max(map(len, labels)) > 2 else 0)
             axis.set_yticks(range(len(labels)), labels, fontsize=5)
             axis.tick_params(length=0)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=130, bbox_inches="tight")  # else the titles of a single row are cut
     plt.close(figure)
     return Path(path)
 

@@ -35,7 +35,19 @@ from typing import NamedTuple
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
-from language import Criterion, Peek, attention_maps, exit_2, finish, looks_ahead, loss_of, measure  # noqa: E402
+from language import (  # noqa: E402
+    Criterion,
+    Peek,
+    WithoutPositions,
+    WithUniformAttention,
+    attention_maps,
+    exit_2,
+    finish,
+    looks_ahead,
+    loss_of,
+    measure,
+    stoppable,
+)
 from ngrams import NGrams  # noqa: E402
 
 import tinytorch  # noqa: E402
@@ -134,24 +146,7 @@ class Texts:
         self.held_out_windows = TokenDataset(self.held_out, context, stride=context)  # each character counts once
 
 
-# ---- the model, and three that cannot work
-
-class WithoutPositions(nn.GPT):
-    "Sees which characters came before, not where: queries and keys are not turned."
-    def __init__(self, *sizes, **options):
-        super().__init__(*sizes, **options)
-        for block in self.blocks:
-            block.attention.rotary = None
-
-
-class WithUniformAttention(nn.GPT):
-    "Without queries all scores are 0: each place takes the mean of the values up to its own."
-    def forward(self, ids, cache=None):
-        for block in self.blocks:
-            block.attention.in_proj.weight.data[:self.d_model] = 0
-            block.attention.in_proj.bias.data[:self.d_model] = 0
-        return super().forward(ids, cache)
-
+# ---- the model, and how it learns
 
 def build_model(vocab_size, size, broken=None):
     kinds = {"no_positions": WithoutPositions, "uniform_attention": WithUniformAttention, "peek": Peek}
@@ -376,7 +371,8 @@ def main(args=None):
         if folder is None:
             folder = new_run(args.runs, "copilot", settings | {"model": SIZES[settings["size"]]._asdict()})
         texts.tokenizer.save(folder / "tokenizer.json")
-        return run(settings, folder, texts)
+        with stoppable(folder):
+            return run(settings, folder, texts)
 
 
 if __name__ == "__main__":

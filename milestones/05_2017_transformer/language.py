@@ -1,7 +1,7 @@
 """What the milestones about language share: measuring, looking at attention, and the verdict at the end of a run."""
 import json
 import math
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +12,10 @@ from tinytorch import Tensor
 from tinytorch.checkpoint import CheckpointError, write_whole
 from tinytorch.datasets import DatasetError
 from tinytorch.generation import next_logits_of
+from tinytorch.runs import Metrics
 from tinytorch.training import evaluating
 from tito.report import plot_loss, write_report
+from tito.runs import show
 
 MEASURE_BATCH = 64  # windows at a time
 
@@ -31,8 +33,18 @@ def exit_2(parser):
     "What goes wrong inside with what was given (text, checkpoint, prompt, option) is one line and exit status 2."
     try:
         yield
-    except (CheckpointError, DatasetError, ValueError, IndexError) as error:
+    except (CheckpointError, DatasetError, FloatingPointError, ValueError, IndexError) as error:
         parser.exit(2, f"{parser.prog}: {' '.join(str(error).split())}\n")
+
+
+@contextmanager
+def stoppable(folder):
+    "Ctrl-C inside, while a run is learned or measured, is one line and exit status 130."
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nstopped; to go on: --resume {folder}")
+        raise SystemExit(130) from None
 
 
 def loss_of(model, ids, targets):
@@ -84,6 +96,26 @@ def looks_ahead(model, dataset, windows=16):
     return abs(one_by_one - whole)
 
 
+class WithoutPositions(nn.GPT):
+    "A broken model: it sees which tokens came before, not where."
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        for block in self.blocks:
+            block.attention.rotary = None
+
+    def embed(self, ids, offset=0):
+        return self.token_embedding(ids)
+
+
+class WithUniformAttention(nn.GPT):
+    "A broken model: without queries all scores are 0, and each place takes the mean of the values up to its own."
+    def forward(self, ids, cache=None):
+        for block in self.blocks:
+            block.attention.in_proj.weight.data[:self.d_model] = 0
+            block.attention.in_proj.bias.data[:self.d_model] = 0
+        return super().forward(ids, cache)
+
+
 class Blind(nn.GPT):
     "A broken model: every position attends to itself alone."
     def forward(self, ids, cache=None):
@@ -97,22 +129,36 @@ class Peek(nn.GPT):
         return self.head(nn.Transformer.forward(self, self.embed(ids)))
 
 
-def finish(folder, criteria, numbers, seconds, best):
+def save_curves(folder, histories, names):
+    "metrics.jsonl of a run of several models, {model: history}: `names` of their records, told apart by the model."
+    with closing(Metrics(folder)) as record:
+        for model, history in histories.items():
+            for line in history:
+                record({"step": line["step"]} | {f"{name}, {model}": line[name] for name in names if name in line})
+
+
+def finish(folder, criteria, numbers, seconds, best, table=None):
     """Write results.json, status.json, loss.png and report.html of a run, print the verdict; returns the exit status.
 
-    numbers: {name: what was measured}, best: (name, value) of the number that `tito runs` shows.
+    numbers: {name: what was measured}, best: (name, value) of the number that `tito runs` shows. table: {model: {name:
+    what was measured}} where several are compared.
     """
     passed = all(criterion.passed for criterion in criteria)
-    results = {"criteria": [criterion._asdict() for criterion in criteria], "numbers": numbers}
+    results = {"criteria": [criterion._asdict() for criterion in criteria], "numbers": numbers, "table": table or {}}
     write_whole(folder / "results.json", json.dumps(results, indent=1).encode())
     status = {"status": "learned" if passed else "not learned", "seconds": seconds,
               "best": {"metric": best[0], "value": best[1]}}
     write_whole(folder / "status.json", json.dumps(status).encode())
     plot_loss(folder)
-    width = max(len(name) for name in [*numbers, *(criterion.name for criterion in criteria)])
-    print("\n" + "\n".join(f"{name:{width}}  {shown(value)}" for name, value in numbers.items()) + "\n")
-    for name, got, wanted, good in criteria:
-        print(f"{name:{width}}  {shown(got)}, wanted {shown(wanted)}: {'yes' if good else 'NO'}")
+    print()
+    if table:
+        names = dict.fromkeys(name for column in table.values() for name in column)
+        show([["", *table], *([name, *(shown(column.get(name, "")) for column in table.values())] for name in names)])
+        print()
+    show([["measured", ""], *([name, shown(value)] for name, value in numbers.items())])
+    print()
+    show([["to show", "got", "wanted", ""],
+          *([name, shown(got), shown(wanted), "yes" if good else "NO"] for name, got, wanted, good in criteria)])
     print(f"\nrun folder: {folder}, all on one page: {write_report(folder)}")
     print("LEARNED: every criterion is met." if passed else
           f"NOT LEARNED: {', '.join(criterion.name for criterion in criteria if not criterion.passed)}. Does the "

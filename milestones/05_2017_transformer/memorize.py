@@ -9,17 +9,18 @@
     5 sort      K3XA9Q>39AKQX                      digits before letters
 
 From level 2 on, what counts are sequences that were never trained on: an answer is right if every one of its
-characters is. Each level has its bar, and the exit status is 0 only if all are met. Everything is in the run folder:
-loss.png, samples.txt, metrics.jsonl, config.json, and for each level a checkpoint to go on from (--resume), or to ask:
+characters is. Each level has its bar, and the exit status is 0 only if all are met. Everything is in the run folder,
+and on one page in its report.html: curves, answers, attention. Each level has a checkpoint to go on from (--resume),
+or to ask:
 
     python milestones/05_2017_transformer/memorize.py --resume runs/memorize-001 --level 3 --ask K3XA9Q
+
+--broken no_positions or uniform_attention trains models that cannot work: see what the same check says.
 """
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,17 +28,28 @@ from typing import NamedTuple
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
+from language import (  # noqa: E402
+    Criterion,
+    WithoutPositions,
+    WithUniformAttention,
+    attention_maps,
+    exit_2,
+    finish,
+    save_curves,
+    stoppable,
+)
 
 import tinytorch  # noqa: E402
 import tinytorch.nn as nn  # noqa: E402
 import tinytorch.nn.functional as F  # noqa: E402
-from tinytorch.checkpoint import CheckpointError, write_whole  # noqa: E402
+from tinytorch.checkpoint import write_whole  # noqa: E402
 from tinytorch.data import DataLoader, TensorDataset  # noqa: E402
 from tinytorch.generation import generate  # noqa: E402
 from tinytorch.optim import AdamW, LambdaLR, warmup_cosine  # noqa: E402
-from tinytorch.runs import Metrics, new_run, read_config  # noqa: E402
+from tinytorch.runs import new_run, read_config  # noqa: E402
 from tinytorch.tokenizers import CharTokenizer  # noqa: E402
 from tinytorch.training import Trainer  # noqa: E402
+from tito.report import plot_attention  # noqa: E402
 
 # ---- knobs
 
@@ -94,10 +106,13 @@ LEVELS = {
     5: Level("sort", ordered, DIGITS + LETTERS, 6, 64, 4, 64, 5e-3, 2000, 0.95, 800, 0.90),
 }
 
+BROKEN = {"no_positions": WithoutPositions, "uniform_attention": WithUniformAttention}
+
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--level", type=int, choices=LEVELS, help="only this one (default: all, one after the other)")
-parser.add_argument("--seed", type=int, default=0, help="of data, weights and shuffling (default 0)")
+parser.add_argument("--seed", type=int, help="of data, weights and shuffling (default 0)")
 parser.add_argument("--quick", action="store_true", help="fewer steps and lower bars: under a minute")
+parser.add_argument("--broken", choices=BROKEN, help="models that must fail")
 parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for the run folder (default runs/)")
 parser.add_argument("--resume", type=Path, metavar="RUN", help="go on in this run folder, with its settings")
 parser.add_argument("--ask", metavar="QUESTION", help="with --resume and --level: only answer this")
@@ -126,9 +141,10 @@ def examples(texts, level):
 
 # ---- model, loss, answers
 
-def build_model(level):
-    return nn.GPT(TOKENIZER.vocab_size, level.context, level.d_model, num_layers=1, num_heads=level.heads,
-                  tied_head=False)
+def build_model(level, broken=None):
+    kind = BROKEN.get(broken, nn.GPT)
+    return kind(TOKENIZER.vocab_size, level.context, level.d_model, num_layers=1, num_heads=level.heads,
+                tied_head=False)
 
 
 def loss_of(model, ids, targets):
@@ -154,11 +170,11 @@ def exact_match(model, texts):
     return float(np.mean([answer == right for _, answer, right in graded(model, texts)]))
 
 
-def make_trainer(level, seed, quick=False, folder=None, show=False):
+def make_trainer(level, seed, quick=False, broken=None, folder=None, show=False):
     "A Trainer with model, data and optimizer of a level, all from the seed."
     tinytorch.manual_seed(seed)
     steps = level.quick_steps if quick else level.steps
-    model = build_model(level)
+    model = build_model(level, broken)
     loader = DataLoader(examples(questions(level, seed)[0], level), batch_size=level.batch, shuffle=True)
     optimizer = AdamW(model.parameters(), lr=level.learning_rate)
     schedule = LambdaLR(optimizer, warmup_cosine(WARMUP_STEPS, steps))
@@ -170,23 +186,7 @@ def saved(folder):
     return (folder / "last.safetensors").exists()
 
 
-# ---- looking
-
-def save_picture(folder, histories):
-    "loss.png: the loss of each level, {name: history}."
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    for name, history in histories.items():
-        axis.plot([r["step"] for r in history], [r["loss"] for r in history], label=name, linewidth=1)
-    axis.set(xlabel="step", ylabel="training loss", yscale="log", title="Loss of the answers")
-    axis.legend()
-    figure.savefig(folder / "loss.png", dpi=120)
-    plt.close(figure)
-
+# ---- a run
 
 def sample_lines(rows, n=12):
     "Some (question, answer, right answer) as text, wrong ones first."
@@ -195,104 +195,100 @@ def sample_lines(rows, n=12):
             for asked, answer, right in chosen]
 
 
-def save_results(folder, results):
-    "samples.txt, metrics.jsonl and loss.png for what has been learned so far."
-    save_picture(folder, {LEVELS[n].name: trainer.history for n, (trainer, *_) in results.items()})
-    samples = [line for n, (_, rows, _) in results.items() for line in [LEVELS[n].name, *sample_lines(rows)]]
-    write_whole(folder / "samples.txt", ("\n".join(samples) + "\n").encode())
-    with closing(Metrics(folder)) as record:
-        for n, (trainer, *_) in results.items():
-            for line in trainer.history:
-                record({"level": n} | line)
+def look(trainer, text, path):
+    "The picture of how attention reads a question and its answer, all but the last character."
+    plot_attention(attention_maps(trainer.model, TOKENIZER.encode(text)[:-1]), list(text[:-1]), path)
 
 
 def run_level(number, settings, folder):
-    "Train a level, from its checkpoint where there is one; returns (trainer, graded answers, share that is right)."
+    "Train a level, from its checkpoint where there is one; returns (trainer, graded answers)."
     level = LEVELS[number]
     texts = questions(level, settings["seed"])[1]
-    trainer = make_trainer(level, settings["seed"], settings["quick"], folder / f"level-{number}", show=True)
+    trainer = make_trainer(level, settings["seed"], settings["quick"], settings["broken"], folder / f"level-{number}",
+                           show=True)
     print(f"\nlevel {number}, {level.name}: {sum(p.numel() for p in trainer.model.parameters()):,} parameters, "
           f"for example {texts[0]}", flush=True)
-    if saved(trainer.folder):
+    if (trainer.folder / "last.safetensors").exists():
         trainer.resume()
         print(f"goes on after step {trainer.step}")
     trainer.fit()
+    look(trainer, texts[0], folder / f"attention, level {number}, {level.name}.png")
     rows = graded(trainer.model, texts)
     print("\n".join(sample_lines(rows, 4)))
-    return trainer, rows, sum(answer == right for _, answer, right in rows) / len(rows)
+    return trainer, rows
+
+
+def run(settings, folder):
+    "Train the levels, one after the other, measure, look; returns the exit status."
+    print(f"seed {settings['seed']}{', quick' if settings['quick'] else ''}; to go on after an interruption: "
+          f"--resume {folder}")
+    histories, table, criteria, samples, seconds = {}, {}, [], [], 0.0
+    for number in settings["levels"]:
+        level, (trainer, rows) = LEVELS[number], run_level(number, settings, folder)
+        right = sum(answer == expected for _, answer, expected in rows)
+        share = right / len(rows)
+        bar = level.quick_bar if settings["quick"] else level.bar
+        histories[level.name] = trainer.history
+        samples += [level.name, *sample_lines(rows)]
+        seconds += trainer.seconds
+        table[f"{number} {level.name}"] = {
+            "parameters": sum(p.numel() for p in trainer.model.parameters()), "steps": trainer.step,
+            "last loss": trainer.history[-1]["loss"], "right answers": f"{right}/{len(rows)}",
+            "seconds": trainer.seconds}
+        criteria.append(Criterion(f"level {number}, {level.name}: share of right answers", share, f"at least {bar}",
+                                  share >= bar))
+        save_curves(folder, histories, ["loss"])
+        write_whole(folder / "samples.txt", ("\n".join(samples) + "\n").encode())
+    worst = min(criterion.got for criterion in criteria)
+    numbers = {"worst share of right answers": worst, "seconds of training": seconds}
+    return finish(folder, criteria, numbers, seconds, ("worst share of right answers", worst), table)
 
 
 # ---- what it is told
 
 def settings_of(args):
-    "(settings, run folder): those of the run to go on with, or of a new one. SystemExit for arguments that do not fit."
-    if args.seed < 0:
+    "(settings, run folder or None for a new run). SystemExit for arguments that do not fit."
+    if args.seed is not None and args.seed < 0:
         parser.error(f"expected --seed of at least 0, got {args.seed}")
     if args.ask is not None and not (args.resume and args.level):
         parser.error("--ask: expected --resume RUN and --level N beside it, to say which model answers")
     if args.resume is None:
-        settings = {"levels": [args.level] if args.level else list(LEVELS), "seed": args.seed, "quick": args.quick}
-        described = {level.name: {**level._asdict(), "rule": None} for level in LEVELS.values()}
-        return settings, new_run(args.runs, "memorize", settings | {"models": described})
+        return {"levels": [args.level] if args.level else list(LEVELS), "seed": args.seed or 0, "quick": args.quick,
+                "broken": args.broken}, None
+    if args.quick or args.broken or args.seed is not None or args.level and args.ask is None:
+        parser.error("--resume: expected no other settings beside it; those of the run are used")
     try:
         config = read_config(args.resume)
-        settings = {name: config[name] for name in ("levels", "seed", "quick")}
-    except (TypeError, KeyError, ValueError):
+        settings = {name: config[name] for name in ("levels", "seed", "quick", "broken")}
+    except (TypeError, KeyError, ValueError, OSError):
         parser.error(f"--resume: expected a run folder of this script, got {args.resume} (no config.json of it there)")
     if args.level and args.level not in settings["levels"]:
         parser.error(f"--level: expected one of {settings['levels']}, those of {args.resume}, got {args.level}")
-    return settings | {"levels": [args.level] if args.level else settings["levels"]}, args.resume
+    return settings, args.resume
 
 
 def ask(question, number, settings, folder):
-    level, trainer = LEVELS[number], make_trainer(LEVELS[number], **settings, folder=folder / f"level-{number}")
+    "Print what the model of a level answers; returns the exit status."
+    level = LEVELS[number]
     if len(question) != level.length or not set(question) <= set(level.alphabet):
-        parser.error(f"--ask: expected {level.length} characters of {level.alphabet}, got {question!r}")
+        raise ValueError(f"--ask: expected {level.length} characters of {level.alphabet}, got {question!r}")
+    trainer = make_trainer(level, settings["seed"], settings["quick"], settings["broken"], folder / f"level-{number}")
     print(f"{question} > {answers(trainer.resume().model, [question])[0]}")
+    return 0
 
 
 def main():
     args = parser.parse_args()
     settings, folder = settings_of(args)
-    numbers = settings.pop("levels")
-    try:
+    with exit_2(parser):
         if args.ask is not None:
             return ask(args.ask, args.level, settings, folder)
-        print(f"seed {settings['seed']}{', quick' if settings['quick'] else ''}; to go on after an interruption: "
-              f"--resume {folder}")
-        results = {}
-        for number in numbers:
-            results[number] = run_level(number, settings, folder)
-            save_results(folder, results)
-    except CheckpointError as error:
-        print(error)
-        return 1
-
-    print(f"\n{'level':12}{'parameters':>11}{'steps':>7}{'last loss':>11}{'right':>10}{'share':>8}{'bar':>7}"
-          f"{'seconds':>9}")
-    failed = []
-    for number, (trainer, rows, share) in results.items():
-        level = LEVELS[number]
-        bar = level.quick_bar if settings["quick"] else level.bar
-        right = f"{round(share * len(rows))}/{len(rows)}"
-        print(f"{number} {level.name:10}{sum(p.numel() for p in trainer.model.parameters()):11,}{trainer.step:7}"
-              f"{trainer.history[-1]['loss']:11.4f}{right:>10}{share:8.1%}{bar:7.0%}{trainer.seconds:9.1f}")
-        if share < bar:
-            failed.append((number, share, bar))
-    print(f"\nrun folder: {folder}")
-
-    worst = min(share for *_, share in results.values())
-    status = {"status": "not learned" if failed else "learned",
-              "seconds": sum(trainer.seconds for trainer, *_ in results.values()),
-              "best": {"metric": "worst share of right answers", "value": worst}}
-    write_whole(folder / "status.json", json.dumps(status).encode())
-    for number, share, bar in failed:
-        print(f"NOT LEARNED: level {number}, {LEVELS[number].name}: {share:.1%} of the answers are right, {bar:.0%} "
-              f"are needed. Does the loss in {folder / 'loss.png'} still fall (more steps)? If it is stuck: do "
-              "positions get a gradient, does attention choose, and are the targets one place ahead of the ids?")
-    if not failed:
-        print("LEARNED: every level has met its bar.")
-    return 1 if failed else 0
+        if folder is None:
+            levels = [LEVELS[number] for number in settings["levels"]]
+            models = {level.name: level._replace(rule=None)._asdict() for level in levels}
+            folder = new_run(args.runs, "memorize", settings | {"models": models})
+        with stoppable(folder):
+            return run(settings, folder)
 
 
 if __name__ == "__main__":

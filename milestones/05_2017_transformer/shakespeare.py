@@ -25,7 +25,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from language import Blind, Criterion, Peek, attention_maps, exit_2, finish, looks_ahead, loss_of, measure
+from language import (
+    Blind,
+    Criterion,
+    Peek,
+    attention_maps,
+    exit_2,
+    finish,
+    looks_ahead,
+    loss_of,
+    measure,
+    stoppable,
+)
 from ngrams import NGrams
 
 import tinytorch
@@ -151,11 +162,11 @@ def make_trainer(settings, texts, folder=None, show=False):
 
 def write_samples(model, tokenizer, generator):
     "What the model writes behind each of PROMPTS, as far as the text has their characters; (text, characters/s)."
-    texts, start = [], time.perf_counter()
+    how, texts, start = ", ".join(f"{name} {value}" for name, value in SAMPLING.items()), [], time.perf_counter()
     for prompt in PROMPTS:
         ids = tokenizer.encode("".join(c for c in prompt if c in tokenizer.ids) or tokenizer.tokens[0])
         ids = generate(model, ids, SAMPLE_LENGTH, generator=generator, **SAMPLING)
-        texts.append(f"---- behind {prompt!r}, {SAMPLING}\n{tokenizer.decode(ids)}\n")
+        texts.append(f"---- behind {prompt!r}, {how}\n{tokenizer.decode(ids)}\n")
     return "\n".join(texts), len(PROMPTS) * SAMPLE_LENGTH / (time.perf_counter() - start)
 
 
@@ -254,11 +265,8 @@ def main():
         if folder is None:
             folder = new_run(args.runs, "shakespeare", settings | {"model": SIZES[settings["size"]]._asdict()})
         texts.tokenizer.save(folder / "tokenizer.json")
-        try:
+        with stoppable(folder):
             return run(settings, folder, texts)
-        except KeyboardInterrupt:
-            print(f"\nstopped; to go on: --resume {folder}")
-            return 130
 
 
 if __name__ == "__main__":

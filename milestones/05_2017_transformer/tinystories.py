@@ -11,9 +11,10 @@ Tokenizer, stories, model, first weights and number of steps are the same for bo
 never trained on: the loss (nats a word, without label smoothing), perplexity and accuracy after the last step. No
 step is chosen by them; what stopping at the best one would have given is said beside. The exit status is 0 only if
 the loss is below that of the best counted n-gram of words (--quick: of pairs), at most 5 % of the runs of four words
-in told stories have stood there before ("time time time time" is a number), and nobody looks ahead. --sweep-lr trains
-phase 1 at several learning rates instead; --twin trains the same model in PyTorch on the same batches as well, and
-its loss must be within 0.02. Everything is in the run folder, and on one page in its report.html. Afterwards:
+in told stories have stood there before ("time time time time" is a number), and nobody looks ahead. <unk>, which
+stands for all rare words, is learned like a word but never told. --sweep-lr trains phase 1 at several learning rates
+instead; --twin trains the same model in PyTorch on the same batches as well, and its loss must be within 0.02.
+Everything is in the run folder, and on one page in its report.html. Afterwards:
 
     python milestones/05_2017_transformer/tinystories.py --sample "Once upon a time" [--temperature 0.8] [--phase 1]
 
@@ -25,12 +26,22 @@ import hashlib
 import json
 import math
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from language import Blind, Criterion, Peek, attention_maps, exit_2, finish, looks_ahead, measure
+from language import (
+    Blind,
+    Criterion,
+    Peek,
+    attention_maps,
+    exit_2,
+    finish,
+    looks_ahead,
+    measure,
+    save_curves,
+    stoppable,
+)
 from ngrams import NGrams
 
 import tinytorch
@@ -41,7 +52,7 @@ from tinytorch.data import DataLoader
 from tinytorch.datasets import Corpus, RandomBatches, TokenDataset, load, split_text
 from tinytorch.generation import check_options, distinct_n, generate, repeated_ngram_rate
 from tinytorch.optim import AdamW, LambdaLR, linear_warmup, warmup_cosine
-from tinytorch.runs import Metrics, new_run, read_config
+from tinytorch.runs import new_run, read_config
 from tinytorch.tokenizers import Tokenizer, WordTokenizer
 from tinytorch.training import Trainer
 from tito.report import plot_attention, pyplot
@@ -185,11 +196,16 @@ def make_trainer(phase, settings, texts, folder=None, show=False):
 
 # ---- telling stories
 
+def never_written(model, tokenizer):
+    "Ids that are no words: that of <unk>, and where the text has fewer words than the model, those of none."
+    return [tokenizer.ids["<unk>"], *range(tokenizer.vocab_size, model.vocab_size)]
+
+
 def told(model, tokenizer, seed, temperature):
     "TOLD_STORIES continuations of PROMPT, as lists of ids; each ends before END, or after TOLD_WORDS."
     prompt, end = tokenizer.encode(PROMPT), tokenizer.special_ids[END]
     rows = generate(model, np.tile(prompt, (TOLD_STORIES, 1)), TOLD_WORDS, temperature=temperature,
-                    stop_tokens=end, generator=seed)
+                    stop_tokens=end, suppress_tokens=never_written(model, tokenizer), generator=seed)
     return [row[:row.index(end)] if end in row else row for row in rows.tolist()]
 
 
@@ -213,7 +229,8 @@ def learn(name, phase, settings, folder, texts):
     "Train a phase, from its checkpoint where there is one; returns (trainer, what was measured by name, its stories)."
     folder = folder / name.replace(" ", "-")
     trainer = make_trainer(phase, settings, texts, folder, show=True)
-    print(f"\n{name}: {phase._replace(learning_rate=trainer.optimizer.param_groups[0]['initial_lr'])}", flush=True)
+    used = phase._replace(learning_rate=trainer.optimizer.param_groups[0]["initial_lr"])
+    print(f"\n{name}: {', '.join(f'{key} {value}' for key, value in used._asdict().items())}", flush=True)
     if (folder / "last.safetensors").exists():
         trainer.resume()
         print(f"goes on after step {trainer.step}")
@@ -221,11 +238,14 @@ def learn(name, phase, settings, folder, texts):
     loss, accuracy = measure(trainer.model, texts.held_out_windows)
     stories = told(trainer.model, texts.tokenizer, settings["seed"], TEMPERATURE)
     distinct, repeated = repetition(stories)
+    greedy = told(trainer.model, texts.tokenizer, 0, temperature=0)[:1]
     last = [record["loss"] for record in trainer.history[-20:]]
     return trainer, {
-        "training loss": float(np.mean(last)), "held-out loss": loss, "perplexity": math.exp(loss),
+        "training loss": float(np.mean(last)), "held-out loss": loss,
+        "perplexity": math.exp(loss) if loss < 700 else math.inf,
         "accuracy": accuracy, "lowest held-out": trainer.best["value"], "at step": trainer.best["step"],
         "distinct-2": distinct, "repeated 4-grams": repeated,
+        "repeated 4-grams at temperature 0": repetition(greedy)[1],
         "words read": trainer.step * phase.accumulate * SIZES[settings["size"]].batch * trainer.model.context,
         "ms a step": 1000 * trainer.seconds / trainer.step,
     }, stories
@@ -247,35 +267,12 @@ def twin_of(name, phase, settings, folder, texts):
     return json.loads(path.read_text())
 
 
-def table(measured):
-    "The phases side by side, as text."
-    formats = {"accuracy": ".1%", "distinct-2": ".2f", "repeated 4-grams": ".1%", "words read": ",", "at step": ",",
-               "perplexity": ".1f", "ms a step": ".0f"}
-    names = list(next(iter(measured.values())))
-    rows = [[""] + names] + [[phase] + [format(numbers[name], formats.get(name, ".3f")) for name in names]
-                             for phase, numbers in measured.items()]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(f"{cell:>{width}}" if i else f"{cell:{width}}"
-                               for i, (cell, width) in enumerate(zip(row, widths))) for row in rows)
-
-
 def samples_text(stories, tokenizer, count=3):
     parts = []
     for name, rows in stories.items():
         parts.append(f"==== {name}, temperature {TEMPERATURE}")
         parts += [f"{tokenizer.decode(row).strip()}\n----" for row in rows[:count]]
     return "\n".join(parts) + "\n"
-
-
-def save_history(folder, trainers):
-    "metrics.jsonl: the curves of all phases, under names that tell them apart."
-    with closing(Metrics(folder)) as record:
-        for name, trainer in trainers.items():
-            for line in trainer.history:
-                kept = {key: line[key] for key in ("loss", "held-out loss", "held-out accuracy") if key in line}
-                if len(trainers) > 2:
-                    kept.pop("loss")  # too many curves
-                record({"step": line["step"]} | {f"{key}, {name}": value for key, value in kept.items()})
 
 
 def plot_sweep(measured, rates, path):
@@ -324,32 +321,30 @@ def run(settings, folder, texts):
     numbers = {"parameters": parameters, "unknown words, held out": f"{unknown:.1%}",
                f"best n-gram of words, held out ({int(np.argmin(counts)) + 1}-gram)": min(counts),
                "repeated 4-grams in real stories": repetition(real_stories(texts))[1]}
-    for name in trainers:
-        numbers |= {f"{name}: {key}": value for key, value in measured[name].items()}
-        if name in judged:
-            greedy = told(trainers[name].model, texts.tokenizer, 0, temperature=0)[:1]
-            numbers[f"{name}: repeated 4-grams at temperature 0"] = repetition(greedy)[1]
-        if settings["twin"]:
+    if settings["twin"]:
+        for name in trainers:
             theirs = twin_of(name, phases_of(settings)[name], settings, folder, texts)
             difference = abs(theirs["held-out loss"] - measured[name]["held-out loss"])
-            numbers |= {f"{name}: PyTorch, {key}": value for key, value in theirs.items()}
+            measured[name] |= {f"PyTorch's {key}": value for key, value in theirs.items()}
             criteria.append(Criterion(f"{name}: difference to PyTorch's held-out loss", difference,
                                       f"at most {TWIN_AGREEMENT}", difference <= TWIN_AGREEMENT))
 
     write_whole(folder / "samples.txt", samples_text(stories, texts.tokenizer).encode())
-    save_history(folder, trainers)
+    curves = ["held-out loss", "held-out accuracy"] + (["loss"] if not settings["rates"] else [])  # else too many
+    save_curves(folder, {name: trainer.history for name, trainer in trainers.items()}, curves)
     if settings["rates"]:
         plot_sweep(measured, settings["rates"], folder / "learning rates.png")
     shown = texts.tokenizer.encode(LOOKED_AT)[:size.context]
     plot_attention(attention_maps(trainers[judged[-1]].model, shown), texts.tokenizer.tokens_of(shown),
                    folder / "attention.png")
-    print(f"\n{table(measured)}")
+    print()
     for name in trainers:
         best, at, loss = (measured[name][key] for key in ("lowest held-out", "at step", "held-out loss"))
         early = f"at step {at}, would have given {best:.3f} instead of {loss:.3f}"
         print(f"{name}: stopping early{f', {early}' if at < trainers[name].step else ' would have gained nothing'}")
     best = min(numbers["held-out loss"] for numbers in measured.values())
-    return finish(folder, criteria, numbers, sum(t.seconds for t in trainers.values()), ("held-out loss", best))
+    seconds = sum(trainer.seconds for trainer in trainers.values())
+    return finish(folder, criteria, numbers, seconds, ("held-out loss", best), measured)
 
 
 # ---- what it is told
@@ -408,7 +403,8 @@ def sample(args, settings, folder):
     model = build_model(SIZES[settings["size"]], settings["broken"])
     load_weights(folder / f"phase-{args.phase}" / "model.safetensors", model)
     end = tokenizer.special_ids[END]
-    written = generate(model, ids, args.length, generator=args.seed or 0, stop_tokens=end, **options)
+    written = generate(model, ids, args.length, generator=args.seed or 0, stop_tokens=end,
+                       suppress_tokens=never_written(model, tokenizer), **options)
     print(tokenizer.decode(written).replace(END, "").strip())
     return 0
 
@@ -433,11 +429,8 @@ def main():
         if folder is None:
             folder = new_run(args.runs, "tinystories", settings | {"model": SIZES[settings["size"]]._asdict()})
         texts.tokenizer.save(folder / "tokenizer.json")
-        try:
+        with stoppable(folder):
             return run(settings, folder, texts)
-        except KeyboardInterrupt:
-            print(f"\nstopped; to go on: --resume {folder}")
-            return 130
 
 
 if __name__ == "__main__":

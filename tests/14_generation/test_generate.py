@@ -151,6 +151,16 @@ def test_texts_of_a_batch_stop_one_by_one():
     assert rows.tolist() == [[1, 2, 3, 4], [3, 4, 4, 4], [5, 6, 0, 0]]
 
 
+def test_suppressed_tokens_are_never_drawn(model):
+    greedy = generate(model, PROMPT, 20, temperature=0)[len(PROMPT):]
+    for options in (dict(temperature=0), dict(temperature=3.0), dict(top_k=2), dict(top_p=0.5), dict(use_cache=False)):
+        written = generate(model, PROMPT, 40, suppress_tokens=[*greedy[:5], *range(9)], generator=0, **options)
+        assert not {*greedy[:5].tolist(), *range(9)} & set(written[len(PROMPT):].tolist())
+    assert (generate(model, PROMPT, 5, suppress_tokens=range(18))[len(PROMPT):] == 18).all()
+    with pytest.raises(ValueError, match="suppress_tokens has all 19 tokens"):
+        generate(model, PROMPT, 5, suppress_tokens=range(19))
+
+
 def test_on_token_sees_each_column():
     columns = []
     rows = generate(Counting(), [[1], [3]], 3, temperature=0, on_token=columns.append)

@@ -117,6 +117,17 @@ def test_a_killed_run_goes_on_and_reaches_the_same_result(quick, tmp_path):
     assert ours["criteria"] == theirs["criteria"]
 
 
+def test_a_stopped_run_says_in_one_line_how_to_go_on(tmp_path):
+    process = subprocess.Popen(command("--quick"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)
+    while not process.stdout.readline().startswith("step"):
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    said, wrong = process.communicate(timeout=60)
+    assert process.returncode == 130 and wrong == "", wrong
+    assert said.splitlines()[-1] == f"stopped; to go on: --resume {Path('runs') / 'copilot-001'}"
+
+
 # ---- a prompt of one's own
 
 def main(*arguments):

@@ -20,18 +20,22 @@ SCRIPT = Path(__file__).parents[2] / "milestones" / "05_2017_transformer" / "mem
 
 
 def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(path.parent))  # as for a script: it imports what lies beside it
+    try:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
     return module
 
 
 memorize = load(SCRIPT)
 
 
-def learned(number, seed, quick=True):
+def learned(number, seed, quick=True, broken=None):
     "(trainer, share of right answers) after the training of a level."
-    trainer = memorize.make_trainer(memorize.LEVELS[number], seed, quick)
+    trainer = memorize.make_trainer(memorize.LEVELS[number], seed, quick, broken)
     trainer.fit()
     return trainer, memorize.exact_match(trainer.model, memorize.questions(memorize.LEVELS[number], seed)[1])
 
@@ -53,31 +57,15 @@ def test_each_rule_is_learned_for_sequences_never_trained_on(number):
 
 # ---- broken variants: the same training, the same check
 
-class WithoutPositions(nn.GPT):
-    def embed(self, ids, offset=0):
-        return self.token_embedding(ids)
-
-
-class WithUniformAttention(nn.GPT):
-    "Without queries all scores are 0: each position takes the mean of the values up to its own."
-    def forward(self, ids, cache=None):
-        for block in self.blocks:
-            block.attention.in_proj.weight.data[:self.d_model] = 0
-            block.attention.in_proj.bias.data[:self.d_model] = 0
-        return super().forward(ids, cache)
-
-
-@pytest.mark.parametrize("broken", [WithoutPositions, WithUniformAttention])
-def test_a_broken_model_cannot_reverse(broken, monkeypatch):
-    monkeypatch.setattr(memorize.nn, "GPT", broken)
-    trainer, share = learned(3, seed=0)
-    assert isinstance(trainer.model, broken)
-    assert share < 0.05
+@pytest.mark.parametrize("broken", memorize.BROKEN)
+def test_a_broken_model_cannot_reverse(broken):
+    trainer, share = learned(3, seed=0, broken=broken)
+    assert isinstance(trainer.model, memorize.BROKEN[broken]) and share < 0.05
 
 
 def test_the_script_fails_with_a_broken_model(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(memorize.nn, "GPT", WithoutPositions)
-    monkeypatch.setattr(sys, "argv", ["memorize.py", "--runs", str(tmp_path), "--level", "3", "--quick"])
+    arguments = ["--runs", str(tmp_path), "--level", "3", "--quick", "--broken", "no_positions"]
+    monkeypatch.setattr(sys, "argv", ["memorize.py", *arguments])
     assert memorize.main() == 1
     assert "NOT LEARNED: level 3, reverse" in capsys.readouterr().out
     assert json.loads((tmp_path / "memorize-001" / "status.json").read_text())["status"] == "not learned"
@@ -131,7 +119,7 @@ def run(*arguments, folder):
 
 
 def losses(folder):
-    return [record["loss"] for record in read_metrics(folder)]
+    return [value for record in read_metrics(folder) for name, value in record.items() if name.startswith("loss, ")]
 
 
 def test_a_run_leaves_everything_and_answers_later(tmp_path):
@@ -142,6 +130,10 @@ def test_a_run_leaves_everything_and_answers_later(tmp_path):
     assert "FGHI > GHIJ  right" in (folder / "samples.txt").read_text()
     assert json.loads((folder / "status.json").read_text())["status"] == "learned"
     assert json.loads((folder / "config.json").read_text())["config"]["seed"] == 0
+    assert (folder / "attention, level 1, memorize.png").read_bytes()[:4] == b"\x89PNG"
+    criteria = json.loads((folder / "results.json").read_text())["criteria"]
+    assert [(row["got"], row["passed"]) for row in criteria] == [(1.0, True)]
+    assert "12/12" in (folder / "report.html").read_text()
     assert len(losses(folder)) == memorize.LEVELS[1].steps
     answer = run("--resume", str(folder), "--level", "1", "--ask", "A1B2", folder=tmp_path)
     assert answer.returncode == 0 and answer.stdout == "A1B2 > 2B1A\n"
@@ -151,7 +143,8 @@ def test_a_run_leaves_everything_and_answers_later(tmp_path):
     checkpoint = folder / "level-1" / "last.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     refused = run("--resume", str(folder), folder=tmp_path)
-    assert refused.returncode == 1 and "refused" in refused.stdout and "Traceback" not in refused.stderr
+    assert refused.returncode == 2 and "level-1/last.safetensors: refused" in refused.stderr.splitlines()[-1]
+    assert "Traceback" not in refused.stderr
 
 
 def test_a_killed_run_goes_on_and_reaches_the_same_result(tmp_path):
@@ -170,6 +163,25 @@ def test_a_killed_run_goes_on_and_reaches_the_same_result(tmp_path):
     assert losses(killed) == losses(tmp_path / "runs" / "memorize-001")
     assert (killed / checkpoint).exists()
     assert (killed / "samples.txt").read_text() == (tmp_path / "runs" / "memorize-001" / "samples.txt").read_text()
+
+
+def test_a_stopped_run_says_in_one_line_how_to_go_on(tmp_path):
+    process = subprocess.Popen(command("--level", "5"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)
+    while "step" not in process.stdout.readline():
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    said, wrong = process.communicate(timeout=60)
+    assert process.returncode == 130 and wrong == "", wrong
+    assert said.splitlines()[-1] == f"stopped; to go on: --resume {Path('runs') / 'memorize-001'}"
+
+
+@pytest.mark.parametrize("arguments", [("--seed", "1"), ("--quick",), ("--broken", "no_positions"), ("--level", "2")])
+def test_a_run_goes_on_with_its_own_settings_alone(arguments, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "argv", ["memorize.py", "--resume", str(tmp_path), *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        memorize.main()
+    assert "expected no other settings beside it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [

@@ -106,16 +106,17 @@ def test_quick_learns_and_leaves_everything(finished):
     for name in ("loss.png", "attention.png"):
         assert (folder / name).read_bytes()[:4] == b"\x89PNG"
     assert "Once upon a time" in (folder / "samples.txt").read_text()
-    numbers = results(folder)["numbers"]
+    numbers, table = results(folder)["numbers"], results(folder)["table"]
     for phase in ("phase 1", "phase 2"):
         loss = criterion(folder, f"{phase}: held-out loss")["got"]
         assert 2 < loss < numbers["best n-gram of words, held out (2-gram)"]
-        assert numbers[f"{phase}: perplexity"] == pytest.approx(np.exp(loss))
-        assert 0.25 < numbers[f"{phase}: accuracy"] < 0.6
+        assert table[phase]["perplexity"] == pytest.approx(np.exp(loss))
+        assert 0.25 < table[phase]["accuracy"] < 0.6
         assert 0 <= criterion(folder, f"{phase}: repeated 4-grams")["got"] <= 0.05
         assert criterion(folder, f"{phase}: held-out loss, words one by one: difference")["got"] < 1e-5
         assert (folder / phase.replace(" ", "-") / "last.safetensors").exists()
-    assert numbers["phase 2: words read"] == 2 * numbers["phase 1: words read"]
+    assert table["phase 2"]["words read"] == 2 * table["phase 1"]["words read"]
+    assert "<unk>" not in (folder / "samples.txt").read_text()
     assert json.loads((folder / "status.json").read_text())["status"] == "learned"
     page = (folder / "report.html").read_text()
     assert "Once upon a time" in page and "src=\"http" not in page
@@ -143,8 +144,8 @@ def test_the_twin_in_pytorch_ends_at_the_same_loss(data, short, torch, monkeypat
     for phase in ("phase 1", "phase 2"):
         agreement = criterion(tmp_path / "tinystories-001", f"{phase}: difference to PyTorch's held-out loss")
         assert agreement["passed"] and agreement["got"] < 5e-3
-    ours = results(tmp_path / "tinystories-001")["numbers"]
-    assert ours["phase 1: PyTorch, held-out loss"] != ours["phase 2: PyTorch, held-out loss"]
+    table = results(tmp_path / "tinystories-001")["table"]
+    assert table["phase 1"]["PyTorch's held-out loss"] != table["phase 2"]["PyTorch's held-out loss"]
 
 
 def test_without_pytorch_there_is_no_twin(monkeypatch, tmp_path, capsys):
@@ -156,11 +157,24 @@ def test_without_pytorch_there_is_no_twin(monkeypatch, tmp_path, capsys):
 def test_learning_rates_side_by_side(data, short, monkeypatch, tmp_path, capsys):
     assert main(monkeypatch, "--quick", "--sweep-lr", "1e-5,1e-2", "--runs", tmp_path) in (0, 1)
     folder = tmp_path / "tinystories-001"
-    numbers, said = results(folder)["numbers"], capsys.readouterr().out
-    assert numbers["lr 1e-05: held-out loss"] > numbers["lr 0.01: held-out loss"] + 0.5
+    table, said = results(folder)["table"], capsys.readouterr().out
+    assert table["lr 1e-05"]["held-out loss"] > table["lr 0.01"]["held-out loss"] + 0.5
     assert [row["name"] for row in results(folder)["criteria"]][0] == "lr 0.01: held-out loss", "the best is judged"
     assert (folder / "learning rates.png").read_bytes()[:4] == b"\x89PNG"
-    assert "perplexity" in said and "\nlr 1e-05 " in said and "\nlr 0.01 " in said
+    head = next(line for line in said.splitlines() if line.split() == ["lr", "1e-05", "lr", "0.01"])
+    row = next(line for line in said.splitlines() if line.startswith("perplexity"))
+    assert len(row.split()) == 3 and row.index(row.split()[2]) == head.index("lr 0.01"), "columns below their heads"
+
+
+def test_a_text_with_fewer_words_than_the_model_has_room_for(short, monkeypatch, tmp_path, capsys):
+    words, draw = [f"word{i}" for i in range(20)], np.random.default_rng(0)
+    (tmp_path / "few.txt").write_text(f" .{END}\n".join(" ".join(draw.choice(words, 60)) for _ in range(60)))
+    arguments = ("--quick", "--text", tmp_path / "few.txt", "--runs", tmp_path)
+    monkeypatch.setitem(tinystories.SIZES, "quick", tinystories.SIZES["quick"]._replace(steps=52))
+    assert main(monkeypatch, *arguments) in (0, 1), capsys.readouterr().err
+    prompt = ("--resume", tmp_path / "tinystories-001", "--sample", "word1", "--length", "40", "--temperature", "2")
+    assert main(monkeypatch, *prompt) == 0
+    assert set(capsys.readouterr().out.splitlines()[-1].replace(".", "").split()) <= set(words)
 
 
 @pytest.mark.parametrize("broken, fails", [("peek", "words one by one: difference"), ("slow", "held-out loss")])
@@ -212,6 +226,7 @@ def test_a_prompt_is_continued_from_the_run_folder_alone(finished, monkeypatch, 
         texts.append(capsys.readouterr().out)
     assert all(text.startswith("Once upon a time") for text in texts)
     assert texts[0] == texts[1] != texts[2] and texts[3] == texts[4] != texts[0]
+    assert not any("<unk>" in text for text in texts)
 
 
 @pytest.mark.parametrize("arguments, says", [

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from tito.commands import app
@@ -58,7 +59,9 @@ def run(tmp_path):
              "config": {"seed": 7, "model": {"width": 32, "name": "<tiny>"}}}  # fmt: skip
     results = {"criteria": [{"name": "held-out loss", "got": 1.61234, "wanted": "below 1.81 & more", "passed": True},
                             {"name": "demo completions", "got": "4/5", "wanted": "5/5", "passed": False}],
-               "numbers": {"parameters": 33664, "<script>alert(1)</script>": "61 %"}}  # fmt: skip
+               "numbers": {"parameters": 33664, "<script>alert(1)</script>": "61 %"},
+               "table": {"phase 1": {"perplexity": 25.874321},
+                         "phase <2>": {"perplexity": 22.4, "beside": 7}}}  # fmt: skip
     (folder / "config.json").write_text(json.dumps(about))
     (folder / "status.json").write_text(json.dumps({"status": "not learned", "seconds": 30}))
     (folder / "results.json").write_text(json.dumps(results))
@@ -78,6 +81,7 @@ def test_everything_of_a_run_is_on_the_page(run):
     words = " ".join(page.text.split())
     for expected in ("copilot-001", "not learned", "2026-01-02 03:04:05", "300 steps", "30.0 s", "--size <base>",
                      "held-out loss", "1.612", "below 1.81 & more", "4/5", "33,664", "seed", "<tiny>",
+                     "phase 1phase <2>", "perplexity25.8722.4", "beside7",
                      "if a < b and b > c:"):  # fmt: skip
         assert expected in words, expected
     assert page.found.count("svg") == 3  # the losses, lr, accuracy
@@ -105,7 +109,8 @@ def test_without_records_the_loss_is_the_picture(run):
 
 
 def test_damaged_and_missing_files_are_passed_over(run):
-    for name, content in {"results.json": '{"criteria": [3, {}], "numbers": 4}', "status.json": "[", "config.json": "",
+    for name, content in {"results.json": '{"criteria": [3, {}], "numbers": 4, "table": [1]}', "status.json": "[",
+                          "config.json": "",
                           "metrics.jsonl": '{"step": 1, "loss": NaN}\n{"step": 2, "lo\n[]\n'}.items():  # fmt: skip
         (run / name).write_text(content)
     assert "unfinished" in page_of(run).text or "running" in page_of(run).text
@@ -154,6 +159,8 @@ def test_pictures_are_drawn(run):
     assert path == run / "loss.png" and len(path.read_bytes()) > 5_000
     weights = np.tril(np.random.default_rng(0).random((2, 3, 8, 8)))
     path = plot_attention(weights, list("def f(x)"), run / "attention.png")
+    pixels = imread(plot_attention(weights[:1], list("def f(x)"), run / "one row.png"))[..., :3]
+    assert all((edge == 1).all() for edge in (pixels[0], pixels[-1], pixels[:, 0])), "nothing is cut off"
     small, large = len(PNG), len(path.read_bytes())
     assert path.read_bytes()[:4] == b"\x89PNG" and large > 100 * small
     (run / "metrics.jsonl").write_text('{"step": 1, "accuracy": 1}\n')
