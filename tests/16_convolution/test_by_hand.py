@@ -33,12 +33,12 @@ def test_output_size():
 
 
 def test_windows():
-    planes = np.arange(6.0).reshape(1, 1, 6)
-    expect("windows of 2, stride 1", windows(planes, (2,), (1,), (1,), (5,))[0, :, 0],
+    planes = np.arange(6.0).reshape(1, 6, 1)
+    expect("windows of 2, stride 1", windows(planes, (2,), (1,), (1,), (5,))[0, ..., 0],
            [[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
-    expect("windows of 2, stride 3", windows(planes, (2,), (3,), (1,), (2,))[0, :, 0], [[0, 3], [1, 4]],
+    expect("windows of 2, stride 3", windows(planes, (2,), (3,), (1,), (2,))[0, ..., 0], [[0, 3], [1, 4]],
            {"stride and dilation are swapped": [[0, 1], [3, 4]], "the stride is missing": [[0, 1], [1, 2]]})
-    expect("windows of 2, dilation 3", windows(planes, (2,), (1,), (3,), (3,))[0, :, 0], [[0, 1, 2], [3, 4, 5]],
+    expect("windows of 2, dilation 3", windows(planes, (2,), (1,), (3,), (3,))[0, ..., 0], [[0, 1, 2], [3, 4, 5]],
            {"the dilation is missing": [[0, 1, 2], [1, 2, 3]]})
 
 

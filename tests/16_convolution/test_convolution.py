@@ -56,9 +56,9 @@ def test_windows_are_views_and_cannot_be_written():
 def test_a_border_is_a_copy_of_that_value():
     x = random(2, 3, 4).data
     planes = planes_of(x, [(1, 2)], value=-7)
-    assert planes.shape == (3, 2, 7)
-    np.testing.assert_array_equal(planes[..., 1:5], x.swapaxes(0, 1))
-    assert (planes[..., 0] == -7).all() and (planes[..., 5:] == -7).all()
+    assert planes.shape == (3, 7, 2)
+    np.testing.assert_array_equal(planes[:, 1:5], x.transpose(1, 2, 0))
+    assert (planes[:, 0] == -7).all() and (planes[:, 5:] == -7).all()
 
 
 def test_same_padding_is_pytorchs():
@@ -129,7 +129,7 @@ def test_a_pixel_counts_the_windows_that_see_it():
 
 
 @pytest.mark.parametrize("block", [1, 300, 1 << 20])
-def test_blocks_of_images_make_no_difference(block, monkeypatch):
+def test_blocks_of_window_rows_make_no_difference(block, monkeypatch):
     x, weight = random(5, 2, 6, 6), random(3, 2, 3, 3, seed=1)
     expected = by_loops(x.data, weight.data, np.zeros(3), (1, 1), (1, 1), (1, 1), 1)
     monkeypatch.setattr(ConvFunction, "block", block)

@@ -561,11 +561,11 @@ return float((log_z - logits[np.arange(len(logits)), targets]).mean())
     Mistake(
         "16_convolution", "conv-windows", "stride and dilation swapped",
         """
-of_channel, of_image, *steps = planes.strides
+of_channel, *steps, of_image = planes.strides
 within = [step * s for step, s in zip(steps, stride)]
 between = [step * d for step, d in zip(steps, dilation)]
-shape = (planes.shape[0], *kernel, planes.shape[1], *counts)
-return as_strided(planes, shape, (of_channel, *within, of_image, *between), writeable=False)
+shape = (planes.shape[0], *kernel, *counts, planes.shape[-1])
+return as_strided(planes, shape, (of_channel, *within, *between, of_image), writeable=False)
 """,
         words="stride and dilation are swapped",
     ),  # fmt: skip
