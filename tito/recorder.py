@@ -101,17 +101,17 @@ def place_of(error):
 
 
 def tested_in(entries, chapter):
-    """Cells of the chapter's notebook that define what the failing statement of a test mentions, at most two.
+    """Cells of the chapter's notebook that define what the failing statement of a test mentions, at most three.
 
     Where it mentions nothing, the statements above it are asked, the nearest first, and then the test's callers.
     """
     for entry in reversed(entries):
         names = dict(entry.frame.f_globals) | dict(entry.frame.f_locals)
         for things in mentioned_up_from(entry, names):
-            places = [place for thing in things if (place := cell_that_defines(thing, f"{chapter}.ipynb"))]
+            places = [place for thing in things for place in cells_about(thing, f"{chapter}.ipynb")]
             places.sort(key=lambda place: place["file"] == "gradcheck.py")  # how it is checked, behind what is checked
             if places:
-                return list({place["cell"]: place for place in places}.values())[:2]
+                return list({place["cell"]: place for place in places}.values())[:3]
     return []
 
 
@@ -162,6 +162,19 @@ def value_of(node, names):
     if isinstance(owner, ModuleType):
         return vars(owner).get(node.attr)
     return inspect.getattr_static(owner, node.attr, None)
+
+
+def cells_about(thing, notebook, depth=3):
+    "The cell that defines it; where that is no exercise, the exercises that it calls, over at most `depth` others."
+    place = cell_that_defines(thing, notebook)
+    if place is None or place["exercise"] or not depth:
+        return [place] if place else []
+    owner = thing if isinstance(thing, FunctionType | type) else type(thing)
+    methods = vars(owner).values() if isinstance(owner, type) else [owner]
+    functions = [inspect.unwrap(method) for method in methods if isinstance(method, FunctionType)]
+    called = [other for function in functions for other in behind(function.__code__, function.__globals__)]
+    deeper = [cell for other in called for cell in cells_about(other, notebook, depth - 1) if cell["exercise"]]
+    return deeper or [place]
 
 
 def cell_that_defines(thing, notebook):

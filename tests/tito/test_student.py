@@ -1,4 +1,5 @@
 """The student's loop over a small course: start, export, test, status, help, milestones, and what is never lost."""
+import json
 import os
 import re
 import subprocess
@@ -715,6 +716,21 @@ def test_of_nothing():
     said = tito("check", "01", status=1)
     places = [re.findall(r"look at .* cell 6, (line \d)", part) for part in said.split("\n\n") if "checked" in part]
     assert places == [["line 2"], ["line 6"], ["line 6"], ["line 2"], []], said
+
+
+def test_behind_a_function_that_is_no_exercise_are_those_that_it_calls(tito, course):
+    notebook = course / "modules" / "01_double.ipynb"
+    content = json.loads(notebook.read_text())
+    cell = {"cell_type": "code", "id": "after", "metadata": {}, "outputs": [], "execution_count": None,
+            "source": "#| export\ndef thrice(x):\n    return twice(x) + x\n\ndef same(x):\n    return x"}
+    notebook.write_text(json.dumps(content | {"cells": [*content["cells"], cell]}))
+    test = course / "tests" / "01_double" / "test_double.py"
+    test.write_text("from tinytorch.double import same, thrice\n\ndef test_thrice():\n    assert thrice(1) == 3\n\n"
+                    "def test_same():\n    assert same(1) == 2\n")
+    tito("start", "01")
+    tito.solve(body="    return x * x\n")
+    said = tito("check", "01", status=1)
+    assert re.findall("look at .*, (cell .*)", said) == ["cell 6, line 2 (exercise twice)", "cell 8, line 5"], said
 
 
 def test_a_gradient_error_is_not_in_what_reports_it(tito):
