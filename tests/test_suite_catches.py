@@ -283,8 +283,10 @@ MISTAKES = {
     ("nn/convolution.py", "16_convolution/test_convolution.py"): [
         ("conv: a pixel keeps one window's gradient", "dplanes[seen] += dcolumns[:, *place]",
          "dplanes[seen] = dcolumns[:, *place]"),
-        ("conv: only the last block of images reaches the weight", "dmatrix += self.weight_gradient(",
+        ("conv: only the last block of windows reaches the weight", "dmatrix += self.weight_gradient(",
          "dmatrix = self.weight_gradient("),
+        ("conv: a block of windows starts at the pixel of its number", "planes[:, block.start * self.stride[0]:]",
+         "planes[:, block.start:]"),
         ("conv: stride and dilation swapped", "within = [step * d for step, d in zip(steps, dilation)]",
          "within = [step * d for step, d in zip(steps, stride)]"),
         ("conv: the gradient of the border is not cut off where the image is", "slice(before, size - after)",

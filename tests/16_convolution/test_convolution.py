@@ -128,13 +128,14 @@ def test_a_pixel_counts_the_windows_that_see_it():
     np.testing.assert_array_equal(x.grad[0, 0], np.outer([1, 2, 2, 1], [1, 2, 3, 2, 1]))
 
 
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1)])
 @pytest.mark.parametrize("block", [1, 300, 1 << 20])
-def test_blocks_of_window_rows_make_no_difference(block, monkeypatch):
+def test_blocks_of_window_rows_make_no_difference(block, stride, monkeypatch):
     x, weight = random(5, 2, 6, 6), random(3, 2, 3, 3, seed=1)
-    expected = by_loops(x.data, weight.data, np.zeros(3), (1, 1), (1, 1), (1, 1), 1)
+    expected = by_loops(x.data, weight.data, np.zeros(3), stride, (1, 1), (1, 1), 1)
     monkeypatch.setattr(ConvFunction, "block", block)
-    np.testing.assert_allclose(F.conv2d(x, weight, padding=1).data, expected, atol=1e-12)
-    check_function(lambda: ConvFunction((1, 1), [(1, 1), (1, 1)], (1, 1)), x.data, weight.data)
+    np.testing.assert_allclose(F.conv2d(x, weight, stride=stride, padding=1).data, expected, atol=1e-12)
+    check_function(lambda: ConvFunction(stride, [(1, 1), (1, 1)], (1, 1)), x.data, weight.data)
 
 
 @pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": 1}, {"padding": "same", "dilation": 2},
