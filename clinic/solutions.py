@@ -88,4 +88,12 @@ SOLUTIONS = {
         ("(grad * self.s,)", "(grad * (self.s + self.x * self.s * (1 - self.s)),)")]),
     "35_every_other_letter": Solution("targets-shifted-wrong", "Targets are two places on.", [
         ("ids[:, 2:]", "ids[:, 1:-1]")]),
+    "36_all_start_equal": Solution("units-alike", "Equal units get equal gradients: they stay one unit.", [
+        ("constant_(layer.weight, 0.1)", "normal_(layer.weight, std=0.1)"), ("constant_\n", "normal_\n")]),
+    "37_ever_lower": Solution("loss-sign", "The likelihood of right answers has to grow; its negative is the loss.", [
+        ("return picked.mean()", "return -picked.mean()")]),
+    "38_forgotten_table": Solution("no-positions", "The table is made, and never added.", [
+        ("x = self.token(ids)", "x = self.token(ids) + self.position(ids.shape[1])")]),
+    "39_one_call": Solution("leak", "triu(..., 2) leaves the next token in view; the diagonal above begins at 1.", [
+        ("bool), 2)", "bool), 1)")]),
 }

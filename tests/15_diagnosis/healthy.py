@@ -1,5 +1,6 @@
 """Healthy models: those of the milestones, with their sizes, rates and optimizers, as arguments for `diagnose`."""
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ def load(path):
     return module
 
 
+sys.path.append(str(FOLDER))  # where scripts find what they share, as they do when they are run
 reversal_script, memorize_script = load(FOLDER / "reversal.py"), load(FOLDER / "memorize.py")
 
 

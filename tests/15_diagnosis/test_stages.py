@@ -504,7 +504,10 @@ def test_the_report_in_all_its_forms():
                 Finding("cut", "x")]
     report = Report(findings, {"gradient norms": {"x": 1.0}}, 1.5)
     assert faults(report.findings) == ["cut", "no-update", "unused"], "the most important first"
-    assert "diagnosis: 2 severe, 0 warnings, 1 notes, 1.5 s" in str(report)
+    assert str(report).startswith("diagnosis: 2 severe, 1 note, 1.5 s\n")
+    warned = Report([Finding("untied", "x"), Finding("shared", "x")])
+    assert warned.headline() == "diagnosis: 2 warnings" and Report([]).headline() == "diagnosis: nothing found"
+    assert "<table" in warned.html() and "<table" not in Report([]).html()
     assert "evidence: rate 0, steps 3" in str(report) and max(map(len, str(report).splitlines())) <= 100
     assert "a &lt;b&gt; &amp; c" in report.html() and "http" not in report.html() and "<script" not in report.html()
     assert report._repr_html_() == report.html()

@@ -2,22 +2,26 @@
 """Stage forward: what the activations look like, and what the output depends on."""
 
 __all__ = [
-    "START_EXCESS", "DEAD", "SATURATED", "LARGEST_STD", "INFLUENCE", "examine_forward",
-    "activation_table", "logits_of", "surprise", "start", "units", "attention", "fused_scale",
-    "wrong_axis", "missing_scale", "spread", "scrambled", "random_evaluation", "sequences",
-    "next_token_task", "dependence", "changes", "order",
+    "START_EXCESS", "DEAD", "SATURATED", "LARGEST_STD", "HIDDEN", "INFLUENCE", "examine_forward",
+    "activation_table", "logits_of", "surprise", "start", "deviation", "sign", "units", "attention",
+    "all_weights", "fused_scale", "unscaled", "products", "wrong_axis", "missing_scale", "factor",
+    "spread", "scrambled", "random_evaluation", "sequences", "asked_and_expected",
+    "next_token_task", "dependence", "watch", "backwards", "changes", "order", "without_positions",
 ]
 
 import math
 
 import numpy as np
 
+from tinytorch.autograd import observed_by
+from tinytorch.diagnosis.case import Trace
 from tinytorch.diagnosis.faults import Finding
 from tinytorch.tensor import Tensor
 
 START_EXCESS = 1.5  # nats above ln V at the start; a healthy start is within about 0.3
 DEAD, SATURATED = 0.5, 0.5  # shares of units
 LARGEST_STD = 100.0  # of activations; healthy ones are below 10
+HIDDEN = -1e4  # a score below is a masked one
 INFLUENCE = 1e-4  # relative change of an output that counts as one; float32 noise is about 1e-6
 
 
@@ -31,7 +35,7 @@ def examine_forward(case):
             where = f" First in {bad[0].place()}." if bad else ""
             return [Finding("not-finite-loss", f"The loss is not finite.{where}", {"operations": len(bad)})]
         case.measured["activations"] = activation_table(trace)
-        found = start(case, trace) + units(trace) + attention(trace) + scrambled(case, trace)
+        found = start(case, trace) + sign(case) + units(trace) + attention(trace) + scrambled(case, trace)
         return found + random_evaluation(case) + dependence(case) if case.answers() else found
 
 
@@ -72,13 +76,35 @@ def start(case, trace):
         if logits.shape[-1] > 1 and logits.min() >= 0 and np.allclose(logits.sum(-1), 1, atol=1e-4):
             found.append(Finding("softmax-twice", "What cross_entropy gets are probabilities, not logits.",
                                  {"smallest": float(logits.min()), "sum of a row": float(logits[0].sum())}))
-    stds = [(float(event.output.std()), event) for event in trace
-            if event.output.dtype.kind == "f" and any(event.wanted)]
+    stds = [(deviation(event.output), event) for event in trace
+            if event.output.dtype.kind == "f" and any(event.wanted) and (event.modules or not case.modules())]
     largest, event = max(stds, key=lambda pair: pair[0], default=(0, None))
-    if largest > LARGEST_STD:
+    wide = deviation(case.targets.data) if case.targets.dtype.kind == "f" else 0  # what a regression has to reach
+    if largest > LARGEST_STD * max(1, wide):
         found.append(Finding("activations-explode", f"The largest activations come from {event.place()}.",
                              {"std": largest}))
     return found
+
+
+def deviation(x):
+    "Of all but scores that a mask hides: -1e9 is no activation."
+    shown = x[x > HIDDEN] if x.size and x.min() <= HIDDEN else x
+    return float(shown.std()) if shown.size else 0.0
+
+
+def sign(case):
+    "The logit of the right answer must make the loss smaller, not larger."
+    seen = case.seen()
+    slopes, targets = getattr(seen.answer, "grad", None), case.targets.data if seen.targets is None else seen.targets
+    if slopes is None or slopes.ndim < 2 or targets.dtype.kind not in "iu" or targets.size != slopes[..., 0].size:
+        return []
+    rows, targets = slopes.reshape(-1, slopes.shape[-1]), targets.ravel()
+    counted = rows.any(axis=1) & (targets >= 0) & (targets < rows.shape[1])
+    upwards = rows[counted, targets[counted]] > 0
+    if upwards.size == 0 or upwards.mean() < 0.99:
+        return []
+    return [Finding("loss-sign", "The loss grows with the output for the right class.",
+                    {"share of rows": float(upwards.mean()), "loss": case.number()})]
 
 
 def units(trace):
@@ -102,52 +128,86 @@ def units(trace):
 
 
 def attention(trace):
-    "Scale, axis and spread of the attention weights, for attention made of parts and for the fused one."
-    found = []
+    "Axis, scale and spread of the attention weights, for attention made of parts and for the fused one."
+    found = wrong_axis(trace) or missing_scale(trace)
+    for event, weights in all_weights(trace):
+        found += fused_scale(event) + spread(event, weights)
+    return list({finding.fault: finding for finding in reversed(found)}.values())  # of each fault the first
+
+
+def all_weights(trace):
+    "(event, weights (..., T_query, T_key)) of each attention."
     for event in trace:
         if event.name in ("Attention", "SelfAttention"):
-            found += fused_scale(event) + spread(event, event.operation.weights.swapaxes(-1, -2))
+            yield event, event.operation.weights.swapaxes(-1, -2)
         elif event.name == "Softmax" and event.output.ndim >= 3:
-            found += wrong_axis(event, trace) or missing_scale(event, trace) + spread(event, event.output)
-    return found[:2]
+            yield event, event.output
 
 
 def fused_scale(event):
-    head_dim = event.operation.inputs[0].shape[-1]
-    if head_dim >= 4 and abs(event.operation.scale - 1) < 0.01:
-        return [Finding("scale-missing", f"{event.place()} does not scale its scores.",
-                        {"scale": event.operation.scale, "1/sqrt(d)": 1 / math.sqrt(head_dim)})]
+    scale = getattr(event.operation, "scale", 0)  # of a Softmax it is for `missing_scale` to find
+    return unscaled(event, event.operation.inputs[0], -1, scale) if scale else []
+
+
+def unscaled(event, query, axis, scale):
+    "A factor of 1 or more is too much, unless queries are normalized: then their length is no matter of d."
+    head_dim, lengths = query.shape[axis], np.linalg.norm(query, axis=axis)
+    if head_dim < 4 or scale < 0.99 or np.ptp(lengths) < 1e-3 * lengths.mean():
+        return []
+    return [Finding("scale-missing", f"Scores reach {event.place()} as query times key, not divided by sqrt(d).",
+                    {"factor": scale, "1/sqrt(d)": 1 / math.sqrt(head_dim)})]
+
+
+def products(trace):
+    "(event, axes that it sums over, one of each input) of all products of two arrays with at least three dims."
+    for event in trace:
+        if event.name in ("MatMul", "Einsum") and len(event.inputs) == 2 and min(map(np.ndim, event.inputs)) >= 3:
+            axes = (-1, -2)
+            if event.name == "Einsum":
+                left, right = event.operation.terms
+                shared = [c for c in left if c in right and c not in event.operation.result]
+                axes = (left.index(shared[0]), right.index(shared[0])) if len(shared) == 1 else None
+            if axes:
+                yield event, axes
+
+
+def wrong_axis(trace):
+    "Weights that a product sums over should sum to 1 along that very axis; here they do along another one."
+    for product, axes in products(trace):
+        for x, axis in zip(product.inputs, axes):
+            sums = x.sum(axis=axis)
+            if x.min() < 0 or np.allclose(sums[sums > 1e-6], 1, atol=1e-3):
+                continue
+            ones = [a for a, n in enumerate(x.shape) if n > 1 and np.allclose(x.sum(axis=a), 1, atol=1e-3)]
+            if ones:
+                made = next((e for e in reversed(trace) if np.shares_memory(x, e.output)), product)
+                return [Finding("softmax-axis", f"The weights of {made.place()} do not sum to 1 for a query.",
+                                {"sum to 1 along dim": ones[0] - x.ndim, "sums for a query, from": float(sums.min()),
+                                 "to": float(sums.max())})]
     return []
 
 
-def wrong_axis(event, trace):
-    "Weights that a matrix product sums over should sum to 1 along that very axis."
-    for product in trace:
-        if product.name == "MatMul":
-            for x, axis in zip(product.inputs, (-1, -2)):
-                if x.ndim == event.output.ndim and np.shares_memory(x, event.output):
-                    sums = x.sum(axis=axis)
-                    if not np.allclose(sums[sums > 1e-6], 1, atol=1e-3):
-                        evidence = {"dim": event.operation.dim, "sums from": float(sums.min()), "to": float(sums.max())}
-                        return [Finding("softmax-axis", f"The weights of {event.place()} do not sum to 1 for a query.",
-                                        evidence)]
+def missing_scale(trace):
+    "What a softmax (or an exp) gets, compared with the bare product of query and key that it came from."
+    for event in trace:
+        scores = event.inputs[0]
+        if event.name in ("Softmax", "Exp") and np.ndim(scores) >= 3:
+            for product, axes in products(trace[:trace.index(event)]):
+                if product.output.shape == scores.shape:
+                    found = unscaled(event, product.inputs[0], axes[0], factor(product.output, scores))
+                    if found:
+                        return found
     return []
 
 
-def missing_scale(event, trace):
-    "Scores compared with the bare product of query and key that they came from."
-    scores = event.inputs[0]
-    for product in trace:
-        if product is event:
-            break
-        if product.name == "MatMul" and product.output.shape == scores.shape and product.inputs[0].ndim >= 3:
-            head_dim, raw = product.inputs[0].shape[-1], product.output
-            seen = np.isfinite(scores) & (np.abs(scores) < 1e4) & (raw != 0)
-            scale = float(np.median(scores[seen] / raw[seen])) if seen.any() else 0.0
-            if head_dim >= 4 and abs(scale - 1) < 0.01:
-                return [Finding("scale-missing", f"Scores reach {event.place()} as query times key, unscaled.",
-                                {"scale": scale, "1/sqrt(d)": 1 / math.sqrt(head_dim)})]
-    return []
+def factor(raw, scores):
+    "c, if scores are c * raw + a number for each query, where they are not masked; 0.0 if they are something else."
+    shown = np.isfinite(scores) & (scores > HIDDEN)
+    count = np.maximum(shown.sum(axis=-1, keepdims=True), 1)
+    x, y = (np.where(shown, z, 0) for z in (raw, scores))
+    x, y = (np.where(shown, z - z.sum(axis=-1, keepdims=True) / count, 0) for z in (x, y))
+    slope = float((x * y).sum() / max((x * x).sum(), 1e-30))
+    return slope if np.linalg.norm(y - slope * x) < 0.01 * np.linalg.norm(y) else 0.0
 
 
 def spread(event, weights):
@@ -167,16 +227,17 @@ def spread(event, weights):
 
 def scrambled(case, trace):
     "Reshapes between (B, T, D) and heads that do not keep T as one dim of its own."
-    length = case.inputs[0].shape[1] if case.inputs and case.inputs[0].ndim > 1 else 0
-    chosen = [i for i, event in enumerate(trace) if event.name in ("Softmax", "Attention")]
-    if not chosen or length < 2:
+    asked = case.questions(2)
+    length = asked[0].shape[1] if asked and asked[0].ndim > 1 else 0
+    if length < 2 or not any(event.name in ("Softmax", "Attention") for event in trace):
         return []
     for event in trace:
-        if event.name == "Reshape" and {np.ndim(event.inputs[0]), event.output.ndim} == {3, 4}:
-            before, after = event.inputs[0].shape, event.output.shape
+        before, after = np.shape(event.inputs[0]), event.output.shape
+        folded = len(before) == len(after) == 3 and before[0] != after[0]  # heads as rows of the batch
+        if event.name == "Reshape" and (folded or {len(before), len(after)} == {3, 4} and before[0] == after[0]):
             places = {math.prod(before[:i]) for i, n in enumerate(before) if n == length and i}
             kept = {math.prod(after[:i]) for i, n in enumerate(after) if n == length and i}
-            if places and before[0] == after[0] and not places & kept:
+            if places and not places & kept and (kept or not folded):
                 return [Finding("heads-scrambled", f"{event.place()} mixes positions with features.",
                                 {"from": str(before), "to": str(after), "T": length})]
     return []
@@ -184,7 +245,7 @@ def scrambled(case, trace):
 
 def random_evaluation(case):
     "The same question twice, with other random numbers in between."
-    inputs = case.rows(8)[:-1]
+    inputs = case.questions(8)
     once, twice = case.predict(*inputs), case.predict(*inputs, jumps=1)
     difference = float(np.abs(once - twice).max())
     if difference > INFLUENCE * once.std():
@@ -195,20 +256,42 @@ def random_evaluation(case):
 
 def sequences(case):
     "Inputs (B, T) of ids with outputs (B, T, V): (ids, other ids of the same batch), or None if it is another task."
-    if len(case.inputs) != 1 or case.inputs[0].dtype.kind not in "iu" or case.inputs[0].ndim != 2:
+    ids = case.questions(8)[0].data
+    if ids.dtype.kind not in "iu" or ids.ndim != 2 or ids.shape[1] < 3 or len(np.unique(ids)) < 2:
         return None
-    ids = case.rows(8)[0].data
-    if ids.shape[1] < 3 or len(np.unique(ids)) < 2 or case.predict(Tensor(ids)).shape[:2] != ids.shape:
+    answer = case.predict(Tensor(ids))
+    if answer.ndim != 3 or answer.shape[:2] != ids.shape:
         return None
-    pool = np.unique(case.inputs[0].data)
+    pool = np.unique((case.seen().asked or case.inputs)[0].data)
     return ids, pool[(np.searchsorted(pool, ids) + 1 + np.arange(ids.shape[1]) % (len(pool) - 1)) % len(pool)]
+
+
+def asked_and_expected(case):
+    """(ids, targets), both (B, T): what the model reads, and what the loss expects it to say there; where the loss does
+    not care, the target is -100. None if the task is another.
+    """
+    seen = case.seen()
+    asked = (seen.asked or case.inputs)[:1]
+    targets = case.targets.data if seen.targets is None else seen.targets
+    if not asked or not isinstance(asked[0], Tensor) or asked[0].ndim != 2 or targets.size % len(asked[0]):
+        return None
+    ids, targets = asked[0].data, targets.reshape(len(asked[0]), -1)
+    if {ids.dtype.kind, targets.dtype.kind} - set("iu") or not 1 < targets.shape[1] <= ids.shape[1]:
+        return None
+    slopes = getattr(seen.answer, "grad", None)
+    counted = targets >= 0
+    if slopes is not None and slopes.shape[:2] == ids.shape:
+        cares = slopes.reshape(*ids.shape, -1).any(axis=-1)  # (B, T)
+        columns = np.flatnonzero(cares.any(axis=0))
+        if targets.shape[1] == ids.shape[1] or len(columns) != targets.shape[1]:
+            columns = np.arange(targets.shape[1])
+        ids, counted = ids[:, columns], counted & cares[:, columns]  # a loss may leave out places, such as the last
+    return ids, np.where(counted, targets, -100)
 
 
 def next_token_task(case):
     "Whether targets are the inputs, one place on."
-    ids, targets = case.inputs[0].data, case.targets.data
-    if targets.shape != ids.shape:
-        return False
+    ids, targets = asked_and_expected(case) or (np.zeros((1, 1)),) * 2
     counted = (targets[:, :-1] >= 0) & (targets[:, :-1] < ids.max() + 1)
     return bool(counted.any() and (targets[:, :-1] == ids[:, 1:])[counted].mean() > 0.9)
 
@@ -222,6 +305,8 @@ def dependence(case):
     length, out = ids.shape[1], case.predict(Tensor(ids))
     places = np.unique(np.linspace(0, length - 1, min(length, 8)).astype(int))
     influence = np.array([changes(case, ids, other, out, place) for place in places])  # (places, T)
+    if not out.any():
+        return []  # a last layer that starts at 0 says nothing about what is before it
     influence /= max(influence.max(), 1e-30)
     case.measured["influence"] = {int(place): row.tolist() for place, row in zip(places, influence)}
     at = np.arange(length)
@@ -229,13 +314,26 @@ def dependence(case):
     past = max(row[at > place].max(initial=0) for place, row in zip(places, influence))
     evidence = {"influence of later tokens": float(future), "of earlier tokens": float(past)}
     if next_token_task(case) and future > INFLUENCE:
-        if past < INFLUENCE:
-            return [Finding("mask-inverted", "Outputs depend on later tokens, and not on earlier ones.", evidence)]
+        if past < INFLUENCE or any(backwards(weights) for _, weights in all_weights(watch(case, ids))):
+            return [Finding("mask-inverted", "Attention looks at later tokens, and not at earlier ones.", evidence)]
         return [Finding("leak", "Outputs depend on later tokens, which hold the answer.", evidence)]
     ignored = [int(place) for place, row in zip(places, influence) if row.max() < INFLUENCE]
     if ignored:
         return [Finding("input-ignored", f"No output changes with the token at position {ignored[0]}.", evidence)]
     return order(case, ids, out, future, past)
+
+
+def watch(case, ids):
+    "The events of the model's answer to `ids`."
+    with observed_by(Trace(case.model)) as trace:
+        case.predict(Tensor(ids))
+    return trace
+
+
+def backwards(weights):
+    "(..., T_query, T_key): no query but the last, which may have nothing left to see, looks at a key before it."
+    weights = weights[..., :-1, :]
+    return not np.tril(weights, -1).any() and np.triu(weights, 1).any()
 
 
 def changes(case, ids, other, out, place):
@@ -260,4 +358,17 @@ def order(case, ids, out, future, past):
     case.measured["order"] = difference
     if difference < INFLUENCE:
         return [Finding("order-blind", "Permuted tokens give the same outputs, permuted.", {"difference": difference})]
-    return []
+    return without_positions(case, ids, shuffled)
+
+
+def without_positions(case, ids, shuffled):
+    "Does the last query of the first attention take from each key the same, wherever that stands?"
+    first, permuted = (next(all_weights(watch(case, x)), None) for x in (ids, ids[:, shuffled]))
+    if not first or first[1].shape[-1] != len(shuffled) or shuffled[-1] != len(shuffled) - 1:
+        return []
+    weights = first[1][..., -1, shuffled]
+    difference = float(np.abs(permuted[1][..., -1, :] - weights).max() / weights.max())
+    if difference > INFLUENCE or np.ptp(weights) < INFLUENCE:
+        return []
+    return [Finding("no-positions", f"To {first[0].place()}, a token counts the same wherever it stands.",
+                    {"difference": difference, "after all blocks": case.measured["order"]})]

@@ -4,7 +4,7 @@
 __all__ = [
     "SLOPE_TOLERANCE", "VANISHED", "EXPLODED", "norm", "disagree", "leaves", "examine_graph",
     "optimizer_findings", "listed", "copies", "no_graph", "unregistered", "unreached",
-    "examine_backward", "wrong_slopes", "wrong_backward", "sizes_of_gradients",
+    "examine_backward", "alike", "wrong_slopes", "wrong_backward", "sizes_of_gradients",
 ]
 
 import copy
@@ -39,7 +39,7 @@ def examine_graph(case):
     with case.untouched():
         found = optimizer_findings(case) + copies(case)
         loss = case.loss(case.rows(4, 256))
-        if not loss.requires_grad:
+        if loss.grad_fn is None:
             return [*found, no_graph(case)]
         return found + unregistered(case, loss) + unreached(case)
 
@@ -80,7 +80,7 @@ def copies(case):
     matrices = [(name, p) for name, p in case.parameters.items() if p.ndim > 1 and p.data.std() > 0]
     for i, (name, p) in enumerate(matrices):
         for other, q in matrices[:i]:
-            if p.shape == q.shape and p is not q and np.array_equal(p.data, q.data):
+            if p is not q and any(np.array_equal(p.data, x) for x in (q.data, q.data.swapaxes(-1, -2))):
                 found.append(Finding("untied", f"{name} is a copy of {other}: equal numbers, but two parameters.",
                                      {"numbers": p.numel(), "different": 0}))
     return found
@@ -115,7 +115,7 @@ def unreached(case):
     gradients, slopes, found = case.gradients(), case.slopes(), []
     scale = max((abs(slope) for _, slope in slopes.values()), default=0)
     missing = [name for name, g in gradients.items() if g is None or not g.any()]
-    cut = [name for name in missing if disagree(*slopes[name], scale)]
+    cut = [name for name in missing if name in slopes and disagree(*slopes[name], scale)]
     if cut:
         event = case.where_cut(cut[0])
         where = "" if event is None else f" Its value leaves the graph before {event.place()}."
@@ -124,7 +124,7 @@ def unreached(case):
     unused = [name for name in missing if gradients[name] is None and name not in cut]
     if unused:
         found.append(Finding("unused", f"{listed(unused)}: no gradient, and the loss does not depend on it.",
-                             {"measured slope": slopes[unused[0]][1]}))
+                             {"measured slope": slopes.get(unused[0], (0.0, math.nan))[1]}))
     return found
 
 
@@ -134,7 +134,23 @@ def examine_backward(case):
         gradients = case.gradients()
         sizes = {name: norm(g) for name, g in gradients.items()}
         case.measured["gradient norms"] = sizes
-        return wrong_slopes(case, gradients) + sizes_of_gradients(case, sizes)
+        return wrong_slopes(case, gradients) + sizes_of_gradients(case, sizes) + alike(case, gradients, sizes)
+
+
+def alike(case, gradients, sizes):
+    "Matrices whose rows (or columns) are all equal, and so are their gradients: no step will tell them apart."
+    noise = VANISHED * max(sizes.values(), default=0)
+
+    def equal(x, axis, allowed=0.0):
+        return np.ptp(x, axis=axis).max() <= max(1e-6 * np.abs(x).max(), allowed)
+
+    names = [name for name, p in case.trained().items() if p.ndim > 1 and gradients[name] is not None and any(
+        p.shape[axis] > 1 and equal(p.data, axis) and equal(gradients[name], axis, noise) for axis in (0, 1))]
+    if not names:
+        return []
+    return [Finding("units-alike", f"The units of {listed(names)} are equal, and so are their gradients.",
+                    {"spread of weights": float(np.ptp(case.parameters[names[0]].data, axis=0).max()),
+                     "largest gradient": float(np.abs(gradients[names[0]]).max())})]
 
 
 def wrong_slopes(case, gradients):

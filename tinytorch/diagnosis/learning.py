@@ -2,9 +2,9 @@
 """Stages update and learning: is a step of the right length, and is anything learned?"""
 
 __all__ = [
-    "FACTORS", "RANGE_STEPS", "OVERFIT_STEPS", "TOO_LITTLE", "A_LOT", "A_LITTLE", "examine_update",
-    "one_step", "stale_gradients", "cosine", "lesson", "range_test", "best_factor", "rates",
-    "examine_learning", "held_out", "decoding", "loop",
+    "FACTORS", "RANGE_STEPS", "OVERFIT_STEPS", "NOISE", "TOO_LITTLE", "HALF", "A_LOT", "A_LITTLE",
+    "examine_update", "one_step", "stale_gradients", "cosine", "lesson", "range_test",
+    "best_factor", "learned", "rates", "examine_learning", "held_out", "decoding", "loop",
 ]
 
 import numpy as np
@@ -16,7 +16,8 @@ from tinytorch.tensor import Tensor
 
 FACTORS = (1 / 30, 1 / 10, 1 / 3, 1, 3, 10, 30)  # of the learning rate, tried in the range test
 RANGE_STEPS, OVERFIT_STEPS = 20, 40
-TOO_LITTLE = 0.2  # of what the best rate achieves; what works achieves a third and more
+NOISE = 1e-6  # of the largest gradient
+TOO_LITTLE, HALF = 0.2, 0.5  # of what the best rate achieves: less is achieved by a rate that is too low, or too high
 A_LOT, A_LITTLE = 0.4, 0.1  # of the loss: no verdict before the best rate has brought it down by so much
 
 # ---- update
@@ -46,9 +47,9 @@ def one_step(case):
     moved = {name: norm(p.data - before[name]) / max(norm(p.data), norm(before[name]), 1e-12)
              for name, p in case.trained().items()}
     case.measured["update ratios"] = moved
-    still = [name for name, change in moved.items()
-             if change == 0 and gradients[name] is not None and gradients[name].any()]
-    still = [name for name in still if name in case.optimized()]
+    sizes = {name: norm(gradients[name]) for name in case.optimized()}
+    still = [name for name, size in sizes.items()  # below: rounding, as for a bias that batch norm takes out again
+             if moved[name] == 0 and size > NOISE * max(sizes.values())]
     if still:
         return [Finding("no-update", f"{len(still)} of {len(moved)} parameters do not change in a step, {still[0]} "
                         "for one.", {"learning rate": float(case.optimizer.param_groups[0]["lr"])})]
@@ -86,8 +87,11 @@ def range_test(case):
     "{factor of the learning rate: loss after 20 steps from here}, and the loss now; measured once."
     if "range" not in case.known:
         batch = lesson(case)
-        losses = {factor: case.trained_loss(factor, RANGE_STEPS, batch) for factor in FACTORS}
-        case.known["range"] = losses, case.number(batch)
+        losses, now = {factor: case.trained_loss(factor, RANGE_STEPS, batch) for factor in FACTORS}, case.number(batch)
+        for end, further in ((max, 10), (min, 0.1)):  # as long as the best rate is at an end, go on from there
+            while best_factor(losses, now) == end(losses) and 1e-4 < end(losses) < 1e4:
+                losses[end(losses) * further] = case.trained_loss(end(losses) * further, RANGE_STEPS, batch)
+        case.known["range"] = losses, now
     return case.known["range"]
 
 
@@ -95,6 +99,14 @@ def best_factor(losses, now):
     "The factor to suggest: the smallest that brings the loss down nearly as far as any."
     lowest = min(losses.values())
     return min(factor for factor, loss in losses.items() if loss <= lowest + 0.1 * abs(now - lowest))
+
+
+def learned(case, loss):
+    "Whether next to nothing is left to learn: a tenth of ln V, or of the variance of numbers."
+    seen, targets = case.seen(), case.targets.data
+    if targets.dtype.kind == "f":
+        return loss < 0.1 * targets.var()
+    return seen.answer is not None and seen.answer.ndim > 1 and loss < 0.1 * np.log(seen.answer.shape[-1])
 
 
 def rates(case):
@@ -107,11 +119,11 @@ def rates(case):
     case.measured["share of the best fall"] = fall / most if most else 1.0
     evidence = {"rate": rate, "suggested": rate * best, "loss now": now, f"after {RANGE_STEPS} steps": losses[1],
                 "at the suggested rate": losses[best]}
-    if fall > TOO_LITTLE * most:
+    if learned(case, now):
         return []
-    if best >= 10 and most > A_LOT * abs(now):
+    if fall <= TOO_LITTLE * most and best >= 10 and most > A_LOT * abs(now):
         return [Finding("rate-too-low", "A larger learning rate learns several times as fast.", evidence)]
-    if best < 1 and most > A_LITTLE * abs(now):
+    if fall <= HALF * most and best < 1 and most > A_LITTLE * abs(now):
         return [Finding("rate-too-high", "A smaller learning rate learns faster.", evidence)]
     return []
 
@@ -126,7 +138,7 @@ def examine_learning(case):
         now, factor = case.number(batch), best_factor(*range_test(case))
         loss = case.trained_loss(factor, OVERFIT_STEPS, batch)
         case.measured["overfit"] = {"before": now, "after": loss}
-        if not loss < 0.8 * now and not now < 0.1:
+        if not loss < 0.8 * now and not learned(case, now):
             found.append(Finding("cannot-overfit", f"{len(batch[0])} rows, {OVERFIT_STEPS} steps, and the loss hardly "
                                  "falls.", {"before": now, "after": loss, "rate": case.rate() * factor}))
         return found if case.held_out is None or not case.inputs else found + held_out(case, factor)
