@@ -116,18 +116,30 @@ def pyplot():
     return plt
 
 
+def worth_a_look(scores, labels):
+    """(order, shares): all examples, those with a wrong answer first, the surest of them in front, then the right ones,
+    the surest at the end; and the probability of each answer.
+    """
+    chances = np.exp(scores - scores.max(1, keepdims=True))
+    shares, right = chances.max(1) / chances.sum(1), scores.argmax(1) == labels
+    return np.lexsort((np.where(right, shares, -shares), right)), shares
+
+
 def draw_mistakes(path, images, labels, scores, classes, most=24):
-    "The held-out images that came out wrong, the surest first."
-    plt, given = pyplot(), scores.argmax(1)
-    wrong = np.flatnonzero(given != labels)
-    wrong = wrong[np.argsort(-scores[wrong].max(1))][:most]
-    rows = max(1, -(-len(wrong) // 8))
-    figure, axes = plt.subplots(rows, 8, figsize=(8, 1.3 * rows), layout="constrained", squeeze=False)
-    for axis in axes.flat:
+    "Held-out images: those that came out wrong (red), then those that were right, but only just."
+    plt, given, (order, shares) = pyplot(), scores.argmax(1), worth_a_look(scores, labels)
+    order, rows = order[:most], -(-min(most, len(order)) // 8)
+    figure, axes = plt.subplots(rows, 8, figsize=(9, 1.3 * rows + 0.4), layout="constrained", squeeze=False)
+    for axis in axes.flat[len(order):]:
         axis.axis("off")
-    for axis, i in zip(axes.flat, wrong):
+    for axis, i in zip(axes.flat, order):
+        wrong = given[i] != labels[i]
         axis.imshow(images[i].transpose(1, 2, 0).squeeze(), cmap="gray_r")
-        axis.set_title(f"{classes[labels[i]]}, not {classes[given[i]]}", fontsize=8)
-    figure.suptitle(f"{(given != labels).sum()} of {len(labels)} held-out images are wrong", fontsize=10)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_color("C3" if wrong else "0.8")
+        told = f"{classes[given[i]]} ({shares[i]:.0%})" + (f", is {classes[labels[i]]}" if wrong else "")
+        axis.set_title(told, fontsize=8, color="C3" if wrong else "black")
+    figure.suptitle(f"{(given != labels).sum()} of {len(labels)} held-out images are wrong (red); then come those that "
+                    "it was least sure of", fontsize=10)
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -127,24 +127,34 @@ def most_mistakes(inputs, gap):
 # ---- looking
 
 def draw(path, panels, cards, card_weight):
-    "Cards and their weights; for each panel (title, inputs, sides, weight, bias, mistakes) the line and the mistakes."
+    "Cards and their weights; for each of two panels (title, inputs, sides, found) the line and the mistakes."
     plt = pyplot()
-    figure, axes = plt.subplots(2, 3, figsize=(10, 6.4), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(11, 6.8), layout="constrained")
+    for axis in axes[:, 0]:
+        axis.set(xticks=[], yticks=[])
+    shown = np.pad(cards[:9].reshape(3, 3, RETINA, RETINA), [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=0.4)
+    axes[0, 0].imshow(shown.transpose(0, 2, 1, 3).reshape(3 * (RETINA + 2), -1), cmap="gray_r")
+    axes[0, 0].set(title=f"cards: is the mark left or right?\n(9 of {len(cards)})")
     largest = np.abs(card_weight).max()
-    axes[0, 0].imshow(card_weight.reshape(RETINA, RETINA), cmap="RdBu", vmin=-largest, vmax=largest)
-    axes[0, 0].set(title="the 400 weights for the cards\nred says left, blue says right", xticks=[], yticks=[])
-    for axis, below, (title, inputs, sides, weight, bias, mistakes) in zip(axes[0, 1:], axes[1, 1:], panels):
+    image = axes[1, 0].imshow(card_weight.reshape(RETINA, RETINA), cmap="RdBu", vmin=-largest, vmax=largest)
+    bar = figure.colorbar(image, ax=axes[1, 0], ticks=[-largest, largest], shrink=0.8)
+    bar.ax.set_yticklabels(["left", "right"])
+    axes[1, 0].set(title="what the neuron's 400 weights say")
+    for axis, below, (title, inputs, sides, (weight, bias, mistakes)) in zip(axes[0, 1:], axes[1, 1:], panels):
         grid = np.stack(np.meshgrid(*[np.linspace(-6, 6, 200, dtype=np.float32)] * 2), -1)  # (200, 200, 2)
         axis.contourf(*grid.transpose(2, 0, 1), grid @ weight + bias > 0, levels=[-0.5, 0.5, 1.5],
                       colors=["#f4c7c3", "#c3d4f4"])
-        axis.scatter(*inputs.T, c=np.where(sides > 0, "C0", "C3"), s=6)
-        axis.set(title=title, xlim=(-6, 6), ylim=(-6, 6), aspect="equal")
-        below.plot(range(1, len(mistakes) + 1), mistakes, "o-", markersize=3)
-        below.set(xlabel="pass", ylabel="mistakes", ylim=(0, None))
+        wrong = np.sign(inputs @ weight + bias) != sides
+        for side, color in ((1, "C0"), (-1, "C3")):
+            axis.scatter(*inputs[sides == side].T, c=color, s=9, label=f"{side:+d}")
+        axis.scatter(*inputs[wrong].T, s=18, facecolors="none", edgecolors="black", linewidths=0.5, label="wrong")
+        axis.set(title=f"{title}\n{wrong.sum()} of {len(sides)} are wrong in the end", xlim=(-6, 6), ylim=(-6, 6),
+                 aspect="equal", xticks=range(-6, 7, 3), yticks=range(-6, 7, 3))
+        below.plot(range(1, len(mistakes) + 1), mistakes, "o-", color="0.3", markersize=3)
+        below.set(xlabel="pass over the points", ylabel="mistakes", ylim=(0, 1.1 * max(mistakes)),
+                  title=f"mistakes of the last pass: {mistakes[-1]}")
         below.xaxis.get_major_locator().set_params(integer=True)
-    shown = np.pad(cards[:9].reshape(3, 3, RETINA, RETINA), [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=0.5)
-    axes[1, 0].imshow(shown.transpose(0, 2, 1, 3).reshape(3 * (RETINA + 2), -1), cmap="gray_r")
-    axes[1, 0].set(title="nine of the fifty cards", xticks=[], yticks=[])
+    axes[0, 2].legend(loc="lower center", fontsize=8, ncols=3, columnspacing=1, handletextpad=0.2)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
@@ -187,7 +197,7 @@ def main():
         at_most("rule and gradient, difference of weights", max(each[3] for each in learned.values()), 1e-3),
         at_most("XOR, held out right (no line can)", xor_share, XOR_RIGHT),
     ]
-    draw(folder / "perceptron.png", [("two clouds", *points, *found), ("XOR", *xor_train, *xor_found)],
+    draw(folder / "perceptron.png", [("two clouds", *points, found), ("XOR", *xor_train, xor_found)],
          learned["cards"][0][0], learned["cards"][1][0])
     return finish(folder, criteria, numbers, time.perf_counter() - start,
                   "Does the rule move the line towards the mistakes (sign), and the bias too?")

@@ -90,18 +90,25 @@ def one_start(seed, hidden=HIDDEN, bend=True):
 def draw(path, model, points, targets, losses):
     "What the network says everywhere, with the line of each hidden neuron; and the losses of all starts."
     plt = pyplot()
-    figure, (plane, curves) = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
+    figure, (plane, curves) = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
     ticks = np.linspace(-2, 2, 200, dtype=np.float32)
     grid = np.stack(np.meshgrid(ticks, ticks), -1)  # (200, 200, 2)
     shares = F.sigmoid(model(Tensor(grid))).data[..., 0]
     image = plane.imshow(shares, extent=(-2, 2, -2, 2), origin="lower", cmap="RdBu", vmin=0, vmax=1)
     for (a, b), c in zip(model[0].weight.data, model[0].bias.data):
         plane.contour(ticks, ticks, a * grid[..., 0] + b * grid[..., 1] + c, levels=[0], colors="gray", linewidths=0.7)
-    plane.scatter(*points.T, c=np.where(targets[:, 0] > 0, "C0", "C3"), s=9, edgecolors="white", linewidths=0.4)
-    plane.set(title=f"where {len(model[0].bias.data)} hidden neurons change sign (gray)", aspect="equal")
-    figure.colorbar(image, ax=plane, label="the network's share for 1", shrink=0.8)
-    curves.semilogy(np.array(losses).T, color="C0", alpha=0.25, linewidth=0.7)
-    curves.set(title=f"{len(losses)} starts", xlabel="step", ylabel="loss")
+    for target, color in ((1, "C0"), (0, "C3")):
+        plane.scatter(*points[targets[:, 0] == target].T, c=color, s=14, edgecolors="white", linewidths=0.5,
+                      label=f"{target}")
+    plane.set(title=f"gray: where each of {len(model[0].bias.data)} hidden neurons changes sign", aspect="equal",
+              xlabel="first input", ylabel="second input", xticks=range(-2, 3), yticks=range(-2, 3))
+    plane.legend(loc="upper right", fontsize=8, handletextpad=0.1)
+    figure.colorbar(image, ax=plane, label="the network's probability of 1", shrink=0.9)
+    curves.semilogy(range(1, len(losses[0]) + 1), np.array(losses).T, color="C0", alpha=0.25, linewidth=0.7)
+    curves.semilogy(range(1, len(losses[0]) + 1), np.median(losses, axis=0), color="black", label="median")
+    curves.axhline(np.log(2), color="0.5", linestyle=":", label="a coin: ln 2")
+    curves.set(title=f"{len(losses)} starts", xlabel="step", ylabel="training loss")
+    curves.legend(fontsize=8)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -69,16 +69,18 @@ def build_linear(pixels, classes):
 
 
 def draw_hidden(path, weight, shape):
-    "What 32 hidden neurons look for: red pixels speak for them, blue ones against."
+    "What 32 hidden neurons look for, each by a scale of its own: ink on red pixels excites them, on blue ones not."
     plt = pyplot()
-    figure, axes = plt.subplots(4, 8, figsize=(8, 4.4), layout="constrained")
+    figure, axes = plt.subplots(4, 8, figsize=(8.8, 3.9), layout="constrained")
     strongest = np.argsort(-np.abs(weight).sum(axis=1))[:32]
     for axis, row in zip(axes.flat, weight[strongest]):
-        largest = np.abs(row).max()
-        axis.imshow(row.reshape(shape), cmap="RdBu_r", vmin=-largest, vmax=largest)
+        image = axis.imshow(row.reshape(shape) / np.abs(row).max(), cmap="RdBu_r", vmin=-1, vmax=1)
     for axis in axes.flat:
         axis.axis("off")
-    figure.suptitle("Weights of 32 neurons of the first layer", fontsize=10)
+    bar = figure.colorbar(image, ax=axes, ticks=[-1, 0, 1], shrink=0.6, aspect=30)
+    bar.ax.set_yticklabels(["ink here\nsilences", "no matter", "ink here\nexcites"], fontsize=8)
+    figure.suptitle(f"What {len(strongest)} of {len(weight)} hidden neurons look for: their weights, pixel by pixel",
+                    fontsize=10)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

@@ -107,18 +107,27 @@ def draw_filters(path, model, image):
         found = model[:3](Tensor(image[None])).data[0]  # (C, H, W)
     count, columns = len(weight), 8
     rows = -(-count // columns)
-    figure, axes = plt.subplots(2 * rows, columns + 1, figsize=(9, 2 * rows), layout="constrained")
+    figure, axes = plt.subplots(2 * rows, columns + 1, figsize=(9.6, 1.85 * rows + 0.6), layout="constrained")
     for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_color("0.8")
+    for axis in axes[1:, 0]:
         axis.axis("off")
     axes[0, 0].imshow(scaled(image), cmap="gray_r")
-    largest = np.abs(weight).max()
+    axes[0, 0].set_title("held-out image", fontsize=8)
+    largest, colors = np.abs(weight).max(), None
     for i in range(count):
         row, column = 2 * (i // columns), 1 + i % columns
         one_channel = weight.shape[1] == 1
-        axes[row, column].imshow(weight[i, 0] if one_channel else scaled(weight[i]), cmap="RdBu_r",
-                                 **({"vmin": -largest, "vmax": largest} if one_channel else {}))
+        drawn = axes[row, column].imshow(weight[i, 0] if one_channel else scaled(weight[i]), cmap="RdBu_r",
+                                         **({"vmin": -largest, "vmax": largest} if one_channel else {}))
+        colors = drawn if one_channel else None
         axes[row + 1, column].imshow(found[i], cmap="gray_r", vmin=0)
-    figure.suptitle("The learned 3 x 3 filters, and what each finds in the image on the left", fontsize=10)
+    if colors:
+        bar = figure.colorbar(colors, ax=axes, ticks=[-largest, 0, largest], shrink=0.6, aspect=30)
+        bar.ax.set_yticklabels(["against\nink", "0", "for\nink"], fontsize=8)
+    figure.suptitle(f"The {count} learned 3 x 3 filters, and below each where in the image it answers (dark: strongly)",
+                    fontsize=10)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

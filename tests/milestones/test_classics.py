@@ -152,6 +152,16 @@ def test_larger_images_go_the_same_way(main, monkeypatch, module, data):
     assert f"120 images of {shape[1]} x {shape[2]} from the test, 40 held out" in out
 
 
+def test_the_page_of_mistakes_begins_with_the_surest_and_goes_on_with_the_least_sure():
+    from classics import worth_a_look  # the scripts have put its folder on the path
+
+    scores = np.log([[0.6, 0.4], [0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.95, 0.05]])
+    order, shares = worth_a_look(scores, np.array([0, 1, 1, 0, 0]))
+    assert order.tolist() == [1, 3, 0, 2, 4] and np.allclose(shares, [0.6, 0.9, 0.8, 0.7, 0.95])
+    order, _ = worth_a_look(scores, scores.argmax(1))
+    assert order.tolist() == [0, 3, 2, 1, 4], "without a mistake, those that it was least sure of"
+
+
 def test_batch_norm_is_in_the_cnn_and_its_answers_do_not_depend_on_the_batch():
     tinytorch.manual_seed(0)
     model = cnn.build((1, 8, 8), 10, (4, 6, 8)).eval()
