@@ -182,7 +182,7 @@ class Tensor:
             raise RuntimeError(f"backward: expected a scalar such as a loss, got shape {self.shape}; reduce it with "
                                ".sum() or .mean(), or pass a gradient of that shape")
         given = np.ones_like(self.data) if gradient is None else getattr(gradient, "data", gradient)
-        gradient = np.array(given, self.dtype)
+        gradient = np.asarray(given, self.dtype)
         if gradient.shape != self.shape:
             raise RuntimeError(f"backward: expected a gradient of shape {self.shape}, got {gradient.shape}")
         if self.is_leaf:
