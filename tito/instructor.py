@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -193,7 +194,8 @@ def nbgrader(folder: Path, limit: float, *arguments: str) -> str:
 
     After `limit` seconds it ends, together with the kernel and whatever student code has started there.
     """
-    variables = {"OPENBLAS_NUM_THREADS": "1"} | dict(os.environ)
+    scripts = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    variables = {"OPENBLAS_NUM_THREADS": "1"} | dict(os.environ) | {"PATH": scripts}  # nbgrader calls `alembic`
     process = subprocess.Popen(
         [sys.executable, "-m", "nbgrader", *arguments], cwd=folder, env=variables, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",

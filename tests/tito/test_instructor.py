@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tito.commands import app
+from tito.course import chapter
 from tito.instructor import Row, as_csv, autograde, end, gradebook, graded_alone, release
 
 CHAPTER = Path(__file__).resolve().parents[2] / "modules" / "07_data.ipynb"
@@ -175,3 +176,9 @@ def test_what_is_no_notebook_is_told_and_costs_the_others_nothing(course):
     assert result.exit_code == 1 and "mia was not graded" in result.stderr and "not a notebook" in result.stderr
     assert [row.status for row in gradebook(course) if row.student == "mia"] == ["not graded"]
     assert points(course, "ann") == POINTS
+
+
+def test_the_environment_need_not_be_activated(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    release(chapter("07").notebook, tmp_path / "course")
+    assert (tmp_path / "course" / "release" / "07_data" / "07_data.ipynb").exists()
