@@ -121,7 +121,8 @@ MISTAKES = {
     ("nn/layers.py", "04_modules/test_activations.py"): [
         ("gelu: a factor of 3 is missing", "out *= 6 * self.cubic", "out *= 2 * self.cubic"),
         ("gelu: the exact one's density is missing", "out += below", "np.copyto(out, below)"),
-        ("silu: the slope of a sigmoid", "out *= value\n", "out *= sigmoid\n"),
+        ("silu: the slope of a sigmoid", "np.subtract(1, sigmoid, out=out)\n        out *= value\n",
+         "np.subtract(1, sigmoid, out=out)\n        out *= sigmoid\n"),
     ],
     ("nn/module.py", "04_modules/test_module.py"): [
         ("parameters: a shared one is counted twice", "if id(thing) not in seen:", "if True:"),
