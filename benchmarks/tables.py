@@ -115,6 +115,10 @@ def draw(results: dict[str, dict], file: Path) -> None:
         for variant, milliseconds in times.items():
             label = f"{VARIANTS[variant]}: {size}^{powers[size][variant][0]:.2f}"
             panel.loglog(values, milliseconds, "o-", label=label)
+        panel.set_xticks(values, values)
+        ticks = [ms for ms in (1, 2, 5, 10, 20, 50, 100, 200, 500) if ms < 2 * max(map(max, times.values()))]
+        panel.minorticks_off()
+        panel.set_yticks(ticks, ticks)
         panel.set(title=f"growth with {size}", xlabel=size, ylabel="ms per step")
         panel.legend(frameon=False)
     plt.savefig(file, dpi=110)
