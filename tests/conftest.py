@@ -2,7 +2,7 @@
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: threads only slow small matrices down
-os.environ.setdefault("TINYTORCH_FAST", "0")  # NumPy's kernels; tests/fast turns the compiled ones on
+os.environ.setdefault("TINYTORCH_FAST", "plain")  # the plain forms; tests/fast turns the others on
 
 import pytest  # noqa: E402
 

@@ -83,6 +83,9 @@ MISTAKES = {
         ("roll: backward rolls on", "np.roll(grad, -np.asarray(self.shifts)", "np.roll(grad, np.asarray(self.shifts)"),
         ("clone: shares its memory", "return x.copy()", "return x"),
     ],
+    ("state.py", "03_tensor/test_graph.py"): [
+        ("no_grad: does not end", "thread.recording = self.before", "pass"),
+    ],
     ("autograd.py", "03_tensor/test_graph.py"): [
         ("graph: the last path to arrive wins", "return total + gradient, True", "return gradient, True"),
         ("graph: adds into memory of others", "if ours:", "if True:"),
@@ -93,7 +96,6 @@ MISTAKES = {
         ("graph: a gradient of the wrong shape is let through",
          "if gradient is None or gradient.shape != parent.out_shape:\n                raise",
          "if False:\n                raise"),
-        ("no_grad: does not end", "Switches.grad_enabled = self.before", "pass"),
     ],
     ("tensor.py", "03_tensor/test_graph.py"): [
         ("backward: assigns to grad instead of adding", "self.grad += gradient", "self.grad = gradient"),
@@ -105,11 +107,12 @@ MISTAKES = {
         ("Tensor: shares the memory of what it was made from", "self.data = np.array(as_array(",
          "self.data = np.asarray(as_array("),
         ("Tensor: integers beside float32 make float64",
-         "return out.astype(floats[0] if floats else Switches.default_dtype)", "return out"),
+         "return out.astype(floats[0] if floats else thread.default_dtype)", "return out"),
         ("transpose: the same dim twice", "dims[a], dims[b] = dims[b], dims[a]", "dims[a], dims[b] = dims[a], dims[b]"),
     ],
-    ("autograd.py", "03_tensor/test_tensor.py"): [
-        ("manual_seed: ignored", "default_rng(seed)", "default_rng()"),
+    ("state.py", "03_tensor/test_tensor.py"): [
+        ("manual_seed: ignored", "thread.generator = np.random.default_rng(seed)",
+         "thread.generator = np.random.default_rng()"),
     ],
     ("nn/layers.py", "04_modules/test_linear_and_dropout.py"): [
         ("linear: the bias gets the mean", "np.ones(len(grad), grad.dtype) @ grad", "grad.mean(0)"),

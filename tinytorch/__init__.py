@@ -1,4 +1,6 @@
 """tinytorch: autograd and transformers in NumPy, small enough to read."""
+from importlib.util import find_spec
+
 from tinytorch.allocator import keep_freed_memory
 from tinytorch.workspace import install_overlay
 
@@ -6,15 +8,6 @@ keep_freed_memory()
 install_overlay()
 
 from tinytorch import data, datasets, generation, nn, optim, tokenizers, training  # noqa: E402
-from tinytorch.autograd import (  # noqa: E402
-    default_generator,
-    enable_grad,
-    get_default_dtype,
-    is_grad_enabled,
-    manual_seed,
-    no_grad,
-    set_default_dtype,
-)
 from tinytorch.creation import (  # noqa: E402
     arange,
     cat,
@@ -36,4 +29,18 @@ from tinytorch.creation import (  # noqa: E402
 from tinytorch.diagnosis import diagnose  # noqa: E402
 from tinytorch.drawing import draw  # noqa: E402
 from tinytorch.profiling import profile  # noqa: E402
+from tinytorch.state import (  # noqa: E402
+    default_generator,
+    enable_grad,
+    get_default_dtype,
+    is_grad_enabled,
+    manual_seed,
+    no_grad,
+    set_default_dtype,
+)
 from tinytorch.tensor import Tensor  # noqa: E402
+
+if find_spec("tinytorch.fast"):  # the layer that can be taken off
+    from tinytorch import fast
+
+    fast.start()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinytorch.autograd import observed_by
 from tinytorch.ops.elementwise import Function
+from tinytorch.state import observed_by
 
 
 @dataclass

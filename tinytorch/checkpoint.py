@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinytorch.autograd import default_generator
 from tinytorch.data import generator_at
+from tinytorch.state import default_generator
 
 MAX_HEADER = 16 << 20  # bytes: room for 100,000 arrays, and too little to do harm
 NO_DIGEST = "0" * 64

@@ -2,7 +2,7 @@
 """The optional extra `fast`: the one place that decides whether a NumPy kernel runs, or its compiled twin.
 
 `pip install "tinytorch[fast]"` brings numba. Where it is there, a function or method marked `@compilable` is replaced
-by its twin in `tinytorch/kernels.py`; TINYTORCH_FAST=0 in the environment keeps NumPy's everywhere.
+by its twin in `tinytorch/kernels.py`; TINYTORCH_FAST=numpy in the environment keeps NumPy's everywhere.
 """
 
 __all__ = [
@@ -25,7 +25,7 @@ SWITCH = "TINYTORCH_FAST"  # the environment variable; 0: NumPy's kernels
 
 class Extra:
     "What this process knows of the extra."
-    in_use = os.environ.get(SWITCH) != "0" and importlib.util.find_spec("numba") is not None
+    in_use = os.environ.get(SWITCH) not in ("plain", "numpy") and importlib.util.find_spec("numba") is not None
     problem = None  # why numba is installed and does not work
     loading = None  # seconds that importing numba and the kernels took
     compiling = {}  # loop -> seconds that the compiler took, for those not found in the cache
@@ -84,7 +84,7 @@ def twins():
             Extra.in_use, Extra.problem = False, str(error)
             Extra.twins.clear()
             warnings.warn(f"tinytorch: numba is installed but does not work, so NumPy's kernels run ({error}); "
-                          f"update it, or set {SWITCH}=0", stacklevel=2)
+                          f"update it, or set {SWITCH}=numpy", stacklevel=2)
         Extra.loading = time.perf_counter() - started
     return Extra.twins
 
@@ -149,8 +149,8 @@ def status():
     `loading`, seconds for importing all that, or None; `compiling`, seconds for each loop that was not in the cache.
     """
     installed = importlib.util.find_spec("numba") is not None
-    off = os.environ.get(SWITCH) == "0"
-    why = Extra.problem or (f"{SWITCH}=0" if off else "numba is installed" if installed else
+    off = os.environ.get(SWITCH) in ("plain", "numpy")
+    why = Extra.problem or (f"{SWITCH}=numpy" if off else "numba is installed" if installed else
                             'numba is not installed; pip install "tinytorch[fast]"')
     return {"in_use": Extra.in_use, "why": why, "numba": metadata.version("numba") if installed else None,
             "cache": cache_folder() if Extra.in_use else None, "twins": sorted(Extra.twins), "loading": Extra.loading,

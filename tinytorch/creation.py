@@ -8,8 +8,8 @@ __all__ = [
 
 import numpy as np
 
-from tinytorch.autograd import default_generator, get_default_dtype
 from tinytorch.ops import elementwise, reductions, shapes
+from tinytorch.state import default_generator, get_default_dtype
 from tinytorch.tensor import Tensor, apply, shape_from
 
 

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from tinytorch.autograd import default_generator
 from tinytorch.creation import stack
+from tinytorch.state import default_generator
 from tinytorch.tensor import Tensor
 
 

@@ -80,5 +80,5 @@ def draw(tensor, **names):
                 leaves.add(n)
                 labels[n] = f"{name_of.get(id(parent), 'leaf')} {parent.shape}"
             edges.append((n, number.setdefault(id(operation), len(number))))
-        labels[number[id(operation)]] = f"{type(operation).__name__} {operation.out_shape}"
+        labels[number[id(operation)]] = f"{operation.name} {operation.out_shape}"
     return Drawing(labels, edges, leaves)

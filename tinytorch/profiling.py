@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinytorch.autograd import observed_by
+from tinytorch.state import observed_by
 from tinytorch.tensor import Tensor
 
 

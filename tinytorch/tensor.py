@@ -2,7 +2,7 @@
 """Tensor: an array that remembers which operation made it, and can walk back along those operations."""
 
 __all__ = [
-    "ValuesIndices", "apply", "as_operand", "as_array", "floats_by_default", "explained",
+    "ValuesIndices", "apply", "as_operand", "as_array", "floats_by_default", "explain",
     "shape_from", "as_key", "dim_of", "compare", "Tensor",
 ]
 
@@ -11,17 +11,19 @@ from collections import namedtuple
 
 import numpy as np
 
-from tinytorch.autograd import Switches, propagate
+from tinytorch.autograd import propagate
 from tinytorch.ops import elementwise, reductions, shapes
+from tinytorch.state import thread
 
 
 def apply(operation, *inputs):
-    """Run `operation` on `inputs` (Tensors, arrays or numbers), and record it if one of them wants a gradient.
+    """Run `operation` on `inputs` (Tensors, arrays, numbers or None), and record it if one of them wants a gradient.
 
     The operation itself becomes the node of the graph; its `parents` are, for each input, the
     operation that made it, the leaf that it is, or None where no gradient is wanted.
+    An error raised inside is passed on as it is, with a note that names the operation and the shapes.
     """
-    arrays, wanted, observer, recording = [], [], Switches.observer, Switches.grad_enabled
+    arrays, wanted, observer, recording = [], [], thread.observer, thread.recording
     for x in inputs:
         if isinstance(x, Tensor):
             arrays.append(x.data)
@@ -33,7 +35,8 @@ def apply(operation, *inputs):
     try:
         out = operation.forward(*arrays) if observer is None else observer(operation.forward, *arrays)
     except (ValueError, IndexError, TypeError) as error:
-        raise explained(error, operation, arrays) from None
+        explain(error, operation, arrays)
+        raise
     if out.dtype == np.float64:
         out = floats_by_default(out, arrays)
     result = Tensor.wrap(out)
@@ -45,10 +48,10 @@ def apply(operation, *inputs):
 
 
 def as_operand(value):
-    "An operand that is no Tensor. Python numbers stay what they are: float32 * 2.0 is float32."
+    "An operand that is no Tensor, or None. Python numbers stay what they are: float32 * 2.0 is float32."
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, (bool, int, float, np.ndarray)):
+    if value is None or isinstance(value, (bool, int, float, np.ndarray)):
         return value
     return as_array(value)
 
@@ -59,7 +62,7 @@ def as_array(data, dtype=None):
     if array.dtype.kind not in "biuf":
         raise TypeError(f"Tensor: expected numbers, got {type(data).__name__} of dtype {array.dtype}")
     is_python = not isinstance(data, (np.ndarray, np.generic))
-    return array.astype(Switches.default_dtype) if is_python and dtype is None and array.dtype == np.float64 else array
+    return array.astype(thread.default_dtype) if is_python and dtype is None and array.dtype == np.float64 else array
 
 
 def floats_by_default(out, arrays):
@@ -68,18 +71,15 @@ def floats_by_default(out, arrays):
     floats = [dtype for dtype in kinds if dtype.kind == "f"]
     if len(floats) == len(kinds) or np.float64 in floats:
         return out
-    return out.astype(floats[0] if floats else Switches.default_dtype)
+    return out.astype(floats[0] if floats else thread.default_dtype)
 
 
-def explained(error, operation, arrays):
-    "`error` again, saying which operation it came from and on which shapes."
-    name, text = type(operation).__name__.lower().removesuffix("function"), str(error)
-    if "broadcast" in text:
-        text = "shapes do not broadcast: aligned from the right, sizes must be equal or 1; reshape or unsqueeze one"
-    shapes_seen = [str(np.shape(a)) for a in arrays]
-    if not all(shape in text for shape in shapes_seen):
-        text += f" (got {', '.join(shapes_seen)})"
-    return type(error)(text if text.replace("_", "").startswith(name) else f"{name}: {text}")
+def explain(error, operation, arrays):
+    "Add to `error` a note on the operation that raised it, and on the shapes of its inputs."
+    name = operation.name.lower().removesuffix("function")
+    shapes_seen = ", ".join(str(np.shape(a)) for a in arrays if a is not None)
+    hint = "shapes do not broadcast: aligned from the right, sizes must be equal or 1; reshape or unsqueeze one "
+    error.add_note(f"{name}: {hint if 'broadcast' in str(error) else ''}(got {shapes_seen})")
 
 
 def shape_from(sizes):
@@ -261,9 +261,9 @@ class Tensor:
         return int(self)
 
     def __repr__(self):
-        note = "" if self.dtype in (Switches.default_dtype, np.int64, np.bool_) else f", dtype={self.dtype}"
+        note = "" if self.dtype in (thread.default_dtype, np.int64, np.bool_) else f", dtype={self.dtype}"
         if self.grad_fn is not None:
-            note += f", grad_fn={type(self.grad_fn).__name__}"
+            note += f", grad_fn={self.grad_fn.name}"
         elif self.requires_grad:
             note += ", requires_grad=True"
         return f"tensor({np.array2string(self.data, separator=', ', prefix='tensor(', precision=4)}{note})"

@@ -5,8 +5,8 @@ import pytest
 import tinytorch
 from tinytorch import Tensor, nn
 from tinytorch.anomaly import first_nonfinite
-from tinytorch.autograd import Switches
 from tinytorch.nn import functional as F
+from tinytorch.state import thread
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -60,7 +60,7 @@ def test_nothing_to_tell_and_nothing_left_behind():
     assert first_nonfinite(lambda: tinytorch.zeros(0).sum()) is None
     with pytest.raises(KeyError):
         first_nonfinite(lambda: {}["x"])
-    assert Switches.observer is None
+    assert thread.observer is None
 
     def stops():
         numbers(0.0).log()

@@ -10,7 +10,6 @@ import tinytorch
 import tinytorch.nn as nn
 import tinytorch.nn.functional as F
 from tinytorch import Tensor
-from tinytorch.autograd import Switches, default_generator, is_grad_enabled
 from tinytorch.diagnosis import (
     CATALOGUE,
     Case,
@@ -28,6 +27,7 @@ from tinytorch.diagnosis.case import training_step
 from tinytorch.diagnosis.learning import loop
 from tinytorch.ops.elementwise import Function
 from tinytorch.optim import SGD, AdamW, LambdaLR
+from tinytorch.state import default_generator, is_grad_enabled, thread
 from tinytorch.tensor import apply
 
 
@@ -106,7 +106,7 @@ def test_everything_is_as_it_was_bit_for_bit(make, steps):
     np.testing.assert_equal(after, before)
     assert all(p.data is array for p, array in zip(model.parameters(), arrays)), "the very same arrays"
     assert all(p.grad is g for p, g in zip(model.parameters(), gradients)), "and the same gradients"
-    assert default_generator() is generator and Switches.observer is None and is_grad_enabled()
+    assert default_generator() is generator and thread.observer is None and is_grad_enabled()
 
 
 def test_training_goes_on_as_if_nobody_had_looked():

@@ -34,7 +34,7 @@ def fast(tmp_path_factory):
 
 
 def process(command, **environment):
-    environment = {**os.environ, "TINYTORCH_FAST": "1", **environment}
+    environment = {**os.environ, "TINYTORCH_FAST": "compiled", **environment}
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(tinytorch.__file__).parents[1]), *sys.path])
     result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=TESTS.parent)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
@@ -86,7 +86,7 @@ print(json.dumps({"losses": losses, "in_use": state["in_use"], "twins": state["t
 
 
 def test_a_gpt_trains_alike_with_and_without(fast):
-    off, on = fast(TRAIN, TINYTORCH_FAST="0"), fast(TRAIN)
+    off, on = fast(TRAIN, TINYTORCH_FAST="numpy"), fast(TRAIN)
     assert (off["in_use"], off["twins"], off["loading"]) == (False, [], None)
     assert on["in_use"] and "LayerNormFunction.forward" in on["twins"] and on["loading"] > 0
     assert len(on["losses"]) == 18 and on["losses"] == pytest.approx(off["losses"], rel=1e-5)
@@ -145,7 +145,7 @@ from tinytorch.nn.layers import TanhGelu
 tinytorch.nn.functional.silu(tinytorch.ones(3))
 print(json.dumps(["numba" in sys.modules, hasattr(TanhGelu.forward, "__wrapped__")]))
 """
-    assert fast(program, TINYTORCH_FAST="0") == [False, False]
+    assert fast(program, TINYTORCH_FAST="numpy") == [False, False]
 
 
 def test_a_broken_numba_warns_once_and_numpy_goes_on(tmp_path):
@@ -154,7 +154,7 @@ def test_a_broken_numba_warns_once_and_numpy_goes_on(tmp_path):
     result = process([sys.executable, "-c", program + "F.silu(tinytorch.ones(3))"])
     state = json.loads(result.stdout)
     assert state["y"] == pytest.approx([0.7310586] * 3) and "1.99" in state["why"]
-    assert result.stderr.count("UserWarning") == 1 and "TINYTORCH_FAST=0" in result.stderr
+    assert result.stderr.count("UserWarning") == 1 and "TINYTORCH_FAST=numpy" in result.stderr
 
 
 def test_without_numba_nothing_is_missing(tmp_path):

@@ -10,9 +10,9 @@ import pytest
 
 import tinytorch
 from tinytorch import Tensor, nn
-from tinytorch.autograd import observed_by
 from tinytorch.nn import functional as F
 from tinytorch.profiling import Scales, label
+from tinytorch.state import observed_by
 
 B, T, D, H, VOCABULARY = 16, 64, 128, 8, 50
 UNIT = 4 * B * T * D  # bytes of one (B, T, D) array of float32

@@ -9,9 +9,9 @@ import pytest
 
 import tinytorch
 from tinytorch import Tensor, nn, no_grad
-from tinytorch.autograd import observed_by
 from tinytorch.nn import functional as F
 from tinytorch.optim import SGD, AdamW, clip_grad_norm_
+from tinytorch.state import observed_by
 
 B, T, D, VOCABULARY = 3, 8, 16, 11
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tinytorch import Tensor, nn
-from tinytorch.autograd import observed_by
 from tinytorch.nn import functional as F
 from tinytorch.optim import SGD, Adam, AdamW, LambdaLR, linear_warmup
+from tinytorch.state import observed_by
 from tinytorch.training import evaluate, train_step
 
 VOCABULARY, T = 11, 8

@@ -1,6 +1,7 @@
 """What does not fit is refused: the error says which operation, what it got, and leaves everything as it was."""
 import numpy as np
 import pytest
+from said import said
 
 import tinytorch
 from tinytorch import Tensor, ones
@@ -124,7 +125,7 @@ def test_refused(call, error, words):
     before = [array.copy() for array in shared]
     with pytest.raises(error) as raised:
         call()
-    message = str(raised.value).lower()
+    message = said(raised.value).lower()
     pieces = words.lower().replace(", ", ",").split()
     missing = [piece for piece in pieces if piece not in message.replace(", ", ",")]
     assert not missing, f"{message!r} does not say {missing}"

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinytorch.anomaly import users_line
-from tinytorch.autograd import Switches, enable_grad, no_grad, observed_by
 from tinytorch.nn.module import Module
 from tinytorch.ops.elementwise import Function
+from tinytorch.state import enable_grad, no_grad, observed_by, thread
 from tinytorch.tensor import Tensor
 
 
@@ -123,7 +123,7 @@ class Case:
         self.batch, self.held_out = as_tensors(batch), None if held_out is None else as_tensors(held_out)
         self.generate, self.pad_token = generate, pad_token
         self.parameters = dict(model.named_parameters() if parameters is None else parameters)
-        self.random = copy.deepcopy(Switches.generator.bit_generator.state)
+        self.random = copy.deepcopy(thread.generator.bit_generator.state)
         self.findings, self.measured, self.known = [], {}, {}
 
     # ---- what it consists of
@@ -186,13 +186,13 @@ class Case:
         "Inside, graphs are recorded and anything may be done to the model; afterwards all is as it was, bit for bit."
         tensors = [(t, t.data, t.data.copy(), t.grad, copy.copy(t.grad), t.requires_grad) for t in self.tensors()]
         attributes = [(module, dict(vars(module))) for module in self.modules()]
-        generator, state = Switches.generator, copy.deepcopy(Switches.generator.bit_generator.state)
+        generator, state = thread.generator, copy.deepcopy(thread.generator.bit_generator.state)
         numpys = np.random.get_state()
         try:
             with enable_grad(), np.errstate(all="ignore"):
                 yield
         finally:
-            Switches.generator, generator.bit_generator.state = generator, state
+            thread.generator, generator.bit_generator.state = generator, state
             np.random.set_state(numpys)
             for module, kept in attributes:
                 vars(module).clear()
@@ -205,8 +205,8 @@ class Case:
 
     def reset_random(self, jumps=0):
         "The same random numbers for every run, so that two runs differ only in what was changed on purpose."
-        Switches.generator.bit_generator.state = self.random
-        Switches.generator.random(jumps)
+        thread.generator.bit_generator.state = self.random
+        thread.generator.random(jumps)
         np.random.seed(jumps)  # for models that draw from NumPy's own
 
     # ---- experiments; call them inside `untouched`

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinytorch.autograd import no_grad, observed_by
 from tinytorch.diagnosis.case import Trace
 from tinytorch.nn.module import Module
+from tinytorch.state import no_grad, observed_by
 from tinytorch.training import evaluating
 
 

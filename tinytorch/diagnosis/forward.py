@@ -13,9 +13,9 @@ import math
 
 import numpy as np
 
-from tinytorch.autograd import observed_by
 from tinytorch.diagnosis.case import Trace
 from tinytorch.diagnosis.faults import Finding
+from tinytorch.state import observed_by
 from tinytorch.tensor import Tensor
 
 START_EXCESS = 1.5  # nats above ln V at the start; a healthy start is within about 0.3

@@ -12,12 +12,12 @@ import math
 
 import numpy as np
 
-from tinytorch.autograd import default_generator
 from tinytorch.compiled import compilable
 from tinytorch.nn.embedding import rotate
 from tinytorch.nn.layers import Linear, linear
 from tinytorch.nn.module import Module
 from tinytorch.ops.elementwise import Function, unbroadcast
+from tinytorch.state import default_generator
 from tinytorch.tensor import Tensor, apply
 
 

@@ -16,12 +16,12 @@ from itertools import product
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinytorch.autograd import get_default_dtype
 from tinytorch.creation import ones, zeros
 from tinytorch.nn.init import uniform_
 from tinytorch.nn.module import Module, Parameter
 from tinytorch.nn.normalization import mean_product, row_blocks, row_mean
 from tinytorch.ops.elementwise import Function
+from tinytorch.state import get_default_dtype
 from tinytorch.tensor import Tensor, apply
 
 

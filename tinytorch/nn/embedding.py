@@ -9,11 +9,11 @@ __all__ = [
 
 import numpy as np
 
-from tinytorch.autograd import get_default_dtype
 from tinytorch.compiled import compilable
 from tinytorch.creation import randn
 from tinytorch.nn.module import Module, Parameter
 from tinytorch.ops.elementwise import Function
+from tinytorch.state import get_default_dtype
 from tinytorch.tensor import Tensor, apply
 
 

@@ -10,7 +10,7 @@ __all__ = [
 import math
 from statistics import NormalDist
 
-from tinytorch.autograd import default_generator
+from tinytorch.state import default_generator
 
 
 def uniform_(tensor, a=0.0, b=1.0):

@@ -14,11 +14,11 @@ import math
 
 import numpy as np
 
-from tinytorch.autograd import default_generator, get_default_dtype
 from tinytorch.compiled import compilable
 from tinytorch.nn.init import uniform_
 from tinytorch.nn.module import Module, Parameter
 from tinytorch.ops.elementwise import Function
+from tinytorch.state import default_generator, get_default_dtype
 from tinytorch.tensor import apply
 
 

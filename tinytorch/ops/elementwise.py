@@ -9,6 +9,8 @@ __all__ = [
 
 import numpy as np
 
+from tinytorch.dispatch import chosen
+
 
 class Function:
     """One operation. Its instance, once run, is also its node in the graph.
@@ -16,11 +18,21 @@ class Function:
     Options go to `__init__`. `forward(*arrays)` returns an array and keeps on `self` what
     `backward` needs. `backward(grad)` takes dL/d(output) and returns a tuple with one gradient
     per input, each `grad` itself, a view of it, or a fresh array that nobody else holds. Neither
-    half modifies its inputs. `needs_grad[i]` says whether anybody asked for the gradient of input
-    i; where nobody did, `backward` may return None.
+    half modifies its inputs. An optional input may be None, and its gradient then is None.
+    `needs_grad[i]` says whether anybody asked for the gradient of input i; where nobody did,
+    `backward` may return None.
     """
-    needs_grad = (True,) * 3
+    needs_grad = (True,) * 4
     parents = None  # set when the operation is recorded in a graph
+    plain = None  # for a faster form: the class whose place it takes
+
+    def __new__(cls, *args, **kwargs):
+        return object.__new__(chosen.get(cls, cls))  # the faster form of `cls`, where one is switched on
+
+    @property
+    def name(self):
+        "The name of the operation, whichever of its forms runs."
+        return (self.plain or type(self)).__name__
 
     def forward(self, *arrays):
         raise NotImplementedError(f"{type(self).__name__}.forward")

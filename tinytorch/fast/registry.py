@@ -1,0 +1,92 @@
+"""The forms of an operation, and the switch between them."""
+import importlib.util
+import os
+import sys
+
+from tinytorch.dispatch import chosen
+from tinytorch.workspace import StudentFile
+
+LEVELS = ("plain", "numpy", "compiled")
+SWITCH = "TINYTORCH_FAST"  # the environment variable: the level at the start
+OVER_STUDENT = "TINYTORCH_FAST_STUDENT"  # 1: fast forms also stand in for what a student exported
+
+registry = {}  # {plain class or function: {"numpy": form, "compiled": form}}
+current = {"level": "plain"}
+
+
+def implements(operation, level):
+    """Register a class, or a function, as the form of `operation` at `level`, "numpy" or "compiled".
+
+    A class must be a subclass that overrides `forward` and `backward` together.
+    Raises: ValueError for another level, TypeError for a class that is no subclass or overrides only one half.
+    """
+    if level not in LEVELS[1:]:
+        raise ValueError(f"implements: level is {level!r}, expected one of {LEVELS[1:]}")
+
+    def register(form):
+        if isinstance(operation, type):
+            if not (isinstance(form, type) and issubclass(form, operation)):
+                raise TypeError(f"implements: expected a subclass of {operation.__name__}, got {form!r}")
+            missing = {"forward", "backward"} - vars(form).keys()
+            if missing:
+                raise TypeError(f"implements: {form.__name__} must override both halves, {missing} is missing")
+            form.plain = operation
+        registry.setdefault(operation, {})[level] = form
+        return form
+    return register
+
+
+def best_level():
+    "Return the fastest level that is installed."
+    return "compiled" if importlib.util.find_spec("numba") else "numpy"
+
+
+class use:
+    """Switch to the forms of `level`: "plain", "numpy" or "compiled" (which takes NumPy's where it has none).
+
+    As a call, `use("plain")`, from now on; as `with use("plain"):`, until the block ends. For the whole process.
+    Raises: ValueError for another level, ImportError for "compiled" without numba.
+    """
+    def __init__(self, level):
+        if level not in LEVELS:
+            raise ValueError(f"fast.use: level is {level!r}, expected one of {LEVELS}")
+        if level == "compiled" and best_level() != "compiled":
+            raise ImportError('fast.use: "compiled" needs numba; pip install "tinytorch[fast]", or use "numpy"')
+        self.before = current["level"]
+        switch(level)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        switch(self.before)
+
+
+def switch(level):
+    current["level"] = level
+    chosen.clear()
+    for operation, forms in registry.items():
+        allowed = [forms[name] for name in LEVELS[1:LEVELS.index(level) + 1] if name in forms]
+        if allowed and not is_students(operation):
+            chosen[operation] = allowed[-1]
+
+
+def is_students(operation):
+    "Return whether `operation` comes from a file that a student exported, which nothing replaces unasked."
+    spec = getattr(sys.modules.get(operation.__module__), "__spec__", None)
+    return isinstance(getattr(spec, "loader", None), StudentFile) and os.environ.get(OVER_STUDENT) != "1"
+
+
+def start():
+    "Switch to the level that the environment asks for, if it is installed, or else to the best that is."
+    asked = os.environ.get(SWITCH) or "compiled"
+    use(best_level() if asked == "compiled" else asked)
+
+
+def status():
+    """Return what runs, as a dict: `level`, `installed` (the best level there is), and the `forms` in use.
+
+    `forms` maps the name of each operation that is replaced to that of its form.
+    """
+    forms = {operation.__name__: form.__name__ for operation, form in chosen.items()}
+    return {"level": current["level"], "installed": best_level(), "forms": dict(sorted(forms.items()))}
