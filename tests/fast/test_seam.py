@@ -11,7 +11,7 @@ import pytest
 import tinytorch
 from tinytorch import Tensor, fast
 from tinytorch.dispatch import chosen, replaceable
-from tinytorch.fast import registry
+from tinytorch.fast.registry import registry
 from tinytorch.ops.elementwise import Function
 from tinytorch.tensor import apply
 
@@ -34,11 +34,11 @@ def shifted(x):
 @pytest.fixture(autouse=True)
 def nothing_stays():
     "Forms that a test registers, and the level that it switches to, end with it."
-    before = {operation: dict(forms) for operation, forms in registry.registry.items()}
+    before = {operation: dict(forms) for operation, forms in registry.items()}
     with fast.use("plain"):
         yield
-        registry.registry.clear()
-        registry.registry.update(before)
+        registry.clear()
+        registry.update(before)
 
 
 def register():
