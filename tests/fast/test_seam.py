@@ -104,7 +104,8 @@ def test_what_does_not_fit_is_refused():
 def test_without_the_folder_everything_works(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "tinytorch", ignore=shutil.ignore_patterns("fast", "__pycache__"))
     program = ("import tinytorch, tinytorch.nn as nn\n"
-               "y = nn.Linear(3, 2)(tinytorch.ones(4, 3)).sum(); y.backward(); print(y.shape, hasattr(tinytorch, 'fast'))")
+               "y = nn.Linear(3, 2)(tinytorch.ones(4, 3)).sum()\ny.backward()\n"
+               "print(y.shape, hasattr(tinytorch, 'fast'))")
     result = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
                             env={"PYTHONPATH": str(tmp_path), "PATH": ""})
     assert result.stdout == "() False\n", result.stderr
