@@ -7,9 +7,12 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.measure import BEFORE
 from benchmarks.sections import BASELINE, OPTIONAL, ROUNDS, SECTIONS, VARIANTS
 from benchmarks.tables import draw, exponent_table, head, row
 from benchmarks.workloads import WORKLOADS
+
+LEVELS = ("plain", "numpy", "compiled")
 
 
 def main() -> None:
@@ -19,11 +22,13 @@ def main() -> None:
     parser.add_argument("--workloads", type=some_of(WORKLOADS), default=list(WORKLOADS), metavar="W1,W1b,...",
                         help="of training and memory; default: all")
     parser.add_argument("--variants", type=some_of(VARIANTS), default=list(VARIANTS), metavar=",".join(VARIANTS),
-                        help="of training and memory; default: all")
+                        help="default: all that the section has")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="also measure the version that is checked out there")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"bursts of each; default: {defaults}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also keep every number there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the ratios and the growth (matplotlib)")
     options = parser.parse_args()
+    BEFORE["folder"] = options.before and options.before.resolve()
 
     print(" | ".join(f"{key} {value}" for key, value in machine().items()))
     results = {}
@@ -37,9 +42,10 @@ def main() -> None:
 
 def run(section: str, options) -> dict[str, dict]:
     """Measure a section, and print each row as it comes."""
-    variants = options.variants if section in ("training", "memory") else ["ours", BASELINE]
-    if section == "operations":
-        variants.insert(1, "ours+fast")
+    wanted = {"operations": LEVELS, "growth": LEVELS[1:2], "generation": LEVELS}.get(section, VARIANTS)
+    variants = [v for v in options.variants if v in (*wanted, "before", BASELINE)]
+    if not options.before:
+        variants = [variant for variant in variants if not variant.startswith("before")]
     if section == "memory":
         variants = [variant for variant in variants if variant not in OPTIONAL]
     print(f"\n## {section}\n\n{head(section, variants)}", flush=True)

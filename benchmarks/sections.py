@@ -12,21 +12,26 @@ from benchmarks.measure import Worker, WorkerError, take_turns
 from benchmarks.workloads import GROWTH, OPERATIONS, WORKLOADS, Workload
 
 VARIANTS = {
-    "ours": "ours",
-    "ours+fast": "ours, compiled",
+    "plain": "plain",
+    "numpy": "NumPy",
+    "compiled": "compiled",
+    "before": "before, NumPy",
+    "before+fast": "before, compiled",
     "eager": "PyTorch eager",
     "fused": "PyTorch, fused AdamW",
     "compile": "torch.compile",
 }
 BASELINE = "eager"
 GENERATION = {
-    "ours fast": "ours, cached, on arrays",
-    "ours": "ours, cached",
+    "plain": "plain, cached",
+    "numpy": "NumPy, cached",
+    "compiled": "compiled, cached",
+    "before": "before, cached",
     "eager": "PyTorch, cached",
-    "ours uncached": "ours, uncached",
+    "numpy uncached": "NumPy, uncached",
     "eager uncached": "PyTorch, uncached",
 }
-OPTIONAL = ("ours+fast", "compile")  # where it is not installed or does not work, the table says so
+OPTIONAL = ("compiled", "before+fast", "compile")  # where it is not installed or does not work, the table says so
 TOLERANCE = 3e-5  # between what variants compute, as a share of the largest number
 
 
@@ -39,13 +44,13 @@ def training(names: list[str], variants: list[str], rounds: int) -> Iterator[tup
 def generation(names: list[str], variants: list[str], rounds: int) -> Iterator[tuple[str, dict]]:
     """One text, token by token up to the context; milliseconds are those of the whole text."""
     w = WORKLOADS["W3"]
-    result = of_workload("generation", w, list(GENERATION), rounds)
+    chosen = [variant for variant in GENERATION if variant.partition(" ")[0] in variants]
+    result = of_workload("generation", w, chosen, rounds)
     yield w.name, {**result, "tokens": w.context}
 
 
 def operations(names: list[str], variants: list[str], rounds: int) -> Iterator[tuple[str, dict]]:
     """Single operations, forward and backward."""
-    variants = ["ours", "ours+fast", BASELINE]
     for name in OPERATIONS:
         with tempfile.TemporaryDirectory() as folder:
             yield name, compare({"section": "operations", "operation": name}, variants, rounds, folder)
@@ -57,7 +62,7 @@ def growth(names: list[str], variants: list[str], rounds: int) -> Iterator[tuple
         base = replace(WORKLOADS["W2"], batch=4) if size == "context" else WORKLOADS["W2"]
         for value in values:
             workload = replace(base, **{size: value})
-            yield f"{size} {value}", of_workload("training", workload, ["ours", BASELINE], rounds)
+            yield f"{size} {value}", of_workload("training", workload, variants, rounds)
 
 
 def memory(names: list[str], variants: list[str], rounds: int) -> Iterator[tuple[str, dict]]:

@@ -21,9 +21,7 @@ SMALLEST = Workload("smallest", "whatever a step loads, it loads with this one",
 
 def prepare(variant: str, section: str, workload=None, weights: str = "", operation: str = ""):
     """A step, and a function that gives the arrays that must be the same in every variant."""
-    side = import_module("benchmarks.ours" if variant.startswith("ours") else "benchmarks.reference")
-    if variant == "ours+fast" and not import_module("tinytorch.compiled").status()["in_use"]:
-        raise RuntimeError("the extra `fast` is not installed")
+    side = side_of(variant)
     if section == "operations":
         step = side.operation(operation, variant)
         return step, step
@@ -36,9 +34,20 @@ def prepare(variant: str, section: str, workload=None, weights: str = "", operat
     return step, lambda: [np.array([step() for _ in range(COMPARED_STEPS)])]
 
 
+def side_of(variant: str):
+    """The module that builds a variant. Raises RuntimeError where its level is not installed."""
+    level = variant.partition(" ")[0]
+    if level not in ("plain", "numpy", "compiled"):
+        return import_module("benchmarks.reference")
+    running = import_module("tinytorch.fast").status()["level"]
+    if running != level:
+        raise RuntimeError(f"{level} is not installed, {running} is")
+    return import_module("benchmarks.ours")
+
+
 def memory(variant: str, workload: dict, weights: str, smallest: str, **_) -> float:
     """Megabytes that training holds at its peak, above those of a process that has trained the smallest model."""
-    side = import_module("benchmarks.ours" if variant.startswith("ours") else "benchmarks.reference")
+    side = side_of(variant)
     for w, path in [(SMALLEST, smallest), (Workload(**workload), weights)]:
         before = peak_megabytes()
         step = side.training(w, path, variant)

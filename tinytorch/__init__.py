@@ -1,10 +1,8 @@
 """tinytorch: autograd and transformers in NumPy, small enough to read."""
 from importlib.util import find_spec
 
-from tinytorch.allocator import keep_freed_memory
 from tinytorch.workspace import install_overlay
 
-keep_freed_memory()
 install_overlay()
 
 from tinytorch import data, datasets, generation, nn, optim, tokenizers, training  # noqa: E402
@@ -43,4 +41,5 @@ from tinytorch.tensor import Tensor  # noqa: E402
 if find_spec("tinytorch.fast"):  # the layer that can be taken off
     from tinytorch import fast
 
+    fast.keep_freed_memory()
     fast.start()

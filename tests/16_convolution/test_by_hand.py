@@ -8,8 +8,8 @@ from tinytorch.nn.convolution import (
     BatchNormFunction,
     ConvFunction,
     MaxPoolFunction,
+    offsets,
     output_size,
-    windows,
 )
 
 ROW, FILTER = np.array([[[1.0, 2.0, 4.0, 8.0]]]), np.array([[[10.0, 1.0]]])  # (N, C, L), (O, C, k)
@@ -32,14 +32,13 @@ def test_output_size():
         "a window that starts beyond the image does not count": 2})
 
 
-def test_windows():
-    planes = np.arange(6.0).reshape(1, 6, 1)
-    expect("windows of 2, stride 1", windows(planes, (2,), (1,), (1,), (5,))[0, ..., 0],
-           [[0, 1, 2, 3, 4], [1, 2, 3, 4, 5]])
-    expect("windows of 2, stride 3", windows(planes, (2,), (3,), (1,), (2,))[0, ..., 0], [[0, 3], [1, 4]],
-           {"stride and dilation are swapped": [[0, 1], [3, 4]], "the stride is missing": [[0, 1], [1, 2]]})
-    expect("windows of 2, dilation 3", windows(planes, (2,), (1,), (3,), (3,))[0, ..., 0], [[0, 1, 2], [3, 4, 5]],
-           {"the dilation is missing": [[0, 1, 2], [1, 2, 3]]})
+def test_offsets():
+    x = np.arange(6.0)
+    expect("kernel of 2, stride 1: place 1", x[dict(offsets((2,), (1,), (1,), (5,)))[1,]], [1, 2, 3, 4, 5])
+    expect("kernel of 2, stride 3: place 1", x[dict(offsets((2,), (3,), (1,), (2,)))[1,]], [1, 4],
+           {"stride and dilation are swapped": [3, 4], "the stride is missing": [1, 2]})
+    expect("kernel of 2, dilation 3: place 1", x[dict(offsets((2,), (1,), (3,), (3,)))[1,]], [3, 4, 5],
+           {"the dilation is missing": [1, 2, 3]})
 
 
 def test_convolution():
@@ -52,8 +51,8 @@ def test_convolution():
 def test_convolution_on_the_way_back():
     operation, grad = conv(), np.array([[[1.0, 100.0, 10000.0]]])
     operation.forward(ROW, FILTER)
-    with likely("the gradients of matrix and columns are products of transposed matrices: check the shapes"):
-        dx, dweight = operation.backward(grad)
+    with likely("the gradients of filters and windows are products of transposed matrices: check the shapes"):
+        dx, dweight, _ = operation.backward(grad)
     expect("conv, gradient of the weight", dweight, [[[40201, 80402]]],
            {"the two places of the kernel are swapped": [[[80402, 40201]]]})
     expect("conv, gradient of the input", dx, [[[10, 1001, 100100, 10000]]],
@@ -88,8 +87,8 @@ def test_batch_norm():
 def test_batch_norm_on_the_way_back():
     operation, grad = BatchNormFunction(EPS), np.array([[1.0], [0.0], [2.0]])
     xhat = operation.forward(COLUMN, np.array([10.0])) / 10
-    with likely("backward fills dx[block], it does not replace it"):
-        dx, dweight = operation.backward(grad)
+    with likely("two means over the channel, with their dims kept"):
+        dx, dweight, _ = operation.backward(grad)
     s, g = 10 / np.sqrt(14 / 3 + EPS), grad - 1
     expect("batch_norm, gradient of the weight", dweight, (grad * xhat).sum(0))
     expect("batch_norm, gradient", dx, s * (g - xhat * (grad * xhat).mean()),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from by_hand import expect
 
-from tinytorch.kernels import norm_backward, tanh_gelu
+from tinytorch.fast.kernels import norm_backward, tanh_gelu
 
 F = np.float32
 

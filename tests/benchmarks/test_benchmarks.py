@@ -12,7 +12,7 @@ from benchmarks.sections import check_same, weights_of  # noqa: E402
 from benchmarks.tables import draw, exponents, head, row  # noqa: E402
 from benchmarks.workloads import OPERATIONS, WORKLOADS  # noqa: E402
 
-TIMES = {"milliseconds": {"ours": [1.0, 2.0, 3.0], "eager": [4.0, 4.0, 4.0]}, "disturbed": 0}
+TIMES = {"milliseconds": {"numpy": [1.0, 2.0, 3.0], "eager": [4.0, 4.0, 4.0]}, "disturbed": 0}
 
 
 class Sleeper:
@@ -46,7 +46,7 @@ def test_every_way_to_generate_gives_the_same_logits(torch, tmp_path):
     weights = weights_of(WORKLOADS["W2"], str(tmp_path))
     text = np.arange(12)[None]
     found = {variant: [ours.generation(WORKLOADS["W2"], weights, variant)(text)]
-             for variant in ("ours", "ours fast", "ours uncached")}
+             for variant in ("numpy", "numpy uncached")}
     found |= {variant: [reference.generation(WORKLOADS["W2"], weights, variant)(text)]
               for variant in ("eager", "eager uncached")}
     assert found["eager"][0].shape == (12, 100)
@@ -61,19 +61,19 @@ def test_a_wrong_result_is_not_timed():
 
 
 def test_a_row_has_median_quartiles_and_ratio():
-    assert row("W1", TIMES, ["ours", "eager"]) == "| W1 | 2 (1.5 - 2.5) | 0.50 | 4 (4 - 4) | 1.00 |"
-    assert head("training", ["ours", "eager"]).startswith("| | ours ms | ratio | PyTorch eager ms | ratio |\n|---|")
+    assert row("W1", TIMES, ["numpy", "eager"]) == "| W1 | 2 (1.5 - 2.5) | 0.50 | 4 (4 - 4) | 1.00 |"
+    assert head("training", ["numpy", "eager"]).startswith("| | NumPy ms | ratio | PyTorch eager ms | ratio |\n|---|")
 
 
 def test_a_row_says_what_failed_and_what_was_disturbed():
     result = {**TIMES, "disturbed": 2, "failed": {"compile": "took more than 60 s"}}
-    assert row("W1", result, ["ours", "compile"]) == \
+    assert row("W1", result, ["numpy", "compile"]) == \
         "| W1 (disturbed) | 2 (1.5 - 2.5) | 0.50 | took more than 60 s |  |"
 
 
 def test_speeds_are_tokens_a_second():
     text = row("W3", {**TIMES, "tokens": 64}, [])
-    assert "| ours, cached | 32000 (26667 - 48000) | 2.00 |" in text
+    assert "| NumPy, cached | 32000 (26667 - 48000) | 2.00 |" in text
 
 
 def test_a_busy_machine_is_reported_and_not_an_error():
@@ -83,8 +83,8 @@ def test_a_busy_machine_is_reported_and_not_an_error():
 
 def test_growth_finds_the_exponent_and_draws_it(tmp_path):
     pytest.importorskip("matplotlib")
-    growth = {f"context {n}": {"milliseconds": {"ours": [n**2.0], "eager": [3.0 * n]}} for n in (64, 128, 256)}
-    assert exponents(growth)["context"]["ours"] == pytest.approx((2, 2))
+    growth = {f"context {n}": {"milliseconds": {"numpy": [n**2.0], "eager": [3.0 * n]}} for n in (64, 128, 256)}
+    assert exponents(growth)["context"]["numpy"] == pytest.approx((2, 2))
     assert exponents(growth)["context"]["eager"] == pytest.approx((1, 1))
     draw({"training": {"W1": TIMES}, "growth": growth}, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
@@ -92,4 +92,4 @@ def test_growth_finds_the_exponent_and_draws_it(tmp_path):
 
 def test_a_worker_that_ends_says_why():
     with pytest.raises(WorkerError, match="nothing"):
-        Worker({"section": "operations", "variant": "ours", "operation": "nothing", "proof": ""})
+        Worker({"section": "operations", "variant": "numpy", "operation": "nothing", "proof": ""})

@@ -559,20 +559,14 @@ return float((log_z - logits[np.arange(len(logits)), targets]).mean())
         words="it covers d (k - 1) + 1 places",
     ),  # fmt: skip
     Mistake(
-        "16_convolution", "conv-windows", "stride and dilation swapped",
-        """
-of_channel, *steps, of_image = planes.strides
-within = [step * s for step, s in zip(steps, stride)]
-between = [step * d for step, d in zip(steps, dilation)]
-shape = (planes.shape[0], *kernel, *counts, planes.shape[-1])
-return as_strided(planes, shape, (of_channel, *within, *between, of_image), writeable=False)
-""",
+        "16_convolution", "conv-offsets", "stride and dilation swapped",
+        ("slice(i * d, i * d + (count - 1) * step + 1, step)", "slice(i * step, i * step + (count - 1) * d + 1, d)"),
         words="stride and dilation are swapped",
     ),  # fmt: skip
     Mistake(
         "16_convolution", "conv-function", "assigned where windows overlap",
-        ("dplanes[seen] += ", "dplanes[seen] = "),
-        words="assigned", region=2,
+        ("dx[seen] += ", "dx[seen] = "),
+        words="assigned", region=1,
     ),  # fmt: skip
     Mistake(
         "16_convolution", "batch-norm-running", "momentum is what stays",

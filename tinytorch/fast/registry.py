@@ -2,6 +2,7 @@
 import importlib.util
 import os
 import sys
+from importlib import metadata
 
 from tinytorch.dispatch import chosen
 from tinytorch.workspace import StudentFile
@@ -27,13 +28,17 @@ def implements(operation, level):
         if isinstance(operation, type):
             if not (isinstance(form, type) and issubclass(form, operation)):
                 raise TypeError(f"implements: expected a subclass of {operation.__name__}, got {form!r}")
-            missing = {"forward", "backward"} - vars(form).keys()
-            if missing:
-                raise TypeError(f"implements: {form.__name__} must override both halves, {missing} is missing")
+            if definer(form, "forward") is not definer(form, "backward"):
+                raise TypeError(f"implements: {form.__name__} must override both halves, forward and backward")
             form.plain = operation
         registry.setdefault(operation, {})[level] = form
         return form
     return register
+
+
+def definer(form, half):
+    "Return the class that defines a half of `form`."
+    return next(base for base in form.__mro__ if half in vars(base))
 
 
 def best_level():
@@ -84,9 +89,16 @@ def start():
 
 
 def status():
-    """Return what runs, as a dict: `level`, `installed` (the best level there is), and the `forms` in use.
+    """Return what runs, as a dict.
 
-    `forms` maps the name of each operation that is replaced to that of its form.
+    `level`; `installed`, the best level there is; `forms`, the name of each operation that is replaced with that of its
+    form; `numba`, its version or None; `problem`, why it does not work, or None; `cache`, the folder of the machine
+    code or None; `loading`, seconds for importing numba, or None; `compiling`, seconds for each loop not in the cache.
     """
+    from tinytorch.fast.compiling import Numba, cache_folder  # which imports this module
     forms = {operation.__name__: form.__name__ for operation, form in chosen.items()}
-    return {"level": current["level"], "installed": best_level(), "forms": dict(sorted(forms.items()))}
+    compiled = current["level"] == "compiled"
+    return {"level": current["level"], "installed": best_level(), "forms": dict(sorted(forms.items())),
+            "numba": metadata.version("numba") if best_level() == "compiled" else None, "problem": Numba.problem,
+            "cache": cache_folder() if compiled else None, "loading": Numba.loading,
+            "compiling": dict(Numba.compiling)}

@@ -1,0 +1,361 @@
+"""Each fast form computes what the plain operation computes: values and gradients, any layout, any dtype, extremes."""
+import functools
+import importlib.util
+import os
+
+import numpy as np
+import pytest
+from fast.forms import assert_same, check_form, made, numbers
+
+from tinytorch import fast
+from tinytorch.fast import attention, optimizers
+from tinytorch.nn.activations import ErfGelu, ReluSquared, SiLUFunction, TanhGelu
+from tinytorch.nn.attention import Attention
+from tinytorch.nn.convolution import AvgPoolFunction, BatchNormFunction, ConvFunction, MaxPoolFunction
+from tinytorch.nn.embedding import rotate, scatter_add_rows
+from tinytorch.nn.layers import LinearFunction
+from tinytorch.nn.losses import CrossEntropyFunction
+from tinytorch.nn.normalization import LayerNormFunction, RMSNormFunction
+from tinytorch.ops.reductions import LogSoftmax, MatMul, Softmax
+from tinytorch.optim import adam_update, zeros_like_each
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+SHAPES = [(), (1,), (1, 1), (3, 5), (2, 3, 33), (70, 4), (2, 0), (0, 3)]
+HAVE_NUMBA = importlib.util.find_spec("numba") is not None
+ACTIVATIONS = [TanhGelu, ErfGelu, SiLUFunction, ReluSquared]
+
+
+@pytest.fixture(params=["numpy", "compiled"])
+def level(request):
+    if request.param == "compiled" and not HAVE_NUMBA:
+        assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
+        pytest.skip("the compiled forms need the extra: pip install 'tinytorch[fast]'")
+    return request.param
+
+
+@pytest.fixture(params=[np.float32, np.float64])
+def dtype(request):
+    return request.param
+
+
+# ---- activations
+
+@pytest.mark.parametrize("shape", [*SHAPES, (40_000,)])
+@pytest.mark.parametrize("make", ACTIVATIONS)
+def test_activation(level, make, shape, dtype):
+    check_form(level, make, np.asarray(numbers(*shape, scale=4, dtype=dtype)))
+
+
+@pytest.mark.parametrize("make", ACTIVATIONS)
+def test_activation_of_what_is_not_finite(level, make):
+    check_form(level, make, np.array([np.nan, 0, -0.0, 100, -100, 1e-30], np.float32))
+    value = made(level, make).forward(np.array([np.inf, np.nan], np.float32))
+    assert value[0] == np.inf and np.isnan(value[1])
+
+
+@pytest.mark.parametrize("make", [TanhGelu, SiLUFunction])
+@pytest.mark.parametrize("lay", [lambda x: x.T, lambda x: x[::2, ::-1], lambda x: np.broadcast_to(x[0], (4, 6))])
+def test_activation_of_any_layout(level, make, lay):
+    x = lay(numbers(8, 6))
+    assert not x.flags.c_contiguous
+    check_form(level, make, x)
+
+
+def test_without_a_gradient_no_slope_is_kept(level):
+    operation = made(level, TanhGelu)
+    operation.needs_grad = (False,)
+    operation.forward(numbers(3))
+    assert not hasattr(operation, "derivative")
+
+
+def test_integers_are_refused_by_name(level):
+    for make in (TanhGelu, SiLUFunction, functools.partial(Softmax, -1)):
+        with pytest.raises(TypeError):
+            made(level, make).forward(np.arange(3))
+
+
+# ---- rows
+
+@pytest.mark.parametrize("Norm", [LayerNormFunction, RMSNormFunction])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (2, 3, 33), (130, 4), (2, 0), (0, 3)])
+@pytest.mark.parametrize("given", [(), (True,), (True, True), (False, True)])
+def test_norm(level, Norm, shape, given, dtype):
+    given = given[:1] if Norm is RMSNormFunction else given  # it has no bias
+    vectors = numbers(2, shape[-1], seed=1, dtype=dtype)
+    check_form(level, Norm, numbers(*shape, dtype=dtype), *[v if g else None for v, g in zip(vectors, given)])
+
+
+@pytest.mark.parametrize("Norm", [LayerNormFunction, RMSNormFunction])
+def test_norm_over_two_dims_of_a_strided_array(level, Norm, dtype):
+    x, weight = numbers(4, 3, 5, dtype=dtype).transpose(1, 2, 0), numbers(5, 4, seed=1, dtype=dtype)
+    check_form(level, lambda: Norm(2), x, weight)
+
+
+def test_layer_norm_far_from_zero(level):
+    check_form(level, LayerNormFunction, numbers(3, 64, scale=1) + np.float32(3000), numbers(64, seed=1))
+    constant = made(level, LayerNormFunction).forward(np.full((2, 5), 1234.567, np.float32))
+    assert not constant.any()
+
+
+def test_norm_of_many_rows_adds_them_up_exactly(level):
+    x, grad = numbers(5000, 3), numbers(5000, 3, seed=1) + 1
+    operation = made(level, RMSNormFunction)
+    xhat = operation.forward(x, np.ones(3, np.float32))
+    dweight = operation.backward(grad)[1]
+    assert np.allclose(dweight, (grad.astype(np.float64) * xhat).sum(0), rtol=3e-6)
+
+
+@pytest.mark.parametrize("make", [Softmax, LogSoftmax])
+@pytest.mark.parametrize("shape, dim", [((3, 5), -1), ((2, 3, 70), 2), ((3, 5), 0), ((4,), 0), ((), -1), ((), 0),
+                                        ((2, 0), -1), ((0, 2), 1)])
+def test_softmax(level, make, shape, dim, dtype):
+    check_form(level, lambda: make(dim), np.asarray(numbers(*shape, scale=10, dtype=dtype)))
+
+
+@pytest.mark.parametrize("make", [Softmax, LogSoftmax])
+def test_softmax_with_masks_and_worse(level, make):
+    rows = np.array([[0, -np.inf, 3], [-np.inf] * 3, [np.nan, 0, 1], [np.inf, 0, 1], [1e30, -1e30, 0]], np.float32)
+    with np.errstate(all="ignore"):
+        assert_same([made(level, lambda: make(-1)).forward(rows)], [made("plain", lambda: make(-1)).forward(rows)])
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("shape", [(1, 1), (6, 3), (5, 70), (300, 600)])
+def test_cross_entropy(level, shape, smoothing, reduction, dtype):
+    dice = np.random.default_rng(0)
+    target = dice.integers(0, shape[1], shape[0])
+    if shape[0] > 1:
+        target[1] = -100
+    for weight in (None, dice.random(shape[1]).astype(dtype)):
+        make = functools.partial(CrossEntropyFunction, weight, -100, smoothing, reduction)
+        check_form(level, make, numbers(*shape, scale=10, dtype=dtype), target)
+        check_form(level, make, np.asfortranarray(numbers(*shape, dtype=dtype)), target.astype(np.int32))
+
+
+def test_cross_entropy_of_confident_and_of_masked_logits(level):
+    x = np.array([[1e4, -1e4, 0], [-np.inf, 0, 1], [0, np.nan, 1]], np.float32)
+    check_form(level, CrossEntropyFunction, x, np.array([1, 2, 0]))
+
+
+def test_cross_entropy_of_nothing_that_counts(level):
+    make = functools.partial(CrossEntropyFunction, reduction="mean")
+    check_form(level, make, numbers(2, 3), np.array([-100, -100]))
+
+
+# ---- products
+
+@pytest.mark.parametrize("shape, out, bias", [((2, 3), 4, True), ((3,), 4, True), ((2, 5, 3), 1, False), ((0, 3), 4, True),
+                                              ((2, 0), 4, True), ((2, 2, 2, 3), 0, False)])
+def test_linear(level, shape, out, bias, dtype):
+    weight, b = numbers(out, shape[-1], seed=1, dtype=dtype), numbers(out, seed=2, dtype=dtype)
+    check_form(level, LinearFunction, numbers(*shape, dtype=dtype), weight, b if bias else None)
+
+
+@pytest.mark.parametrize("x, y", [((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)), ((3,), (3, 2)), ((3,), (3,)),
+                                  ((5, 2, 3), (3,)), ((2, 0, 3), (3, 4)), ((1, 2, 3), (4, 3, 2))])
+def test_matmul(level, x, y, dtype):
+    check_form(level, MatMul, numbers(*x, dtype=dtype), numbers(*y, seed=1, dtype=dtype))
+
+
+# ---- attention
+
+def heads(*leading, queries, keys, d=4, e=4, dtype=np.float32):
+    return [numbers(*leading, *size, seed=i, dtype=dtype) for i, size in enumerate([(queries, d), (keys, d), (keys, e)])]
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("queries, keys", [(1, 1), (5, 5), (3, 20), (4, 2), (130, 130), (70, 9)])
+def test_attention(level, queries, keys, is_causal, dtype):
+    inputs = heads(2, 3, queries=queries, keys=keys, e=6, dtype=dtype)
+    check_form(level, lambda: Attention(is_causal), *inputs)
+    check_form(level, lambda: Attention(is_causal, scale=0.3), *(x.swapaxes(0, 1) for x in inputs))
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (2, 1, 5, 7), (1, 7), (7,), (5, 1)])
+def test_attention_with_a_mask(level, shape, dtype):
+    inputs = heads(2, 3, queries=5, keys=7, dtype=dtype)
+    allowed = np.random.default_rng(0).random(shape) < 0.6
+    check_form(level, Attention, *inputs, allowed)
+    check_form(level, Attention, *inputs, np.where(allowed, 0, -np.inf).astype(dtype))
+    check_form(level, Attention, *inputs, numbers(*shape, seed=5, dtype=dtype))
+
+
+def test_a_query_that_sees_nothing(level):
+    inputs, mask = heads(queries=3, keys=4), np.ones((3, 4), bool)
+    mask[1] = False
+    check_form(level, Attention, *inputs, mask)
+
+
+def test_attention_over_broadcast_heads(level, dtype):
+    query, key, value = heads(queries=3, keys=4, dtype=dtype)
+    check_form(level, Attention, numbers(2, 5, 3, 4, dtype=dtype), key, value[None])
+
+
+def test_the_dropout_mask_is_the_same(level):
+    import tinytorch
+    results = []
+    for which in ("plain", level):
+        tinytorch.manual_seed(3)
+        operation = made(which, lambda: Attention(dropout_p=0.4))
+        results.append([operation.forward(*heads(2, queries=6, keys=6)), *operation.backward(numbers(2, 6, 4))[:3]])
+    share = np.mean(results[0][0] == 0)
+    assert share < 0.5 and results[0][0].shape == results[1][0].shape
+
+
+@pytest.mark.parametrize("keys, queries", [(1, 1), (5, 5), (3, 20), (4, 2)])
+def test_compiled_softmax_over_keys(keys, queries):
+    if not HAVE_NUMBA:
+        pytest.skip("needs numba")
+    form = made("compiled", Attention)
+    bias = [None, np.tril(np.full((keys, queries), -np.inf, np.float32), -1), numbers(keys // 2, queries, seed=3),
+            numbers(2, 1, keys, queries, seed=4)]
+    bias.append(np.where(np.arange(queries) == 0, -np.inf, numbers(keys, queries)).astype(np.float32))
+    for b in bias:
+        scores = numbers(2, 3, keys, queries, scale=5)
+        got, expected = form.softmax(scores.copy(), b), attention.softmax_over_keys(scores.copy(), b)
+        assert_same([got], [expected])
+        dscores, average = numbers(2, 3, keys, queries, seed=1), numbers(2, 3, queries, seed=2)
+        mine, theirs = dscores.copy(), dscores.copy()
+        form.softmax_backward(mine, got, average)
+        attention.softmax_over_keys_backward(theirs, got, average)
+        assert_same([mine], [theirs])
+
+
+# ---- tables and rotation
+
+@pytest.mark.parametrize("size, count, width", [(7, 3, 4), (1, 1, 1), (0, 2, 3), (200, 5, 2), (50, 40, 3)])
+@pytest.mark.parametrize("index", [np.int64, np.int32, np.uint8])
+def test_scatter_add(level, size, count, width, index, dtype):
+    indices = np.random.default_rng(0).integers(0, count, size).astype(index)
+    rows = numbers(size, 2 * width, dtype=dtype)[:, ::2]
+    with fast.use("plain"):
+        expected = scatter_add_rows(rows, indices, count)
+    with fast.use(level):
+        assert_same([scatter_add_rows(rows, indices, count)], [expected])
+
+
+def test_rotate(level, dtype):
+    x, cos, sin = numbers(2, 5, 3, 8, dtype=dtype).swapaxes(1, 2), *numbers(2, 5, 8, seed=1, dtype=dtype)
+    with fast.use("plain"):
+        expected = rotate(x, cos, sin)
+    with fast.use(level):
+        assert_same([rotate(x, cos, sin)], [expected])
+
+
+# ---- optimizers
+
+SIZES = [(3, 4), (), (7,), (40_000,), (2, 0), (5, 5)]
+
+
+def adam_lists(level, layout, dtype):
+    params = [numbers(*shape, seed=i, dtype=dtype) for i, shape in enumerate(SIZES)]
+    params = [np.asarray(layout(p)) for p in params]
+    with fast.use(level):
+        return params, zeros_like_each(params), zeros_like_each(params)
+
+
+@pytest.mark.parametrize("decoupled", [True, False])
+@pytest.mark.parametrize("weight_decay", [0, 0.1])
+@pytest.mark.parametrize("layout", [lambda p: p, lambda p: p.T], ids=["as it is", "transposed"])
+def test_adam(level, decoupled, weight_decay, layout, dtype):
+    found = []
+    for which in ("plain", level):
+        params, m, v = adam_lists(which, layout, dtype)
+        for step in range(1, 70):
+            grads = [numbers(*p.shape, seed=step, dtype=dtype) for p in params]
+            with fast.use(which):
+                adam_update(params, grads, m, v, [step] * len(params), lr=0.01, betas=(0.9, 0.99), eps=1e-8,
+                            weight_decay=weight_decay, decoupled=decoupled)
+        found.append([*params, *m, *v])
+    assert_same(found[1], found[0])
+    assert not np.allclose(found[0][0], layout(numbers(3, 4, dtype=dtype)))
+
+
+def test_no_parameters_array_moves(level):
+    params, m, v = adam_lists(level, lambda p: p, np.float32)
+    before, views = [id(p) for p in params], [p.reshape(-1)[:1] for p in params]
+    with fast.use(level):
+        adam_update(params, [np.ones_like(p) for p in params], m, v, [1] * len(params), lr=0.1, betas=(0.9, 0.99),
+                    eps=1e-8, weight_decay=0.0, decoupled=True)
+    assert [id(p) for p in params] == before
+    assert all(np.array_equal(view, p.reshape(-1)[:1]) for view, p in zip(views, params))
+
+
+def test_parameters_in_another_order_keep_their_own_moments(level):
+    "the moments are parts of one vector, in the order of the first step"
+    found = []
+    for which in ("plain", level):
+        params = [numbers(4, seed=i) for i in range(3)]
+        with fast.use(which):
+            m, v = zeros_like_each(params), zeros_like_each(params)
+            for step, order in enumerate([[0, 1, 2], [2, 0, 1], [1, 2]], 1):
+                lists = [[arrays[i] for i in order] for arrays in (params, [numbers(4, seed=9 + i) for i in range(3)], m, v)]
+                adam_update(*lists, [step] * len(order), lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0,
+                            decoupled=True)
+        found.append([*params, *m, *v])
+    assert_same(found[1], found[0])
+
+
+def test_denormal_moments_are_flushed(level):
+    params, m, v = [np.ones(5, np.float32)], [np.full(5, 1e-40, np.float32)], [np.full(5, 1e-40, np.float32)]
+    with fast.use(level):
+        adam_update(params, [np.zeros(5, np.float32)], m, v, [optimizers.FLUSH_EVERY], lr=0.1, betas=(0.9, 0.99), eps=1e-8,
+                    weight_decay=0.0, decoupled=True)
+    assert not m[0].any() and not v[0].any()
+
+
+# ---- images
+
+CONVOLUTIONS = {
+    "as it is": dict(stride=(1, 1), padding=[(0, 0), (0, 0)], dilation=(1, 1)),
+    "all knobs": dict(stride=(2, 1), padding=[(1, 1), (0, 2)], dilation=(1, 2)),
+    "groups": dict(stride=(1, 2), padding=[(0, 1), (2, 0)], dilation=(2, 1), groups=2),
+}
+
+
+@pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+@pytest.mark.parametrize("lay", [lambda x: x, lambda x: x[:, :, ::-1], lambda x: x.swapaxes(2, 3)])
+def test_convolution(level, options, lay, dtype):
+    x = lay(numbers(2, 4, 7, 7, dtype=dtype))
+    weight = numbers(6, 4 // options.get("groups", 1), 3, 2, seed=1, dtype=dtype)
+    check_form(level, lambda: ConvFunction(**options), x, weight, numbers(6, seed=2, dtype=dtype))
+    check_form(level, lambda: ConvFunction(**options), x[:0], weight, None)
+
+
+@pytest.mark.parametrize("block", [1, 300])
+def test_blocks_of_window_rows_make_no_difference(block):
+    form = made("numpy", lambda: ConvFunction(**CONVOLUTIONS["all knobs"]))
+    plain = made("plain", lambda: ConvFunction(**CONVOLUTIONS["all knobs"]))
+    form.block = block
+    x, weight = numbers(5, 2, 6, 6, dtype=float), numbers(3, 2, 3, 3, seed=1, dtype=float)
+    out = plain.forward(x, weight)
+    assert_same([form.forward(x, weight)], [out])
+    assert_same(form.backward(np.ones_like(out)), plain.backward(np.ones_like(out)))
+
+
+@pytest.mark.parametrize("options", [
+    dict(kernel=(2, 2), stride=(2, 2), padding=(0, 0), dilation=(1, 1)),
+    dict(kernel=(3, 2), stride=(1, 2), padding=(1, 1), dilation=(1, 1)),
+    dict(kernel=(2, 2), stride=(2, 2), padding=(0, 0), dilation=(1, 1), ceil_mode=True),
+    dict(kernel=(2, 3), stride=(1, 1), padding=(0, 1), dilation=(2, 1))])
+@pytest.mark.parametrize("make", [MaxPoolFunction, AvgPoolFunction])
+def test_pooling(level, make, options, dtype):
+    if make is AvgPoolFunction and options["dilation"] != (1, 1):
+        options = options | {"dilation": (1, 1)}
+    x = np.round(numbers(2, 3, 5, 7, dtype=dtype))  # with ties
+    check_form(level, lambda: make(**options), x)
+    check_form(level, lambda: make(**options), x.swapaxes(2, 3))
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 5), (4, 3, 2, 5), (40, 3, 40, 40)])
+@pytest.mark.parametrize("given", [(), (True,), (True, True), (False, True)])
+def test_batch_norm(level, shape, given, dtype):
+    vectors = numbers(2, 3, seed=1, dtype=dtype)
+    arguments = [v if g else None for v, g in zip(vectors, given)]
+    x = numbers(*shape, dtype=dtype) + dtype(10)
+    check_form(level, BatchNormFunction, x, *arguments)
+    plain, form = made("plain", BatchNormFunction), made(level, BatchNormFunction)
+    plain.forward(x), form.forward(x)
+    for name in ("mean", "variance"):
+        assert np.allclose(getattr(form, name).reshape(-1), getattr(plain, name).reshape(-1), rtol=1e-4)

