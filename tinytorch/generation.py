@@ -133,19 +133,14 @@ def linear_on_rows(layer):
 
 
 def norm_on_rows(norm):
-    "LayerNorm and RMSNorm over the features: the `standardize` of their Function, then weight and bias."
+    "LayerNorm and RMSNorm over the features: the forward of their Function."
     weight, bias = norm.weight, getattr(norm, "bias", None)
     if weight is None or weight.ndim != 1:
         return lambda rows: norm(Tensor.wrap(rows)).data
     eps = np.finfo(weight.dtype).eps if norm.eps is None else norm.eps
     operation = LayerNormFunction(eps=eps) if isinstance(norm, LayerNorm) else RMSNormFunction(eps=eps)
-
-    def normed(rows):
-        out = np.empty_like(rows)
-        operation.standardize(rows, out)
-        out *= weight.data
-        return out if bias is None else np.add(out, bias.data, out=out)
-    return normed
+    arrays = [p.data for p in (weight, bias) if p is not None]
+    return lambda rows: operation.forward(rows, *arrays)
 
 
 def mlp_on_rows(mlp):

@@ -2,115 +2,64 @@
 """Optimizers that walk downhill: SGD, Adam and AdamW, gradient clipping, learning-rate schedules."""
 
 __all__ = [
-    "BLOCK", "FLUSH_EVERY", "Pack", "flat", "packed", "flush_denormals", "Optimizer", "SGD",
-    "adam_update", "Adam", "AdamW", "decay_groups", "total_norm", "clip_grad_norm_", "constant",
-    "linear_warmup", "warmup_cosine", "LambdaLR",
+    "new_moments", "Optimizer", "sgd_update", "SGD", "adam_step", "adam_update", "Adam", "AdamW",
+    "decay_groups", "total_norm", "clip_grad_norm_", "constant", "linear_warmup", "warmup_cosine",
+    "LambdaLR",
 ]
 
 import math
-from collections import defaultdict
-from itertools import compress
 
 import numpy as np
 
-from tinytorch.compiled import compilable
+from tinytorch.dispatch import replaceable
 from tinytorch.tensor import Tensor
 
-BLOCK = 1 << 15  # elements per block of an update: all of its arrays stay in the processor's cache
-FLUSH_EVERY = 64  # steps between two sweeps that set denormal moments to 0
 
-
-class Pack:
-    """Parameters updated as one flat vector: all the small ones of a group together, a large one alone.
-
-    `moments` are flat arrays beside that vector, made at the first step. All parameters of a pack have
-    made the same number of steps.
-    """
-    def __init__(self, params, step=0, moments=()):
-        self.params, self.step, self.moments, self.home = params, step, list(moments), None
-        ends = np.cumsum([p.numel() for p in params]).tolist()
-        self.spans = [slice(end - p.numel(), end) for p, end in zip(params, ends)]
-
-    def split(self):
-        "[self] while all or none of the parameters have gradients; else two packs, which part for good."
-        have = [p.grad is not None for p in self.params]
-        return [self] if all(have) or not any(have) else [self.only(have), self.only([not h for h in have])]
-
-    def only(self, chosen):
-        spans = list(compress(self.spans, chosen))
-        moments = [np.concatenate([m[span] for span in spans]) for m in self.moments]
-        return Pack(list(compress(self.params, chosen)), self.step, moments)
-
-    def values(self):
-        "The parameters as one vector: their home, into which arrays move that own their memory; else a copy."
-        arrays = [p.data for p in self.params]
-        if self.home is not None and all([array.base is self.home for array in arrays]):
-            return self.home
-        vector = flat(arrays)
-        if len(arrays) > 1 and all([(array.base is None or array.base is self.home) and array.dtype == vector.dtype
-                                    for array in arrays]):
-            self.home = vector
-            for p, span in zip(self.params, self.spans):
-                p.data = vector[span].reshape(p.shape)
-        return vector
-
-    def write_back(self, vector):
-        "Put the pieces of `vector` into the parameters, unless they are views of it."
-        for p, span in zip(self.params, self.spans):
-            if not np.may_share_memory(p.data, vector):
-                p.data[...] = vector[span].reshape(p.shape)
-
-
-def flat(arrays):
-    "`arrays` as one vector: a view where there is only one and it is contiguous, else a copy."
-    return arrays[0].reshape(-1) if len(arrays) == 1 else np.concatenate(arrays, axis=None)
-
-
-def packed(params, steps):
-    "The packs of `params`, of which each has made that many of `steps`."
-    packs = defaultdict(list)
-    for p, step in zip(params, steps):
-        packs[(p.dtype, step) if p.numel() < BLOCK else p].append((p, step))
-    return [Pack([p for p, _ in members], members[0][1]) for members in packs.values()]
-
-
-def flush_denormals(moments):
-    for moment in moments:
-        moment[np.abs(moment) < np.finfo(moment.dtype).smallest_normal] = 0
+@replaceable
+def new_moments(arrays):
+    "Return copies of `arrays`, a list, for an optimizer to keep beside its parameters and to change in place."
+    return [array.copy() for array in arrays]
 
 
 class Optimizer:
-    """What SGD, Adam and AdamW share: groups of parameters, their moments, and the walk over them.
+    """Hold groups of parameters with their settings and moments, and update them: what SGD, Adam and AdamW share.
 
-    `params`: an iterable of Tensors, or a list of dicts `{"params": [...], "lr": ...}` whose other
-    entries override the optimizer's settings for these parameters. `param_groups` is that list,
-    completed; settings may be changed there at any time. A subclass defines `moment_names` and `update`.
-    Errors: ValueError for a setting out of range or unknown, no parameters, a parameter given twice, one
-    that requires no gradient or is no leaf; TypeError for what is no Tensor.
+    `params`: an iterable of Tensors, or a list of dicts `{"params": [...], "lr": ...}` whose other entries override
+    `defaults` for these parameters. `param_groups` is that list, completed; settings may be changed there at any time.
+    `state[p]` is {"step": int, moment: array} once p has made a step. A subclass defines `moment_names` and `update`.
+    Raises: ValueError for a setting out of range or unknown, no parameters, a parameter given twice, one that requires
+    no gradient or is no leaf; TypeError for what is no Tensor.
     """
     def __init__(self, params, **defaults):
-        self.defaults, self.param_groups, self.packs = defaults, [], []
+        self.defaults, self.param_groups, self.state = defaults, [], {}
         if isinstance(params, (Tensor, dict)):
             raise TypeError(f"{self.name}: expected a list, got one {type(params).__name__}; write [it]")
         params = list(params)
         if not params:
-            raise ValueError(f"{self.name}: got no parameters (a generator such as model.parameters() can be "
-                             "walked only once)")
+            raise ValueError(f"{self.name}: got no parameters (is it a generator that was walked before?)")
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
 
     name = property(lambda self: type(self).__name__)
 
     def add_param_group(self, group):
-        "Add a dict of parameters and their own settings."
+        "Add a dict of parameters and their own settings. Raises: as the class, before anything is added."
         members = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         group = {**self.defaults, **group, "params": members}
         self.check_settings(group)
-        self.check_params(members)
+        seen = {id(p) for p in self.numbers()}
+        for i, p in enumerate(members):
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{self.name}: expected Tensors as parameters, got {type(p).__name__} at {i}")
+            problem = ("has requires_grad=False" if not p.requires_grad else "is not a leaf" if not p.is_leaf else
+                       "is given twice" if id(p) in seen else None)
+            if problem:
+                raise ValueError(f"{self.name}: parameter {i} of shape {p.shape} {problem}")
+            seen.add(id(p))
         self.param_groups.append(group)
-        self.packs.append(packed(members, [0] * len(members)))
 
     def check_settings(self, group):
+        "Raise ValueError for a setting of the dict `group` that is out of range or unknown."
         unknown = set(group) - set(self.defaults) - {"params", "initial_lr", "name"}
         if unknown:
             raise ValueError(f"{self.name}: unknown setting {sorted(unknown)}, expected one of {[*self.defaults]}")
@@ -120,128 +69,118 @@ class Optimizer:
         if not all(0 <= beta < 1 for beta in group.get("betas", ())):
             raise ValueError(f"{self.name}: betas must be at least 0 and below 1, got {group['betas']}")
 
-    def check_params(self, members):
-        seen = {id(p) for group in self.param_groups for p in group["params"]}
-        for i, p in enumerate(members):
-            if not isinstance(p, Tensor):
-                raise TypeError(f"{self.name}: expected Tensors as parameters, got {type(p).__name__} at {i}")
-            if not p.requires_grad or not p.is_leaf:
-                problem = "is not a leaf" if p.requires_grad else "has requires_grad=False"
-                raise ValueError(f"{self.name}: parameter {i} of shape {p.shape} {problem} and would never get a "
-                                 "gradient; pass only [p for p in parameters if p.requires_grad and p.is_leaf]")
-            if id(p) in seen:
-                raise ValueError(f"{self.name}: parameter {i} of shape {p.shape} is given twice; list each once, in "
-                                 "one group")
-            seen.add(id(p))
+    def numbers(self):
+        "Return {parameter: number}, counted through all groups."
+        return {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
 
-    def zero_grad(self):
-        "Forget all gradients (`grad = None`), so that the next backward starts anew."
-        for group in self.param_groups:
-            for p in group["params"]:
+    def zero_grad(self, set_to_none=True):
+        "Forget all gradients, so that the next backward starts anew; set_to_none=False sets those that are there to 0."
+        for p in self.numbers():
+            if set_to_none:
                 p.grad = None
+            elif p.grad is not None:
+                p.grad[...] = 0
 
     def step(self):
-        """Update in place every parameter that has a gradient; the others stay, and so do their moments.
+        """Update in place every parameter that has a gradient; the others keep their data and their state.
 
-        Errors: ValueError where data or gradient changed shape, before anything is updated.
+        Raises: ValueError where a gradient has another shape than its parameter, before anything is updated.
         """
-        self.check_shapes()
-        for i, group in enumerate(self.param_groups):
-            self.packs[i] = [part for pack in self.packs[i] for part in pack.split()]
-            for pack in self.packs[i]:
-                if pack.params[0].grad is not None:
-                    self.update_pack(pack, group)
+        for p in self.numbers():
+            if p.grad is not None and p.grad.shape != p.data.shape:
+                raise ValueError(f"{self.name}: a parameter of shape {p.shape} has a gradient of shape {p.grad.shape}")
+        for group in self.param_groups:
+            params, names = [p for p in group["params"] if p.grad is not None], self.moment_names(group)
+            self._start(params, names)
+            for p in params:
+                self.state[p]["step"] += 1
+            moments = [[self.state[p][name] for p in params] for name in names]
+            steps = [self.state[p]["step"] for p in params]
+            settings = {name: group[name] for name in self.defaults}
+            self.update([p.data for p in params], [p.grad for p in params], moments, steps, **settings)
 
-    def check_shapes(self):
-        for pack in (pack for packs in self.packs for pack in packs):
-            for p, span in zip(pack.params, pack.spans):
-                if p.grad is not None and (p.grad.shape != p.data.shape or p.data.size != span.stop - span.start):
-                    raise ValueError(f"{self.name}: a parameter of {span.stop - span.start} elements has data of shape "
-                                     f"{p.data.shape} and a gradient of shape {p.grad.shape}; shapes must not change")
-
-    def update_pack(self, pack, group):
-        "One step of a pack, block by block."
-        x, grad = pack.values(), flat([p.grad for p in pack.params])
-        while len(pack.moments) < len(self.moment_names(group)):
-            pack.moments.append(np.zeros_like(x))
-        pack.step += 1
-        for start in range(0, x.size, BLOCK):
-            block = slice(start, start + BLOCK)
-            moments = [m[block] for m in pack.moments]
-            self.update(x[block], grad[block].astype(x.dtype, copy=False), moments, pack.step, group)
-            if pack.step % FLUSH_EVERY == 0:
-                flush_denormals(moments)
-        if x is not pack.home:
-            pack.write_back(x)
+    def _start(self, params, names):
+        for p in params:
+            self.state.setdefault(p, {"step": 0})
+        for name in names:
+            new = [p for p in params if name not in self.state[p]]
+            for p, moment in zip(new, new_moments([np.zeros_like(p.data) for p in new])):
+                self.state[p][name] = moment
 
     def moment_names(self, group):
-        "What `update` remembers of each parameter, by name."
+        "Return the names of the moments that `update` needs under the settings of `group`, a list."
         raise NotImplementedError(f"{self.name}.moment_names")
 
-    def update(self, x, grad, moments, step, group):
-        """Change the vector `x`, of shape (n,), and the list `moments` of such vectors, in place.
+    def update(self, params, grads, moments, steps, **settings):
+        """Change the arrays `params` and the moments in place by one step; `grads`, arrays of the same shapes, stay.
 
-        `grad` (n,) is only read; `step` counts from 1; `group` holds the settings.
+        `moments` has one list of arrays for each of `moment_names`; `steps`, counted from 1, an int for each parameter.
         """
         raise NotImplementedError(f"{self.name}.update")
 
     def state_dict(self):
-        """{"state": {index: {"step": int, moment: array}}, "param_groups": settings}, arrays copied.
-
-        Parameters are numbered through all groups; those that never had a gradient have no state.
+        """Return {"state": {number: {"step": int, moment: array}}, "param_groups": settings}, the arrays copied.
+        Parameters are numbered through all groups, and in the settings; those that never made a step have no state.
         """
-        number, state = self.numbers(), {}
-        for group, packs in zip(self.param_groups, self.packs):
-            for pack in packs:
-                named = dict(zip(self.moment_names(group), pack.moments))
-                for p, span in zip(pack.params, pack.spans if pack.step else []):
-                    moments = {name: m[span].reshape(p.shape).copy() for name, m in named.items()}
-                    state[number[p]] = {"step": pack.step, **moments}
+        state, number = {}, self.numbers()
+        for p in sorted(self.state, key=number.get):
+            state[number[p]] = {name: np.copy(a) if name != "step" else a for name, a in self.state[p].items()}
         groups = [{**group, "params": [number[p] for p in group["params"]]} for group in self.param_groups]
-        return {"state": dict(sorted(state.items())), "param_groups": groups}
+        return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, saved):
-        """Settings, step counts and moments become those in `saved`; arrays are copied.
+        """Take settings, step counts and moments from `saved`, as `state_dict` returns it; arrays are copied.
 
-        Errors: ValueError where groups, names or shapes differ, before anything changes.
+        Raises: ValueError where groups, names or shapes differ, before anything changes.
         """
         sizes, expected = ([len(g["params"]) for g in groups] for groups in (saved["param_groups"], self.param_groups))
         if sizes != expected:
             raise ValueError(f"{self.name}.load_state_dict: got groups of {sizes} parameters, expected {expected}")
-        known = {*self.defaults, "initial_lr", "name"}
-        groups = [{**mine, **{k: v for k, v in theirs.items() if k in known}}
-                  for mine, theirs in zip(self.param_groups, saved["param_groups"])]
-        for group in groups:
-            self.check_settings(group)
-        self.packs = [self.restored(group, saved["state"]) for group in groups]
+        state, groups, known = {}, [], {*self.defaults, "initial_lr", "name"}
+        for mine, theirs in zip(self.param_groups, saved["param_groups"]):
+            groups.append({**mine, **{k: v for k, v in theirs.items() if k in known}})
+            self.check_settings(groups[-1])
+            number = {p: i for p, i in zip(mine["params"], theirs["params"]) if i in saved["state"]}
+            for p, i in number.items():
+                state[p] = {"step": int(saved["state"][i]["step"])}
+            for name in self.moment_names(groups[-1]):
+                arrays = [self._saved_moment(name, p, saved["state"][i]) for p, i in number.items()]
+                for p, moment in zip(number, new_moments(arrays)):
+                    state[p][name] = moment
+        self.state = state
         for mine, group in zip(self.param_groups, groups):
             mine.update(group)
 
-    def restored(self, group, state):
-        "The packs of a group, with step counts and moments from `state`."
-        number = self.numbers()
-        packs = packed(group["params"], [int(state.get(number[p], {"step": 0})["step"]) for p in group["params"]])
-        for pack in packs:
-            if pack.step:
-                pack.moments = [flat([self.saved_moment(name, p, number[p], state) for p in pack.params])
-                                for name in self.moment_names(group)]
-        return packs
-
-    def saved_moment(self, name, p, i, state):
-        array = np.asarray(state[i].get(name, 0)).astype(p.dtype)
-        if name not in state[i] or array.shape != p.shape:
-            raise ValueError(f"{self.name}.load_state_dict: parameter {i} needs {name} of shape {p.shape}, got "
-                             f"{array.shape if name in state[i] else 'none; was another optimizer saved?'}")
+    def _saved_moment(self, name, p, entry):
+        array = np.asarray(entry.get(name, 0), p.dtype)
+        if name not in entry or array.shape != p.shape:
+            raise ValueError(f"{self.name}.load_state_dict: parameter {self.numbers()[p]} needs {name} of shape "
+                             f"{p.shape}, got {array.shape if name in entry else 'none'}")
         return array
 
-    def numbers(self):
-        return {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
+
+@replaceable
+def sgd_update(params, grads, momentum_buffers, steps, *, lr, momentum, dampening, weight_decay, nesterov):
+    """Take one step of SGD with momentum (Sutskever et al. 2013) on lists of arrays; parameters and buffers in place.
+    With d = grad + weight_decay * x, a buffer is d at step 1, later momentum * buffer + (1 - dampening) * d. x moves by
+    -lr * buffer, with nesterov by -lr * (d + momentum * buffer). Without momentum there are no buffers, and d is for one.
+    """
+    for x, grad, velocity, step in zip(params, grads, momentum_buffers or [None] * len(params), steps):
+        direction = grad + weight_decay * x if weight_decay else grad
+        if momentum:
+            if step == 1:
+                velocity[...] = direction
+            else:
+                velocity *= momentum
+                velocity += (1 - dampening) * direction
+            direction = direction + momentum * velocity if nesterov else velocity
+        x -= lr * direction
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum (Sutskever et al. 2013) in PyTorch's form.
+    """Descend along the gradient, or the velocity, by `sgd_update`; the moment is "momentum_buffer", if momentum > 0.
 
-    Errors: as Optimizer; ValueError for `nesterov` without momentum or with dampening.
+    Raises: as Optimizer; ValueError for `nesterov` without momentum or with dampening.
     """
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
         super().__init__(params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
@@ -256,70 +195,63 @@ class SGD(Optimizer):
     def moment_names(self, group):
         return ["momentum_buffer"] if group["momentum"] else []
 
-    def update(self, x, grad, moments, step, group):
-        "x -= lr * velocity; `moments` is [velocity], or [] without momentum."
-        momentum, decay = group["momentum"], group["weight_decay"]
-        direction = grad + decay * x if decay else grad
-        if momentum:
-            velocity = moments[0]
-            if step == 1:
-                velocity[...] = direction
-            else:
-                velocity *= momentum
-                velocity += (1 - group["dampening"]) * direction
-            direction = direction + momentum * velocity if group["nesterov"] else velocity
-        x -= group["lr"] * direction
+    def update(self, params, grads, moments, steps, **settings):
+        momentum_buffers = moments[0] if moments else []
+        sgd_update(params, grads, momentum_buffers, steps, **settings)
 
 
-def adam_update(x, grad, m, v, step, lr, betas, eps):
-    """One step of Adam on vectors of shape (n,): x, m and v in place; `step` counts from 1.
+def adam_step(x, grad, m, v, step, lr, betas, eps):
+    """Take one step of Adam on arrays of one shape: x and the moments m, v in place; `step` counts from 1.
 
-    Source: Kingma & Ba 2015, algorithm 1, in the more efficient order of its section 2.
+    Source: Kingma & Ba 2015, algorithm 1.
     """
     beta1, beta2 = betas
-    c1, c2 = 1 - beta1 ** step, math.sqrt(1 - beta2 ** step)
-    work = (1 - beta1) * grad
     m *= beta1
-    m += work
-    np.multiply(grad, grad, out=work)
-    work *= 1 - beta2
+    m += (1 - beta1) * grad
     v *= beta2
-    v += work
-    np.sqrt(v, out=work)
-    work += c2 * eps
-    np.divide(m, work, out=work)
-    work *= lr * c2 / c1
-    x -= work
+    v += (1 - beta2) * grad * grad
+    m_hat = m / (1 - beta1 ** step)
+    v_hat = v / (1 - beta2 ** step)
+    x -= lr * m_hat / (np.sqrt(v_hat) + eps)
+
+
+@replaceable
+def adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, lr, betas, eps, weight_decay, decoupled):
+    """Take one step of Adam on lists of arrays, one entry per parameter; parameters and moments change in place.
+
+    decoupled (AdamW): the parameter is scaled by 1 - lr * weight_decay first; else weight_decay * x is added to grad.
+    """
+    for x, grad, m, v, step in zip(params, grads, exp_avgs, exp_avg_sqs, steps):
+        if decoupled:
+            x *= 1 - lr * weight_decay
+        elif weight_decay:
+            grad = grad + weight_decay * x
+        adam_step(x, grad, m, v, step, lr, betas, eps)
 
 
 class Adam(Optimizer):
-    "Adam (Kingma & Ba 2015). `weight_decay` is L2: added to the gradient before the moments see it."
+    "Take steps of Adam (Kingma & Ba 2015); the moments see grad + weight_decay * x. Moments: exp_avg and exp_avg_sq."
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def moment_names(self, group):
         return ["exp_avg", "exp_avg_sq"]
 
-    @compilable
-    def update(self, x, grad, moments, step, group):
-        if group["weight_decay"]:
-            grad = grad + group["weight_decay"] * x
-        adam_update(x, grad, *moments, step, group["lr"], group["betas"], group["eps"])
+    def update(self, params, grads, moments, steps, **settings):
+        adam_update(params, grads, *moments, steps, **settings, decoupled=False)
 
 
 class AdamW(Adam):
-    "Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2, with PyTorch's lr * weight_decay)."
+    "Take steps of Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2, with PyTorch's lr * weight_decay)."
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
         super().__init__(params, lr, betas, eps, weight_decay)
 
-    @compilable
-    def update(self, x, grad, moments, step, group):
-        x *= 1 - group["lr"] * group["weight_decay"]
-        adam_update(x, grad, *moments, step, group["lr"], group["betas"], group["eps"])
+    def update(self, params, grads, moments, steps, **settings):
+        adam_update(params, grads, *moments, steps, **settings, decoupled=True)
 
 
 def decay_groups(model, weight_decay):
-    "The usual two groups: parameters of two or more dims decay, biases and the gains of norms do not."
+    "Return the usual two groups: parameters of two or more dims decay, vectors do not; frozen ones are left out."
     params = [p for p in model.parameters() if p.requires_grad]
     groups = [{"params": [p for p in params if p.ndim >= 2], "weight_decay": weight_decay},
               {"params": [p for p in params if p.ndim < 2], "weight_decay": 0.0}]
@@ -327,22 +259,18 @@ def decay_groups(model, weight_decay):
 
 
 def total_norm(arrays):
-    "sqrt(sum of all squares) as a float, also where float32 squares would overflow or vanish."
+    "Return sqrt(sum of all squares) of a list of arrays, a float; right also where float32 squares overflow or vanish."
     squares = sum(float(np.vdot(a, a)) for a in arrays)
-    if 1e-30 < squares < 1e30:
-        return math.sqrt(squares)
-    largest = float(np.max([np.abs(a).max(initial=0) for a in arrays], initial=0))
-    if largest == 0 or not math.isfinite(largest):
-        return largest
-    return largest * math.sqrt(sum(float(np.square(a / largest, dtype=np.float64).sum()) for a in arrays))
+    if not 1e-30 < squares < 1e30:
+        squares = sum(float(np.square(a, dtype=np.float64).sum()) for a in arrays)
+    return math.sqrt(squares)
 
 
 def clip_grad_norm_(parameters, max_norm):
-    """Scale all gradients in place so that their common norm is at most `max_norm`; returns the norm before, a float.
+    """Scale all gradients in place so that their common norm is at most `max_norm`; return the norm before, a float.
 
-    A norm that is inf or nan is returned with every gradient left as it is (PyTorch would spread the
-    nan to all): do not step then, and look for the parameter whose gradient is not finite.
-    Source: Pascanu et al. 2013, algorithm 1. Errors: ValueError for a `max_norm` that is not positive.
+    Above it, the factor is max_norm / (norm + 1e-6) (Pascanu et al. 2013, algorithm 1). A norm that is inf or nan is
+    returned with every gradient left as it is. Raises: ValueError for a `max_norm` that is not positive.
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be positive, got {max_norm}")
@@ -357,23 +285,21 @@ def clip_grad_norm_(parameters, max_norm):
 
 
 def constant():
-    "The multiplier 1 at every step."
+    "Return the multiplier that is 1 at every step."
     return lambda step: 1.0
 
 
 def linear_warmup(steps):
-    "From 1 / steps at the first step up to 1 at the last of `steps`, then 1."
+    "Return the multiplier that goes from 1 / steps at step 0 up to 1 at the last of `steps`, and then is 1."
     return lambda step: min(1.0, (step + 1) / max(steps, 1))
 
 
 def warmup_cosine(warmup, total, floor=0.0):
-    """`linear_warmup(warmup)`, then half a cosine from 1 down to `floor` at step `total`, and `floor` from there on.
-
-    Errors: ValueError unless 0 <= warmup < total.
+    """Return the multiplier of `linear_warmup(warmup)`, then half a cosine from 1 down to `floor` at step `total`, and
+    `floor` from there on. Raises: ValueError unless 0 <= warmup < total.
     """
     if not 0 <= warmup < total:
         raise ValueError(f"warmup_cosine: expected 0 <= warmup < total, got warmup={warmup}, total={total}")
-
     def multiplier(step):
         if step < warmup:
             return (step + 1) / warmup
@@ -384,29 +310,33 @@ def warmup_cosine(warmup, total, floor=0.0):
 
 
 class LambdaLR:
-    """Sets the lr of each group to its first lr times `multiplier(step)`; call `step()` after each optimizer step.
+    """Set the lr of each group to its first lr times `multiplier(steps)`; call `step()` after each optimizer step.
 
-    The first lr is kept in the group as "initial_lr", and so is saved with the optimizer.
+    The first lr is kept in the group as "initial_lr", and so is saved with the optimizer. `steps` starts at 0.
     """
     def __init__(self, optimizer, multiplier):
         self.optimizer, self.multiplier, self.steps = optimizer, multiplier, 0
         self.set_lr()
 
     def set_lr(self):
+        "Write the rates for the current step into the groups, as Python floats."
         for group in self.optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * float(self.multiplier(self.steps))
 
     def step(self):
+        "Count a step, and set the rates for the next one."
         self.steps += 1
         self.set_lr()
 
     def get_last_lr(self):
-        "The lr of each group, as the next optimizer step will use it."
+        "Return the lr of each group, as the next optimizer step will use it."
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self):
+        "Return what `load_state_dict` takes: {\"steps\": int}."
         return {"steps": self.steps}
 
     def load_state_dict(self, saved):
+        "Go on from the step in `saved`, and set the rates."
         self.steps = saved["steps"]
         self.set_lr()

@@ -19,10 +19,25 @@ from numpy.lib.stride_tricks import as_strided
 from tinytorch.creation import ones, zeros
 from tinytorch.nn.init import uniform_
 from tinytorch.nn.module import Module, Parameter
-from tinytorch.nn.normalization import mean_product, row_blocks, row_mean
 from tinytorch.ops.elementwise import Function
 from tinytorch.state import get_default_dtype
 from tinytorch.tensor import Tensor, apply
+
+
+def _row_mean(rows):
+    "Mean of each row, (N, 1)."
+    return rows.mean(-1, keepdims=True)
+
+
+def _mean_product(x, y):
+    "Mean of x * y over each row, (N, 1), without ever storing x * y."
+    return np.vecdot(x, y)[:, None] / max(x.shape[1], 1)
+
+
+def _row_blocks(rows, elements=65536):
+    "Slices of `rows` (N, D) of about `elements` numbers each, for arrays far larger than the processor's cache."
+    step = max(1, elements // max(1, rows.shape[1]))
+    return [slice(start, start + step) for start in range(0, len(rows), step)]
 
 
 def output_size(size, kernel, stride=1, padding=(0, 0), dilation=1, ceil_mode=False):
@@ -480,7 +495,7 @@ class BatchNormFunction(Function):
         self.given, self.weight = 1 + (weight is not None) + (bias is not None), weight
         self.xhat, out = np.empty(rows.shape, x.dtype), np.empty(rows.shape, x.dtype)
         self.mean, self.variance, self.scale = np.empty((3, len(rows), 1), x.dtype)
-        for block in row_blocks(rows):
+        for block in _row_blocks(rows):
             self.standardize(rows[block], self.xhat[block], block)
             np.multiply(self.xhat[block], 1.0 if weight is None else weight[block, None], out=out[block])
             if bias is not None:
@@ -490,10 +505,10 @@ class BatchNormFunction(Function):
     def standardize(self, rows, xhat, block):
         "Write the normalized `rows` to `xhat`; mean, variance and scale of each row go to `block` of those of self."
         np.subtract(rows, rows[:, :1], out=xhat)  # small numbers, wherever the row lies: their mean is exact
-        mean = row_mean(xhat)
+        mean = _row_mean(xhat)
         xhat -= mean
         self.mean[block] = rows[:, :1] + mean
-        self.variance[block] = mean_product(xhat, xhat)
+        self.variance[block] = _mean_product(xhat, xhat)
         self.scale[block] = 1 / np.sqrt(self.variance[block] + self.eps)
         xhat *= self.scale[block]
 
@@ -501,9 +516,9 @@ class BatchNormFunction(Function):
         planes = grad.transpose(self.order)
         rows, dx = planes.reshape(self.xhat.shape), np.empty(self.xhat.shape, grad.dtype)
         of_bias, of_weight = np.empty((2, len(rows), 1), grad.dtype)  # means over a row
-        for block in row_blocks(rows):
-            of_bias[block] = row_mean(rows[block])
-            of_weight[block] = mean_product(rows[block], self.xhat[block])
+        for block in _row_blocks(rows):
+            of_bias[block] = _row_mean(rows[block])
+            of_weight[block] = _mean_product(rows[block], self.xhat[block])
             np.multiply(self.xhat[block], of_weight[block], out=dx[block])
             np.subtract(rows[block], dx[block], out=dx[block])
             dx[block] -= of_bias[block]

@@ -2,80 +2,58 @@
 """Vectors for tokens and for places: embeddings, learned, sinusoidal and rotary positions."""
 
 __all__ = [
-    "run_starts", "scatter_add_rows", "check_ids", "checked_padding", "EmbeddingFunction",
-    "embedding", "Embedding", "check_positions", "LearnedPositions", "position_angles",
-    "sinusoidal_table", "SinusoidalPositions", "rotate", "RotaryFunction", "Rotary",
+    "scatter_add_rows", "EmbeddingFunction", "embedding", "Embedding", "LearnedPositions",
+    "position_angles", "sinusoidal_table", "SinusoidalPositions", "rotate", "RotaryFunction",
+    "Rotary",
 ]
 
 import numpy as np
 
-from tinytorch.compiled import compilable
 from tinytorch.creation import randn
+from tinytorch.dispatch import replaceable
 from tinytorch.nn.module import Module, Parameter
 from tinytorch.ops.elementwise import Function
 from tinytorch.state import get_default_dtype
 from tinytorch.tensor import Tensor, apply
 
 
-def run_starts(ordered):
-    "The places where a number of the sorted vector `ordered` comes for the first time."
-    begins = np.ones(len(ordered), bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
-    return np.flatnonzero(begins)
-
-
-@compilable
+@replaceable
 def scatter_add_rows(rows, indices, count):
-    """Zeros of shape (count, D), with rows[n] added to row indices[n]; rows (N, D), indices (N,) may repeat.
-
-    Sorting brings equal indices side by side, and `np.add.reduceat` sums each run of them.
-    """
+    "Return zeros (count, D) with rows[n] added to row indices[n]; rows (N, D), integers (N,) that may repeat."
     table = np.zeros((count, rows.shape[-1]), rows.dtype)
-    if indices.size:
-        order = np.argsort(indices, kind="stable")
-        ordered = indices[order]
-        starts = run_starts(ordered)
-        if 4 * len(starts) < len(ordered):
-            table[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0)
-        else:  # mostly short runs, and reduceat is slow at starting one: their first rows are just put down
-            table[ordered[starts]] = rows[order[starts]]
-            others = np.delete(order, starts)
-            ordered = indices[others]
-            starts = run_starts(ordered)
-            table[ordered[starts]] += np.add.reduceat(rows[others], starts, axis=0) if others.size else 0
+    np.add.at(table, indices, rows)
     return table
 
 
-def check_ids(indices, vocabulary):
-    "TypeError for ids that are no integers, IndexError for one outside 0 .. vocabulary - 1, saying where."
+def _check_ids(indices, vocabulary):
     if indices.dtype.kind not in "iu":
-        first = f"{indices.flat[0]} at position {(0,) * indices.ndim}" if indices.size else "none at all"
-        raise TypeError(f"embedding: ids must be integers, got {indices.dtype} ({first}; the vocabulary has "
-                        f"{vocabulary} ids); convert with .long()")
+        raise TypeError(f"embedding: ids must be integers (the vocabulary has {vocabulary} ids), got {indices.dtype}; "
+                        "convert with .long()")
     if indices.size and not (0 <= indices.min() and indices.max() < vocabulary):
         position = tuple(np.argwhere((indices < 0) | (indices >= vocabulary))[0].tolist())
         raise IndexError(f"embedding: id {indices[position]} at position {position} is outside the vocabulary "
                          f"of {vocabulary} (0 to {vocabulary - 1}); check the tokenizer, or add rows to the table")
 
 
-def checked_padding(padding_idx, vocabulary):
-    "`padding_idx` counted from the front (-1: the last row), or None. IndexError outside the vocabulary."
-    if padding_idx is None:
-        return None
-    if not -vocabulary <= padding_idx < vocabulary:
+def _padding_row(padding_idx, vocabulary):
+    if padding_idx is not None and not -vocabulary <= padding_idx < vocabulary:
         raise IndexError(f"embedding: padding_idx {padding_idx} is outside the vocabulary of {vocabulary} "
                          f"(expected {-vocabulary} to {vocabulary - 1})")
-    return padding_idx % vocabulary
+    return None if padding_idx is None else padding_idx % vocabulary
 
 
 class EmbeddingFunction(Function):
-    "weight[indices]: the rows of a table (V, D) that ids of any shape (...) name, as (..., D)."
+    """Return the rows of `weight` (V, D) that the integers `indices` (...) name, as (..., D).
+
+    The row `padding_idx` (0 to V - 1, or None) gets no gradient. Raises: TypeError for ids that are not integers,
+    IndexError for one outside 0 .. V - 1.
+    """
     def __init__(self, padding_idx=None):
         self.padding_idx = padding_idx
 
     def forward(self, indices, weight):
         self.indices, self.count = np.asarray(indices), len(weight)
-        check_ids(self.indices, self.count)
+        _check_ids(self.indices, self.count)
         return weight[self.indices]
 
     def backward(self, grad):
@@ -87,22 +65,21 @@ class EmbeddingFunction(Function):
 
 
 def embedding(indices, weight, padding_idx=None):
-    """The rows of `weight` (V, D) named by `indices` (integers of any shape): shape (..., D).
+    """Return the rows of `weight` (V, D) that `indices` (integers of any shape) name: (..., D).
 
-    The row `padding_idx` is read like any other, but gets no gradient. Errors: TypeError for ids that are
-    no integers, IndexError for ids (or a padding_idx) outside the vocabulary.
+    The row `padding_idx` (-1: the last) gets no gradient. Raises: TypeError for ids that are not integers, IndexError
+    for ids outside 0 .. V - 1 and a padding_idx outside -V .. V - 1.
     """
-    return apply(EmbeddingFunction(checked_padding(padding_idx, len(weight))), indices, weight)
+    return apply(EmbeddingFunction(_padding_row(padding_idx, len(weight))), indices, weight)
 
 
 class Embedding(Module):
-    """A trained table with one vector per token: ids (...) -> vectors (..., embedding_dim).
+    """Hold a trained table `weight` (num_embeddings, embedding_dim): ids (...) -> vectors (..., embedding_dim).
 
-    `weight` (num_embeddings, embedding_dim) starts normal with variance 1; the row `padding_idx` starts at
-    zero and stays there. Errors: as `embedding`.
+    It starts normal with variance 1, the row `padding_idx` (counted from the front) at 0. Raises: as `embedding`.
     """
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None):
-        self.padding_idx = checked_padding(padding_idx, num_embeddings)
+        self.padding_idx = _padding_row(padding_idx, num_embeddings)
         self.weight = Parameter(randn(num_embeddings, embedding_dim))
         if padding_idx is not None:
             self.weight.data[padding_idx] = 0
@@ -115,24 +92,23 @@ class Embedding(Module):
         return f"{self.weight.shape[0]}, {self.weight.shape[1]}{padding}"
 
 
-def check_positions(name, length, offset, max_len):
-    "ValueError unless positions offset .. offset + length - 1 are rows of a table of `max_len`."
+def _check_positions(name, length, offset, max_len):
     if length < 0 or offset < 0 or offset + length > max_len:
-        after = f" at offset {offset}" if offset else ""
-        raise ValueError(f"{name}: got a sequence of length {length}{after}, but the table has max_len={max_len}; "
-                         f"crop the sequence to the last {max_len}, or build {name} with a larger max_len")
+        raise ValueError(f"{name}: got a sequence of length {length} at offset {offset}, but the table has max_len="
+                         f"{max_len}; crop the sequence to the last {max_len}, or build {name} with a larger max_len")
 
 
 class LearnedPositions(Module):
-    """A trained vector for each place: forward(length) -> (length, dim), to be added to (..., length, dim).
+    """Hold a trained vector for each place: forward(length) -> (length, dim), to be added to (..., length, dim).
 
-    `offset` is the place of the first row, for a sequence whose beginning is cached. ValueError past max_len.
+    `offset` is the place of the first row, for a sequence whose beginning is cached. `weight` (max_len, dim) starts
+    normal with variance 1. Raises: ValueError for places outside 0 .. max_len - 1.
     """
     def __init__(self, max_len, dim):
         self.weight = Parameter(randn(max_len, dim))
 
     def forward(self, length, offset=0):
-        check_positions("LearnedPositions", length, offset, len(self.weight))
+        _check_positions("LearnedPositions", length, offset, len(self.weight))
         return self.weight[offset:offset + length]
 
     def extra_repr(self):
@@ -140,49 +116,49 @@ class LearnedPositions(Module):
 
 
 def position_angles(max_len, dim, base=10000.0):
-    "(max_len, ceil(dim / 2)) float64: at place t, pair i is turned by t * base^(-2i / dim)"
+    "Return (max_len, ceil(dim / 2)) float64: the angle t * base^(-2i / dim) of pair i at place t."
     speeds = base ** (-np.arange(0, dim, 2) / dim)
     return np.arange(max_len)[:, None] * speeds
 
 
 def sinusoidal_table(max_len, dim):
-    "Vaswani et al. 2017, section 3.5: sines in the even columns, cosines in the odd, (max_len, dim) float64"
-    angles = position_angles(max_len, dim)
-    return np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(max_len, -1)[:, :dim]
+    "Return (max_len, dim) float64: sines in the even columns, cosines in the odd (Vaswani et al. 2017, section 3.5)."
+    angles, table = position_angles(max_len, dim), np.empty((max_len, dim))
+    table[:, 0::2] = np.sin(angles)
+    table[:, 1::2] = np.cos(angles[:, :dim // 2])
+    return table
 
 
 class SinusoidalPositions(Module):
-    """Fixed vectors for places (Vaswani et al. 2017, section 3.5): forward(length) -> (length, dim).
+    """Give fixed vectors for places (Vaswani et al. 2017, section 3.5): forward(length) -> (length, dim).
 
-    Nothing is trained: the table is a buffer, not in `state_dict`. `offset` and errors: as LearnedPositions.
+    Nothing is trained: `table` is a buffer, not in `state_dict`. `offset` and errors: as LearnedPositions.
     """
     def __init__(self, max_len, dim):
         table = sinusoidal_table(max_len, dim)
         self.register_buffer("table", Tensor(table, dtype=get_default_dtype()), persistent=False)
 
     def forward(self, length, offset=0):
-        check_positions("SinusoidalPositions", length, offset, len(self.table))
+        _check_positions("SinusoidalPositions", length, offset, len(self.table))
         return self.table[offset:offset + length]
 
     def extra_repr(self):
         return f"{self.table.shape[0]}, {self.table.shape[1]}"
 
 
-@compilable
+@replaceable
 def rotate(x, cos, sin):
-    """Each pair (x[i], x[i + D/2]) of the last dim turned by its angle: x (..., T, D), tables (T, D).
+    """Turn each pair (x[i], x[i + D/2]) of the last dim by its angle: x (..., T, D), tables (T, D); return a new array.
 
-    `sin` brings its sign along: minus in the first half, plus in the second.
+    `cos` holds every cosine twice; `sin` holds -sin in the first half, +sin in the second.
     """
     half = x.shape[-1] // 2
-    turned = np.concatenate([x[..., half:], x[..., :half]], axis=-1)
-    turned *= sin
-    turned += x * cos
-    return turned
+    swapped = np.concatenate([x[..., half:], x[..., :half]], axis=-1)
+    return x * cos + swapped * sin
 
 
 class RotaryFunction(Function):
-    "`rotate` by fixed tables; the gradient is turned back, by the opposite angles."
+    "Apply `rotate` with the tables `cos` and `sin` (T, D); the gradient is turned by the opposite angles."
     def __init__(self, cos, sin):
         self.cos, self.sin = cos, sin
 
@@ -194,12 +170,12 @@ class RotaryFunction(Function):
 
 
 class Rotary(Module):
-    """Rotary positions (Su et al. 2021, eq. 34): x (..., T, head_dim), each row turned by its place.
+    """Turn each row of x (..., T, head_dim) by its place, `offset` for the first one (Su et al. 2021, eq. 34).
 
-    Pair i, (x[i], x[i + head_dim / 2]) as in GPT-NeoX and LLaMA, turns by t * base^(-2i / head_dim) at place t:
-    the score of a turned query and a turned key depends on their distance only. `offset` is the place of the
-    first row. The tables are float64 buffers, cast to the dtype of x.
-    Errors: ValueError for an odd head_dim, for another last dim, for places past max_len.
+    Pair (x[i], x[i + head_dim / 2]), as in LLaMA, turns by t * base^(-2i / head_dim) at place t. `cos` and `sin`
+    (max_len, head_dim) are float64 buffers, not saved. `tables(length, offset, dtype)` returns their rows for `length`
+    places from `offset` on, as arrays that `rotate` takes.
+    Raises: ValueError for an odd head_dim, for an x with another last dim, and for places past max_len.
     """
     def __init__(self, head_dim, max_len, base=10000.0):
         if head_dim % 2:
@@ -214,12 +190,13 @@ class Rotary(Module):
         if x.ndim < 2 or x.shape[-1] != self.head_dim:
             raise ValueError(f"Rotary: got x of shape {x.shape}, expected (..., length, {self.head_dim}); split "
                              "the heads first, or build Rotary with another head_dim")
-        return apply(RotaryFunction(*self.tables(x.shape[-2], offset, x.dtype)), x)
+        cos, sin = self.tables(x.shape[-2], offset, x.dtype)
+        return apply(RotaryFunction(cos, sin), x)
 
     def tables(self, length, offset, dtype):
-        "What `rotate` needs for places offset to offset + length - 1: cosines and signed sines, (length, head_dim)."
-        check_positions("Rotary", length, offset, self.max_len)
-        return [table.data[offset:offset + length].astype(dtype) for table in (self.cos, self.sin)]
+        _check_positions("Rotary", length, offset, self.max_len)
+        places = slice(offset, offset + length)
+        return self.cos.data[places].astype(dtype), self.sin.data[places].astype(dtype)
 
     def extra_repr(self):
         return f"{self.head_dim}, max_len={self.max_len}, base={self.base}"

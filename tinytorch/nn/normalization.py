@@ -2,153 +2,70 @@
 """Normalization: LayerNorm, RMSNorm, and vectors of length 1."""
 
 __all__ = [
-    "constant", "row_mean", "mean_product", "column_sum", "as_rows", "row_blocks", "RowNorm",
-    "LayerNormFunction", "as_shape", "row_dims", "layer_norm", "LayerNorm", "RMSNormFunction",
-    "rms_norm", "RMSNorm", "normalize",
+    "LayerNormFunction", "layer_norm", "LayerNorm", "RMSNormFunction", "rms_norm", "RMSNorm",
+    "normalize",
 ]
-
-import math
 
 import numpy as np
 
-from tinytorch.compiled import compilable
 from tinytorch.creation import ones, zeros
 from tinytorch.nn.module import Module, Parameter
-from tinytorch.ops.elementwise import Function
-from tinytorch.tensor import apply, dim_of
+from tinytorch.ops.elementwise import Function, unbroadcast
+from tinytorch.tensor import apply
 
 
-def constant(n, number, dtype):
-    "A vector of n equal numbers, as np.full makes it, in a third of the time where n is small."
-    vector = np.empty(n, dtype)
-    vector.fill(number)
-    return vector
-
-
-def row_mean(rows):
-    "Mean of each row, (N, 1): a matrix-vector product, which BLAS does several times faster than a sum."
-    return (rows @ constant(rows.shape[1], 1 / max(rows.shape[1], 1), rows.dtype))[:, None]
-
-
-def mean_product(x, y):
-    "Mean of x * y over each row, (N, 1), without ever storing x * y."
-    return np.vecdot(x, y)[:, None] / max(x.shape[1], 1)
-
-
-def column_sum(rows):
-    "Sum of the rows, (D,)."
-    return constant(len(rows), 1, rows.dtype) @ rows
-
-
-def as_rows(x, dims):
-    "`x` as a matrix (N, D): the last `dims` dims are a row."
-    kept = x.ndim - dims
-    return x.reshape(math.prod(x.shape[:kept]), math.prod(x.shape[kept:]))
-
-
-def row_blocks(rows, elements=65536):
-    "Slices of `rows` (N, D) of about `elements` numbers each, for arrays far larger than the processor's cache."
-    step = max(1, elements // max(1, rows.shape[1]))
-    return [slice(start, start + step) for start in range(0, len(rows), step)]
-
-
-class RowNorm(Function):
-    """What the norms share: rows (the last `dims` dims of x) are normalized to xhat, y = xhat * weight + bias.
-
-    A norm says how rows become xhat (`standardize`), and dL/dxhat becomes dL/drows (`standardize_backward`).
+class LayerNormFunction(Function):
+    """Compute (x - mean) / sqrt(variance + eps) * weight + bias (Ba et al. 2016, eq. 3 and 4); mean and biased variance
+    are those of a row, the last `dims` dims of x, and weight and bias have the shape of a row, or are None.
     """
     def __init__(self, dims=1, eps=1e-5):
-        self.dims, self.eps = dims, eps
+        self.dims, self.eps, self.axes = dims, eps, tuple(range(-dims, 0))
 
-    def standardize(self, rows, xhat):
-        "Write the normalized `rows` (N, D) to `xhat`; return the factor s that scaled each, (N, 1)."
-        raise NotImplementedError(f"{type(self).__name__}.standardize")
-
-    def standardize_backward(self, grad, xhat, scale, overlap):
-        "Turn `grad` (N, D) from dL/dxhat into dL/drows, in place; `overlap` (N, 1): the mean of grad * xhat in a row."
-        raise NotImplementedError(f"{type(self).__name__}.standardize_backward")
-
-    @compilable
     def forward(self, x, weight=None, bias=None):
-        rows = as_rows(x, self.dims)
-        self.row_shape, self.given = x.shape[x.ndim - self.dims:], (weight is not None) + (bias is not None)
-        self.weight = constant(rows.shape[1], 1, x.dtype) if weight is None else weight.reshape(-1)
-        self.xhat = np.empty(rows.shape, x.dtype)
-        self.scale = self.standardize(rows, self.xhat)
-        out = self.xhat * self.weight
-        if bias is not None:
-            out += bias.reshape(-1)
-        return out.reshape(x.shape)
+        x = x - x.min(self.axes, keepdims=True)  # small numbers, wherever the row lies: their mean is exact
+        centered = x - x.mean(self.axes, keepdims=True)
+        variance = np.square(centered).mean(self.axes, keepdims=True)
+        self.scale = 1 / np.sqrt(variance + self.eps)
+        self.xhat = centered * self.scale
+        self.weight, self.bias = weight, bias
+        out = self.xhat if weight is None else self.xhat * weight
+        return out if bias is None else out + bias
 
-    @compilable
     def backward(self, grad):
-        dx = np.empty(grad.shape, grad.dtype)
-        grad, drows = as_rows(grad, self.dims), as_rows(dx, self.dims)
-        np.multiply(grad, self.xhat, out=drows)
-        dweight = column_sum(drows)
-        overlap = (drows @ (self.weight / max(self.weight.size, 1)))[:, None]
-        np.multiply(grad, self.weight, out=drows)  # dL/dxhat
-        self.standardize_backward(drows, self.xhat, self.scale, overlap)
-        if self.given < 2:
-            return (dx, dweight.reshape(self.row_shape))[:1 + self.given]
-        return dx, dweight.reshape(self.row_shape), column_sum(grad).reshape(self.row_shape)
+        dxhat = grad if self.weight is None else grad * self.weight
+        dx = dxhat - dxhat.mean(self.axes, keepdims=True)
+        dx -= self.xhat * (dxhat * self.xhat).mean(self.axes, keepdims=True)
+        dx *= self.scale
+        dweight = None if self.weight is None else unbroadcast(grad * self.xhat, self.weight.shape)
+        dbias = None if self.bias is None else unbroadcast(grad, self.bias.shape)
+        return dx, dweight, dbias
 
 
-class LayerNormFunction(RowNorm):
-    "(x - mean) / sqrt(variance + eps) * weight + bias (Ba et al. 2016, eq. 3 and 4)"
-    def standardize(self, rows, xhat):
-        np.subtract(rows, rows[:, :1], out=xhat)  # small numbers, wherever the row lies: their mean is exact
-        xhat -= row_mean(xhat)
-        scale = 1 / np.sqrt(mean_product(xhat, xhat) + self.eps)
-        xhat *= scale
-        return scale
-
-    def standardize_backward(self, grad, xhat, scale, overlap):
-        grad -= row_mean(grad)
-        grad -= xhat * overlap
-        grad *= scale
-
-
-def as_shape(normalized_shape):
-    "An int or several as a tuple."
-    return tuple(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else (int(normalized_shape),)
-
-
-def row_dims(name, x, normalized_shape, *affine):
-    "How many trailing dims of x are a row of `normalized_shape`. ValueError where they, or a weight, differ."
-    shape = as_shape(normalized_shape)
+def _row_dims(name, x, normalized_shape, *affine):
+    "Return how many trailing dims of x are a row. Raises: ValueError or TypeError for what does not fit."
+    shape = tuple(np.atleast_1d(normalized_shape).tolist())
     if not shape or x.shape[-len(shape):] != shape:
-        raise ValueError(f"{name}: got x of shape {x.shape}, expected its last dims to be normalized_shape={shape};"
-                         " move the features to the end, or build the norm with their sizes")
-    for tensor in affine:
-        if tensor is not None and tensor.shape != shape:
-            raise ValueError(f"{name}: got a weight or bias of shape {tensor.shape}, expected {shape}, the "
-                             "normalized_shape; reshape it")
+        raise ValueError(f"{name}: got x of shape {x.shape}, expected its last dims to be normalized_shape={shape}")
+    for given in affine:
+        if given is not None and given.shape != shape:
+            raise ValueError(f"{name}: got a weight or bias of shape {given.shape}, expected normalized_shape={shape}")
     if x.dtype.kind != "f":
         raise TypeError(f"{name}: got x of dtype {x.dtype}, expected floats; convert with .float()")
     return len(shape)
 
 
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    """Each row of x (its last dims, of shape `normalized_shape`) brought to mean 0, variance 1, * weight + bias.
-
-    The variance is the biased one (divided by D), and eps stands inside the root, as in PyTorch. Errors:
-    ValueError for shapes that do not fit, TypeError for integers. Source: Ba et al. 2016, eq. 3 and 4.
+    """Return x with each row (its last dims, of shape `normalized_shape`) at mean 0 and variance 1, * weight + bias.
+    Raises: ValueError where the shape of x, weight or bias does not fit, TypeError for an x of integers.
     """
-    dims = row_dims("layer_norm", x, normalized_shape, weight, bias)
-    if weight is None:
-        out = apply(LayerNormFunction(dims, eps), x)
-        return out if bias is None else out + bias
-    return apply(LayerNormFunction(dims, eps), x, weight, *([] if bias is None else [bias]))
+    dims = _row_dims("layer_norm", x, normalized_shape, weight, bias)
+    return apply(LayerNormFunction(dims, eps), x, weight, bias)
 
 
 class LayerNorm(Module):
-    """`layer_norm` with a trained weight (starts at 1) and bias (starts at 0), of shape `normalized_shape`.
-
-    `elementwise_affine=False`: neither; `bias=False`: no bias.
-    """
+    "Apply `layer_norm` with a `weight` (ones at first) and `bias` (zeros), each a Parameter, or None if switched off."
     def __init__(self, normalized_shape, eps=1e-5, elementwise_affine=True, bias=True):
-        self.normalized_shape = shape = as_shape(normalized_shape)
+        self.normalized_shape = shape = tuple(np.atleast_1d(normalized_shape).tolist())
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.weight = Parameter(ones(shape)) if elementwise_affine else None
         self.bias = Parameter(zeros(shape)) if elementwise_affine and bias else None
@@ -160,53 +77,50 @@ class LayerNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
-class RMSNormFunction(RowNorm):
-    "x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019, eq. 4)"
-    def standardize(self, rows, xhat):
-        scale = 1 / np.sqrt(mean_product(rows, rows) + self.eps)
-        np.multiply(rows, scale, out=xhat)
-        return scale
+class RMSNormFunction(Function):
+    "Compute x / sqrt(mean(x^2) + eps) * weight over the last `dims` dims (Zhang and Sennrich 2019, eq. 4)."
+    def __init__(self, dims=1, eps=1e-5):
+        self.dims, self.eps, self.axes = dims, eps, tuple(range(-dims, 0))
 
-    def standardize_backward(self, grad, xhat, scale, overlap):
-        grad -= xhat * overlap
-        grad *= scale
+    def forward(self, x, weight=None):
+        mean_square = np.square(x).mean(self.axes, keepdims=True)
+        self.scale = 1 / np.sqrt(mean_square + self.eps)
+        self.xhat, self.weight = x * self.scale, weight
+        return self.xhat if weight is None else self.xhat * weight
+
+    def backward(self, grad):
+        dxhat = grad if self.weight is None else grad * self.weight
+        dx = dxhat - self.xhat * (dxhat * self.xhat).mean(self.axes, keepdims=True)
+        dweight = None if self.weight is None else unbroadcast(grad * self.xhat, self.weight.shape)
+        return dx * self.scale, dweight
 
 
 def rms_norm(x, normalized_shape, weight=None, eps=None):
-    """Each row of x (its last dims, of shape `normalized_shape`) divided by its root mean square, * weight.
-
-    eps stands inside the root; None means the machine epsilon of x's dtype, as in PyTorch. Errors: as
-    `layer_norm`. Source: Zhang and Sennrich 2019, eq. 4.
-    """
-    dims = row_dims("rms_norm", x, normalized_shape, weight)
-    operation = RMSNormFunction(dims, float(np.finfo(x.dtype).eps) if eps is None else eps)
-    return apply(operation, x, *([] if weight is None else [weight]))
+    "Return rows of x over their root mean square, * weight; eps=None: that of x's dtype. Raises: as `layer_norm`."
+    dims = _row_dims("rms_norm", x, normalized_shape, weight)
+    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
+    return apply(RMSNormFunction(dims, eps), x, weight)
 
 
 class RMSNorm(Module):
-    "`rms_norm` with a trained weight (starts at 1) of shape `normalized_shape`, unless `elementwise_affine=False`."
+    "Apply `rms_norm` with a trained `weight` (ones at first), or with none where `elementwise_affine=False`."
+    extra_repr = LayerNorm.extra_repr
     def __init__(self, normalized_shape, eps=None, elementwise_affine=True):
-        self.normalized_shape = shape = as_shape(normalized_shape)
+        self.normalized_shape = shape = tuple(np.atleast_1d(normalized_shape).tolist())
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.weight = Parameter(ones(shape)) if elementwise_affine else None
 
     def forward(self, x):
         return rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
-    extra_repr = LayerNorm.extra_repr
-
 
 def normalize(x, p=2.0, dim=1, eps=1e-12):
-    """x / max(||x||_p, eps) along `dim`: vectors of length 1. p may be any positive number, or infinity.
-
-    A vector of zeros stays zeros, and its gradient is grad / eps, as in PyTorch. ValueError for p <= 0, IndexError
-    for a dim that x has not.
+    """Return x / max(||x||_p, eps) along `dim`, an int or a tuple: vectors of length 1. p: positive, or infinity.
+    A vector of zeros stays zeros; its gradient is grad / eps. Raises: ValueError for p <= 0, IndexError for a bad dim.
     """
     if p <= 0:
         raise ValueError(f"normalize: got p={p}, expected p > 0; the usual length is p=2")
-    for d in dim if isinstance(dim, tuple) else (dim,):
-        dim_of("normalize", d, x.ndim)
-    if p == math.inf:
+    if p == np.inf:
         length = x.abs().amax(dim, keepdim=True)
     else:
         total = (x.abs() ** p).sum(dim, keepdim=True)
