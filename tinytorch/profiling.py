@@ -19,7 +19,7 @@ from tinytorch.tensor import Tensor
 
 def label(half):
     'The names of operation and half: ("Linear", "backward").'
-    return type(half.__self__).__name__.removesuffix("Function"), half.__name__
+    return half.__self__.name.removesuffix("Function"), half.__name__
 
 
 class Stopwatch:

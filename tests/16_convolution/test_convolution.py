@@ -8,7 +8,7 @@ import tinytorch
 import tinytorch.nn as nn
 import tinytorch.nn.functional as F
 from tinytorch import Tensor, no_grad
-from tinytorch.gradcheck import check_function, gradcheck
+from tinytorch.gradcheck import gradcheck
 from tinytorch.nn.convolution import offsets, output_size, padding_pairs
 from tinytorch.optim import SGD
 

@@ -4,9 +4,8 @@ import math
 import numpy as np
 
 from tinytorch.fast.registry import implements
-from tinytorch.nn.attention import Attention, mask_as_bias, self_attention
+from tinytorch.nn.attention import Attention, dropout_mask, self_attention
 from tinytorch.nn.embedding import rotate
-from tinytorch.nn.layers import dropout_mask
 from tinytorch.ops.elementwise import unbroadcast
 from tinytorch.state import is_grad_enabled
 from tinytorch.tensor import apply
@@ -57,7 +56,7 @@ class Block:
         scores = key @ np.multiply(query.swapaxes(-1, -2), self.operation.factor, order="C")  # (..., T_key, T_query)
         self.weights = self.operation.softmax(scores, bias)
         p = self.operation.dropout_p
-        self.mask = dropout_mask(scores.shape, p, scores.dtype) if p else None
+        self.mask = dropout_mask(scores, p) if p else None
         self.out = np.matmul(self.after_dropout().swapaxes(-1, -2), value, out=out)
 
     def after_dropout(self):
@@ -91,6 +90,26 @@ def causal_block_bias(queries, keys, dtype):
     return np.ascontiguousarray(np.triu(np.full(shape, -np.inf, dtype), 1).T)
 
 
+def fits(query, key, value, mask, is_causal):
+    "Return whether the blocks can take these; what they cannot is left to the plain operation, which says why."
+    shapes = query.shape, key.shape, value.shape
+    if min(map(len, shapes)) < 2 or shapes[0][-1] != shapes[1][-1] or shapes[1][-2] != shapes[2][-2]:
+        return False
+    if mask is None:
+        return True
+    scores = (*np.broadcast_shapes(*(shape[:-2] for shape in shapes)), query.shape[-2], key.shape[-2])
+    return not is_causal and mask.dtype.kind in "bf" and mask.ndim <= len(scores) and \
+        all(m in (1, n) for m, n in zip(mask.shape[::-1], scores[::-1]))
+
+
+def bias_over_keys(mask, shape, dtype):
+    "Return a mask as what is added to scores (..., T_key, T_query), for scores of `shape` (..., T_query, T_key)."
+    mask = mask.reshape((1,) * (2 - mask.ndim) + mask.shape)
+    bias = np.where(mask, 0, -np.inf).astype(dtype) if mask.dtype == bool else mask.astype(dtype, copy=False)
+    bias = np.ascontiguousarray(bias.swapaxes(-1, -2))
+    return np.broadcast_to(bias, (*bias.shape[:-2], shape[-1], shape[-2]))
+
+
 class BlockedHalves:
     "Both halves on heads that may be strided views; output and gradients are written where they belong."
     softmax = staticmethod(softmax_over_keys)
@@ -101,17 +120,14 @@ class BlockedHalves:
         self.heads, self.mask = (query, key, value), mask
         self.factor = 1 / math.sqrt(query.shape[-1]) if self.scale is None else float(self.scale)
         shape = (*query.shape[:-1], key.shape[-2])
-        bias = mask_as_bias(mask, self.is_causal, shape, query.dtype)  # refuses what does not fit
-        if mask is not None:
-            bias = np.ascontiguousarray(bias.swapaxes(-1, -2))
-            bias = np.broadcast_to(bias, (*bias.shape[:-2], *shape[:-3:-1]))  # (..., T_key, T_query)
+        bias = None if mask is None else bias_over_keys(mask, shape, query.dtype)
         self.blocks = []
         for queries, keys in blocks_of(*shape[-2:], self.is_causal):
             block = Block(self, query[..., queries, :], key[..., keys, :], value[..., keys, :])
             if self.is_causal:
                 block.attend(causal_block_bias(queries, keys, query.dtype), out[..., queries, :])
             else:
-                block.attend(None if mask is None else bias[..., queries], out[..., queries, :])
+                block.attend(None if bias is None else bias[..., queries], out[..., queries, :])
             self.blocks.append((queries, keys, block))
 
     def attend_backward(self, grad, dquery, dkey, dvalue):
@@ -144,8 +160,11 @@ def matching(query, key, value):
 
 @implements(Attention, "numpy")
 class BlockedAttention(BlockedHalves, Attention):
+    heads = None
+
     def forward(self, query, key, value, mask=None):
-        self.check_shapes(query, key, value)
+        if not fits(query, key, value, mask, self.is_causal):
+            return super().forward(query, key, value, mask)
         self.shapes = query.shape, key.shape, value.shape
         query, key, value = matching(query, key, value)
         out = np.empty_like(query, shape=(*query.shape[:-1], value.shape[-1]))
@@ -153,6 +172,8 @@ class BlockedAttention(BlockedHalves, Attention):
         return out
 
     def backward(self, grad):
+        if self.heads is None:
+            return super().backward(grad)
         gradients = [np.empty_like(x) for x in self.heads]
         dmask = self.attend_backward(grad, *gradients)
         return (*[unbroadcast(dx, shape) for dx, shape in zip(gradients, self.shapes)], dmask)
@@ -225,11 +246,16 @@ class CachedAttention(PackedAttention):
         return weights
 
 
+def mask_fits(packed, num_heads, mask, is_causal):
+    heads = split(packed.data, 3, num_heads)[:1] * 3
+    return mask is None or fits(*heads, getattr(mask, "data", mask), is_causal)
+
+
 @implements(self_attention, "numpy")
 def packed_self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=False, rotary=None, cache=None):
     "As `self_attention`, as one operation on the packed array."
-    if cache is None:
+    if cache is None and mask_fits(packed, num_heads, attn_mask, is_causal):
         return apply(PackedAttention(num_heads, is_causal, dropout_p, rotary), packed, attn_mask)
-    if attn_mask is None and not is_grad_enabled():
+    if cache is not None and attn_mask is None and not is_grad_enabled():
         return apply(CachedAttention(num_heads, cache, rotary), packed)
     return self_attention.__wrapped__(packed, num_heads, attn_mask, dropout_p, is_causal, rotary, cache)

@@ -5,7 +5,7 @@ import weakref
 import numpy as np
 
 from tinytorch.fast.registry import implements
-from tinytorch.optim import adam_update, zeros_like_each
+from tinytorch.optim import adam_update, new_moments
 
 BLOCK = 1 << 15  # numbers in a block of an update: all of its arrays stay in the processor's cache
 FLUSH_EVERY = 64  # steps between two sweeps that set denormal moments to 0
@@ -13,17 +13,17 @@ FLUSH_EVERY = 64  # steps between two sweeps that set denormal moments to 0
 homes = {}  # id of a vector: the ids of the arrays that are its parts, in order
 
 
-@implements(zeros_like_each, "numpy")
-def flat_zeros_like_each(arrays):
-    "Views of one vector for all small arrays of a dtype: their moments are then updated as that vector."
-    made = [None] * len(arrays)
+@implements(new_moments, "numpy")
+def flat_new_moments(arrays):
+    "As `new_moments`, the small ones of a dtype as parts of one vector, which can then be updated as such."
+    made = [array.copy() if array.size >= BLOCK else None for array in arrays]
     for members in small_groups(arrays).values():
-        vector = np.zeros(sum(arrays[i].size for i in members), arrays[members[0]].dtype)
+        vector = np.concatenate([arrays[i] for i in members], axis=None)
         for i, span in zip(members, spans([arrays[i] for i in members])):
             made[i] = vector[span].reshape(arrays[i].shape)
         homes[id(vector)] = [id(made[i]) for i in members]
         weakref.finalize(vector, homes.pop, id(vector))
-    return [np.zeros_like(a) if m is None else m for a, m in zip(arrays, made)]
+    return made
 
 
 def small_groups(arrays, key=lambda i: 0):

@@ -4,8 +4,8 @@ import math
 import numpy as np
 
 from tinytorch.fast.registry import implements
-from tinytorch.nn.layers import LinearFunction, check_linear
-from tinytorch.ops.reductions import MatMul, check_inner_sizes
+from tinytorch.nn.layers import LinearFunction
+from tinytorch.ops.reductions import MatMul
 
 
 def as_rows(x, dims=1):
@@ -29,8 +29,12 @@ def column_sum(rows):
 @implements(LinearFunction, "numpy")
 class RowsLinear(LinearFunction):
     "x @ weight.T + bias with all dims before the last as one tall stack of rows: each half is 2-D products only."
+    rows = None
+
     def forward(self, x, weight, bias=None):
-        check_linear(x, weight, bias)
+        if x.dtype.kind != "f" or weight.ndim != 2 or x.shape[-1:] != weight.shape[1:] \
+                or (bias is not None and bias.shape != weight.shape[:1]):
+            return super().forward(x, weight, bias)  # which says what does not fit
         self.shape, self.weight, self.has_bias = x.shape, weight, bias is not None
         self.rows = as_rows(x)  # (N, in)
         out = self.rows @ weight.T
@@ -39,6 +43,8 @@ class RowsLinear(LinearFunction):
         return out.reshape(*x.shape[:-1], len(weight))
 
     def backward(self, grad):
+        if self.rows is None:
+            return super().backward(grad)
         grad = grad.reshape(len(self.rows), len(self.weight))  # (N, out)
         dx = dweight = dbias = None
         if self.needs_grad[0]:
@@ -57,10 +63,9 @@ class TallMatMul(MatMul):
     tall = False
 
     def forward(self, x, y):
-        self.tall = np.ndim(x) > 2 and np.ndim(y) == 2
+        self.tall = np.ndim(x) > 2 and np.ndim(y) == 2 and x.shape[-1] == y.shape[0]
         if not self.tall:
             return super().forward(x, y)
-        check_inner_sizes(x, y)
         self.x, self.y = x, y
         return (as_rows(x) @ y).reshape(*x.shape[:-1], y.shape[-1])
 

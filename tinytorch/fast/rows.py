@@ -7,7 +7,7 @@ from tinytorch.fast.products import as_rows, column_sum, full
 from tinytorch.fast.registry import implements
 from tinytorch.nn.losses import CrossEntropyFunction
 from tinytorch.nn.normalization import LayerNormFunction, RMSNormFunction
-from tinytorch.ops.reductions import LogSoftmax, Softmax, check_floats
+from tinytorch.ops.reductions import LogSoftmax, Softmax
 
 
 def is_last(dim, x):
@@ -46,7 +46,8 @@ def shift_along(x, dim):
 class RowsSoftmax(Softmax):
     @np.errstate(invalid="ignore", over="ignore")
     def forward(self, x):
-        check_floats("softmax", x)
+        if x.dtype.kind != "f":
+            return super().forward(x)  # which refuses it
         out = np.exp(x - shift_along(x, self.dim))
         out /= sum_along(out, self.dim)
         self.out = out
@@ -62,7 +63,8 @@ class RowsSoftmax(Softmax):
 class RowsLogSoftmax(LogSoftmax):
     @np.errstate(invalid="ignore", divide="ignore")
     def forward(self, x):
-        check_floats("log_softmax", x)
+        if x.dtype.kind != "f":
+            return super().forward(x)
         out = x - largest_along(x, self.dim)
         out -= np.log(sum_along(np.exp(out), self.dim))
         self.out = out

@@ -2,11 +2,10 @@
 """Convolution, pooling and batch normalization: layers that look at images through small windows."""
 
 __all__ = [
-    "output_size", "images_last", "images_first", "packed", "planes_of", "inside", "windows",
-    "offsets", "ConvFunction", "flat", "as_tuple", "padding_pairs", "check_images", "check_fit",
-    "conv", "conv1d", "conv2d", "ConvNd", "Conv1d", "Conv2d", "PoolFunction", "MaxPoolFunction",
-    "AvgPoolFunction", "pool", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "Pool",
-    "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d", "channels_first", "BatchNormFunction",
+    "output_size", "offsets", "ConvFunction", "as_tuple", "padding_pairs", "check_images",
+    "check_fit", "conv", "conv1d", "conv2d", "ConvNd", "Conv1d", "Conv2d", "PoolFunction",
+    "MaxPoolFunction", "AvgPoolFunction", "pool", "max_pool1d", "max_pool2d", "avg_pool1d",
+    "avg_pool2d", "Pool", "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d", "BatchNormFunction",
     "batch_norm", "check_batch_norm", "BatchNorm", "BatchNorm1d", "BatchNorm2d",
 ]
 
@@ -14,7 +13,6 @@ import math
 from itertools import product
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from tinytorch.creation import ones, zeros
 from tinytorch.nn.init import uniform_
@@ -24,24 +22,8 @@ from tinytorch.state import get_default_dtype
 from tinytorch.tensor import Tensor, apply
 
 
-def _row_mean(rows):
-    "Mean of each row, (N, 1)."
-    return rows.mean(-1, keepdims=True)
-
-
-def _mean_product(x, y):
-    "Mean of x * y over each row, (N, 1), without ever storing x * y."
-    return np.vecdot(x, y)[:, None] / max(x.shape[1], 1)
-
-
-def _row_blocks(rows, elements=65536):
-    "Slices of `rows` (N, D) of about `elements` numbers each, for arrays far larger than the processor's cache."
-    step = max(1, elements // max(1, rows.shape[1]))
-    return [slice(start, start + step) for start in range(0, len(rows), step)]
-
-
 def output_size(size, kernel, stride=1, padding=(0, 0), dilation=1, ceil_mode=False):
-    """How many windows fit along a dim of `size`: those that start every `stride` places and end inside.
+    """Count the windows along a dim of `size`: those that start every `stride` places and end inside.
 
     padding: (before, after). ceil_mode: also a last window that sticks out, if it starts inside or in the padding
     before (PyTorch's rule for pooling).
@@ -53,145 +35,50 @@ def output_size(size, kernel, stride=1, padding=(0, 0), dilation=1, ceil_mode=Fa
     return count
 
 
-def images_last(x):
-    "(N, C, *sizes) -> (C, *sizes, N), a view"
-    return np.moveaxis(x, 0, -1)
-
-
-def images_first(planes):
-    "(C, *sizes, N) -> (N, C, *sizes), a view"
-    return np.moveaxis(planes, -1, 0)
-
-
-def packed(planes):
-    """planes (C, *sizes, N) in this order in memory: themselves, or a copy.
-
-    Images often lie a power of two apart, where all compete for the same few lines of the processor's cache. A gap of
-    16 numbers between them first makes turning 32 images of 32 x 32 x 32 more than twice as fast, both copies counted.
-    """
-    if planes.flags.c_contiguous:
-        return planes
-    shape, size = planes.shape, math.prod(planes.shape[:-1])
-    spaced = np.empty((shape[-1], size + 16), planes.dtype)[:, :size]
-    spaced[...] = images_first(planes).reshape(spaced.shape)
-    return np.ascontiguousarray(spaced.T).reshape(shape)
-
-
-def planes_of(x, padding, value=0):
-    "(N, C, *sizes) -> (C, *sizes, N), a view, or with a border of `value`, `padding` = pairs, a copy."
-    if not any(map(any, padding)):
-        return images_last(x)
-    sizes = [size + sum(pair) for size, pair in zip(x.shape[2:], padding)]
-    padded = np.full((x.shape[1], *sizes, len(x)), value, x.dtype)
-    padded[inside(sizes, padding)] = images_last(x)
-    return padded
-
-
-def inside(sizes, padding):
-    "The key of what is no border in planes of those (padded) `sizes`."
-    return (slice(None), *[slice(before, size - after) for size, (before, after) in zip(sizes, padding)])
-
-
-def windows(planes, kernel, stride, dilation, counts):
-    """Every window, without a copy: planes (C, *sizes, N) -> view (C, *kernel, *counts, N).
-
-    Element [c, i, j, y, x, n] is planes[c, y * stride + i * dilation, x * stride + j * dilation, n].
-    """
-    of_channel, *steps, of_image = planes.strides
-    within = [step * d for step, d in zip(steps, dilation)]
-    between = [step * s for step, s in zip(steps, stride)]
-    shape = (planes.shape[0], *kernel, *counts, planes.shape[-1])
-    return as_strided(planes, shape, (of_channel, *within, *between, of_image), writeable=False)
-
-
 def offsets(kernel, stride, dilation, counts):
-    "For each place in a kernel, (its indices, the key of what all windows see there in planes (C, *sizes, N))."
+    "Yield, for each place in a kernel, its indices and the key of what all windows see there in x (N, C, *sizes)."
     for place in product(*map(range, kernel)):
-        starts = [i * d for i, d in zip(place, dilation)]
-        yield place, (slice(None), *[slice(start, start + (count - 1) * step + 1, step)
-                                     for start, step, count in zip(starts, stride, counts)])
+        slices = [slice(i * d, i * d + (count - 1) * step + 1, step)
+                  for i, step, d, count in zip(place, stride, dilation, counts)]
+        yield place, (..., *slices)
 
 
 class ConvFunction(Function):
     """Cross-correlation of x (N, C, *sizes) with weight (O, C / groups, *kernel), + bias (O,): (N, O, *counts).
 
-    Windows become columns, and all of them one matrix product (im2col, Chellapilla et al. 2006), a block of their
-    rows at a time: columns need as much memory as the kernel has places, so they are made again on the way back.
-    Inside, and in the memory of the result, images come last: nothing is transposed between one layer and the next.
+    One matrix product for each place of the kernel, between its weights and what all windows see there.
+    stride and dilation: an int for each dim; padding: a pair (before, after) for each dim.
     """
-    block = 1 << 20  # numbers in the columns of a block
-
     def __init__(self, stride, padding, dilation, groups=1):
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
     def forward(self, x, weight, bias=None):
-        self.planes = packed(planes_of(x, self.padding))
-        self.weight, self.given = weight, 2 + (bias is not None)
-        self.counts = tuple(map(output_size, x.shape[2:], weight.shape[2:], self.stride, self.padding, self.dilation))
-        out = np.empty((len(weight), *self.counts, len(x)), x.dtype)
-        matrix, grouped = self.matrix(), self.grouped(out)
-        for block in self.blocks():
-            np.matmul(matrix, self.columns(block), out=flat(grouped[:, :, block]))
-        if bias is not None:
-            out += bias.reshape(-1, *[1] * (x.ndim - 1))
-        return images_first(out)
+        self.sizes, self.has_bias = x.shape[2:], bias is not None
+        self.x = np.pad(x, [(0, 0), (0, 0), *self.padding])
+        self.filters = weight.reshape(self.groups, -1, *weight.shape[1:])  # (G, O / G, C / G, *kernel)
+        counts = tuple(map(output_size, self.sizes, weight.shape[2:], self.stride, self.padding, self.dilation))
+        self.places = list(offsets(weight.shape[2:], self.stride, self.dilation, counts))
+        out = np.zeros((len(x), *self.filters.shape[:2], math.prod(counts)), x.dtype)  # (N, G, O / G, windows)
+        for place, seen in self.places:
+            out += self.filters[..., *place] @ self.columns(seen)
+        out = out.reshape(len(x), len(weight), *counts)
+        return out if bias is None else out + bias.reshape(-1, *[1] * len(counts))
 
     def backward(self, grad):
-        grad = packed(images_last(grad))
-        dplanes = np.zeros(self.planes.shape, grad.dtype) if self.needs_grad[0] else None
-        dmatrix, grouped = np.zeros_like(self.matrix()), self.grouped(grad)
-        for block in self.blocks():
-            rows = flat(grouped[:, :, block])  # (G, O / G, windows)
-            if self.needs_grad[1]:
-                dmatrix += self.weight_gradient(rows, self.columns(block))
-            if self.needs_grad[0]:
-                self.add_input_gradient(self.below(dplanes, block), rows, self.counts_of(block))
-        dx = images_first(dplanes[inside(dplanes.shape[1:-1], self.padding)]) if self.needs_grad[0] else None
-        dbias = grad.reshape(len(grad), -1).sum(1) if self.given == 3 and self.needs_grad[2] else None
-        return (dx, dmatrix.reshape(self.weight.shape), dbias)[:self.given]
+        dx, dfilters = np.zeros_like(self.x), np.zeros_like(self.filters)
+        matrix = grad.reshape(len(grad), *self.filters.shape[:2], math.prod(grad.shape[2:]))  # (N, G, O / G, windows)
+        for place, seen in self.places:
+            dfilters[..., *place] = (matrix @ self.columns(seen).swapaxes(-1, -2)).sum(0)
+            dx[seen] += (self.filters[..., *place].swapaxes(-1, -2) @ matrix).reshape(dx[seen].shape)
+        inside = tuple(slice(before, before + size) for size, (before, _) in zip(self.sizes, self.padding))
+        dweight = dfilters.reshape(-1, *dfilters.shape[2:])
+        dbias = grad.sum((0, *range(2, grad.ndim))) if self.has_bias else None
+        return dx[..., *inside], dweight, dbias
 
-    def weight_gradient(self, rows, columns):
-        "dL/d(matrix), (G, O / G, K), from dL/d(out), (G, O / G, windows), and columns, (G, K, windows)"
-        return rows @ columns.swapaxes(1, 2)
-
-    def add_input_gradient(self, dplanes, rows, counts):
-        "Add to dplanes (C, *sizes, N) what windows, `counts` in each dim, send back to where they were read."
-        kernel = self.weight.shape[2:]
-        dcolumns = self.matrix().swapaxes(1, 2) @ rows  # (G, K, windows)
-        dcolumns = dcolumns.reshape(len(dplanes), *kernel, *counts, dplanes.shape[-1])
-        for place, seen in offsets(kernel, self.stride, self.dilation, counts):
-            dplanes[seen] += dcolumns[:, *place]
-
-    def matrix(self):
-        "The weight as a matrix for each group: (G, O / G, K), K = C / G times the places of the kernel."
-        return self.weight.reshape(self.groups, len(self.weight) // self.groups, math.prod(self.weight.shape[1:]))
-
-    def columns(self, block):
-        "What each window of some rows sees, as a column: (G, K, windows)."
-        planes, kernel = self.below(self.planes, block), self.weight.shape[2:]
-        seen = windows(planes, kernel, self.stride, self.dilation, self.counts_of(block))
-        return seen.reshape(self.groups, math.prod(self.weight.shape[1:]), math.prod(seen.shape[1 + len(kernel):]))
-
-    def grouped(self, planes):
-        return planes.reshape(self.groups, len(planes) // self.groups, *planes.shape[1:])
-
-    def blocks(self):
-        "Slices of the first of `counts`, rows of windows, whose columns have about `block` numbers."
-        per_row = self.planes[:, 0].size * math.prod(self.weight.shape[2:])
-        step, count = max(1, self.block // max(1, per_row)), self.counts[0]
-        return [slice(start, min(start + step, count)) for start in range(0, count, step)]
-
-    def counts_of(self, block):
-        return block.stop - block.start, *self.counts[1:]
-
-    def below(self, planes, block):
-        "planes, a view from the first pixel that the windows of a block see"
-        return planes[:, block.start * self.stride[0]:]
-
-
-def flat(grouped):
-    "(G, O / G, *counts, N) -> (G, O / G, windows), a view"
-    return grouped.reshape(*grouped.shape[:2], math.prod(grouped.shape[2:]))
+    def columns(self, seen):
+        "Return what all windows see at one place of the kernel: (N, G, C / G, windows)."
+        x = self.x[seen]
+        return x.reshape(len(x), self.groups, x.shape[1] // self.groups, math.prod(x.shape[2:]))
 
 
 def as_tuple(name, value, dims, least=1):
@@ -246,7 +133,7 @@ def conv(dims, x, weight, bias, stride, padding, dilation, groups):
     stride, dilation = as_tuple("stride", stride, dims), as_tuple("dilation", dilation, dims)
     padding = padding_pairs(padding, kernel, stride, dilation)
     check_fit(name, x.shape[2:], kernel, padding, dilation)
-    return apply(ConvFunction(stride, padding, dilation, groups), x, weight, *([] if bias is None else [bias]))
+    return apply(ConvFunction(stride, padding, dilation, groups), x, weight, bias)
 
 
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
@@ -321,33 +208,26 @@ class PoolFunction(Function):
                 for count, step, d, k in zip(self.counts, self.stride, self.dilation, self.kernel)]
         self.border_widths = [(before, max(after, end - before - size))  # with ceil_mode a window may stick out
                               for (before, after), end, size in zip(self.padding, ends, self.sizes)]
-        self.planes = planes = planes_of(x, self.border_widths, self.border)
-        return images_first(self.pool([planes[seen] for _, seen in self.places()]))
+        padded = np.pad(x, [(0, 0), (0, 0), *self.border_widths], constant_values=self.border)
+        self.padded_shape = padded.shape
+        return self.pool([padded[seen] for _, seen in self.places()])
 
     def backward(self, grad):
-        dplanes = np.zeros_like(self.planes, grad.dtype)  # in the same order in memory
-        grad = self.shared(images_last(grad))
-        apart = all(s > d * (k - 1) for s, d, k in zip(self.stride, self.dilation, self.kernel))
+        dx = np.zeros(self.padded_shape, grad.dtype)
         for i, (_, seen) in enumerate(self.places()):
-            if apart:  # no pixel is in two windows: nothing to add to
-                dplanes[seen] = self.part(grad, i)
-            else:
-                dplanes[seen] += self.part(grad, i)
-        return (images_first(dplanes[inside(dplanes.shape[1:-1], self.border_widths)]),)
+            dx[seen] += self.part(grad, i)
+        inside = [slice(before, before + size) for size, (before, _) in zip(self.sizes, self.border_widths)]
+        return (dx[..., *inside],)
 
     def places(self):
         return offsets(self.kernel, self.stride, self.dilation, self.counts)
 
     def pool(self, views):
-        "The result (C, *counts, N) from what the windows see at each place of the kernel, a list of such arrays."
+        "Return the result (N, C, *counts), given what the windows see at each place of the kernel, a list of arrays."
         raise NotImplementedError(f"{type(self).__name__}.pool")
 
-    def shared(self, grad):
-        "What is done once with dL/d(out), (C, *counts, N)."
-        return grad
-
     def part(self, grad, i):
-        "The share of `grad` that place `i` of the kernel receives."
+        "Return the share of `grad`, dL/d(out), that place `i` of the kernel receives."
         raise NotImplementedError(f"{type(self).__name__}.part")
 
 
@@ -356,10 +236,10 @@ class MaxPoolFunction(PoolFunction):
     border = -np.inf
 
     def pool(self, views):
-        out, self.winner = views[0].copy("K"), np.zeros_like(views[0], np.int32)  # in the same order in memory
+        out, self.winner = views[0], np.zeros(views[0].shape, int)
         for i, view in enumerate(views[1:], 1):
             larger = np.maximum(out, view)
-            self.winner = np.maximum(self.winner, (larger != out) * np.int32(i))
+            self.winner[larger != out] = i
             out = larger
         return out
 
@@ -376,14 +256,11 @@ class AvgPoolFunction(PoolFunction):
     def pool(self, views):
         return sum(views[1:], views[0]) / self.members(views[0].dtype)
 
-    def shared(self, grad):
+    def part(self, grad, i):
         return grad / self.members(grad.dtype)
 
-    def part(self, grad, i):
-        return grad
-
     def members(self, dtype):
-        "How many numbers each window has, (*counts, 1): fewer where one sticks out."
+        "Count the numbers in each window, (*counts): fewer where one sticks out."
         total = np.ones((), dtype)
         for size, kernel, stride, (border, _), count in zip(
                 self.sizes, self.kernel, self.stride, self.padding, self.counts):
@@ -392,7 +269,7 @@ class AvgPoolFunction(PoolFunction):
             if not self.count_include_pad:
                 start, end = np.maximum(start, 0), np.minimum(end, size)
             total = np.multiply.outer(total, (end - start).astype(dtype))
-        return total[..., None]
+        return total
 
 
 def pool(name, make, dims, x, kernel_size, stride, padding, dilation=1, **options):
@@ -474,58 +351,39 @@ class AvgPool2d(AvgPool1d):
     function = avg_pool2d
 
 
-def channels_first(x):
-    "The dims of x (N, C, ...) with channels first, the others in the order in which they lie in memory."
-    return 1, *sorted([0, *range(2, x.ndim)], key=lambda dim: -abs(x.strides[dim]))
-
-
 class BatchNormFunction(Function):
     """Each channel of x (N, C, ...) brought to mean 0, variance 1 over batch and places, * weight + bias, both (C,).
 
-    Afterwards `mean` and `variance` (the biased one) of each channel, (C, 1), are on the operation. Source: Ioffe and
-    Szegedy 2015, algorithm 1.
+    Afterwards `mean` and `variance` (the biased one) of each channel, (1, C, 1, ...), are on the operation.
+    Source: Ioffe and Szegedy 2015, algorithm 1.
     """
     def __init__(self, eps=1e-5):
         self.eps = eps
 
     def forward(self, x, weight=None, bias=None):
-        self.order = channels_first(x)
-        planes = x.transpose(self.order)
-        rows = planes.reshape(len(planes), -1)  # (C, N * places)
-        self.given, self.weight = 1 + (weight is not None) + (bias is not None), weight
-        self.xhat, out = np.empty(rows.shape, x.dtype), np.empty(rows.shape, x.dtype)
-        self.mean, self.variance, self.scale = np.empty((3, len(rows), 1), x.dtype)
-        for block in _row_blocks(rows):
-            self.standardize(rows[block], self.xhat[block], block)
-            np.multiply(self.xhat[block], 1.0 if weight is None else weight[block, None], out=out[block])
-            if bias is not None:
-                out[block] += bias[block, None]
-        return out.reshape(planes.shape).transpose(np.argsort(self.order))
-
-    def standardize(self, rows, xhat, block):
-        "Write the normalized `rows` to `xhat`; mean, variance and scale of each row go to `block` of those of self."
-        np.subtract(rows, rows[:, :1], out=xhat)  # small numbers, wherever the row lies: their mean is exact
-        mean = _row_mean(xhat)
-        xhat -= mean
-        self.mean[block] = rows[:, :1] + mean
-        self.variance[block] = _mean_product(xhat, xhat)
-        self.scale[block] = 1 / np.sqrt(self.variance[block] + self.eps)
-        xhat *= self.scale[block]
+        self.axes, self.weight, self.has_bias = (0, *range(2, x.ndim)), weight, bias is not None
+        start = x[:1, :, *[slice(1)] * (x.ndim - 2)]  # small numbers, wherever a channel lies: their mean is exact
+        offset = (x - start).mean(self.axes, keepdims=True)
+        centered = x - start - offset
+        self.mean = start + offset
+        self.variance = (centered * centered).mean(self.axes, keepdims=True)
+        self.scale = 1 / np.sqrt(self.variance + self.eps)
+        self.xhat = centered * self.scale
+        out = self.xhat if weight is None else self.xhat * self.columns(weight)
+        return out if bias is None else out + self.columns(bias)
 
     def backward(self, grad):
-        planes = grad.transpose(self.order)
-        rows, dx = planes.reshape(self.xhat.shape), np.empty(self.xhat.shape, grad.dtype)
-        of_bias, of_weight = np.empty((2, len(rows), 1), grad.dtype)  # means over a row
-        for block in _row_blocks(rows):
-            of_bias[block] = _row_mean(rows[block])
-            of_weight[block] = _mean_product(rows[block], self.xhat[block])
-            np.multiply(self.xhat[block], of_weight[block], out=dx[block])
-            np.subtract(rows[block], dx[block], out=dx[block])
-            dx[block] -= of_bias[block]
-            dx[block] *= self.scale[block] if self.weight is None else self.scale[block] * self.weight[block, None]
-        count = rows.shape[1]
-        dx = dx.reshape(planes.shape).transpose(np.argsort(self.order))
-        return (dx, of_weight[:, 0] * count, of_bias[:, 0] * count)[:self.given]
+        mean = grad.mean(self.axes, keepdims=True)
+        overlap = (grad * self.xhat).mean(self.axes, keepdims=True)
+        dx = (grad - mean - self.xhat * overlap) * self.scale
+        if self.weight is not None:
+            dx = dx * self.columns(self.weight)
+        dweight = None if self.weight is None else (grad * self.xhat).sum(self.axes)
+        return dx, dweight, grad.sum(self.axes) if self.has_bias else None
+
+    def columns(self, vector):
+        "Return a vector (C,) as (C, 1, ...), which broadcasts with x."
+        return vector.reshape(-1, *[1] * (len(self.axes) - 1))
 
 
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
@@ -543,13 +401,12 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         out = out if weight is None else out * weight.reshape(shape)
         return out if bias is None else out + bias.reshape(shape)
     operation = BatchNormFunction(eps)
-    if weight is None and bias is not None:
-        weight = Tensor(np.ones(input.shape[1], input.dtype))
-    out = apply(operation, input, *[t for t in (weight, bias) if t is not None])
+    out = apply(operation, input, weight, bias)
     count = input.numel() // input.shape[1]
-    moments = operation.mean[:, 0], operation.variance[:, 0] * (count / (count - 1))
+    moments = operation.mean, operation.variance * (count / (count - 1))
     for running, now in zip((running_mean, running_var), moments):
         if running is not None:
+            now = now.reshape(-1)
             running.data += momentum * (now - running.data)
     return out
 
