@@ -23,7 +23,7 @@ def main() -> None:
                         help="of training and memory; default: all")
     parser.add_argument("--variants", type=some_of(VARIANTS), default=list(VARIANTS), metavar=",".join(VARIANTS),
                         help="default: all that the section has")
-    parser.add_argument("--before", type=Path, metavar="FOLDER", help="also measure the version that is checked out there")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="also measure version 0.1, checked out there")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"bursts of each; default: {defaults}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also keep every number there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the ratios and the growth (matplotlib)")

@@ -96,10 +96,10 @@ def of_workload(section: str, workload: Workload, variants: list[str], rounds: i
 
 def weights_of(workload: Workload, folder: str) -> str:
     """The weights that every variant starts from, as a file."""
-    from benchmarks.ours import build
+    from benchmarks import ours
 
     path = str(Path(folder) / f"{workload.name}.npz")
-    np.savez(path, **build(workload).state_dict())
+    np.savez(path, **ours.weights_of(workload))
     return path
 
 

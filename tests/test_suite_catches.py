@@ -298,7 +298,8 @@ MISTAKES = {
          "(total - total // 2, total // 2)"),
     ],
     ("nn/convolution.py", "16_convolution/test_pooling.py"): [
-        ("max_pool: the last of those that tie wins", "self.winner[larger != out] = i", "self.winner[view == larger] = i"),
+        ("max_pool: the last of those that tie wins", "self.winner[larger != out] = i",
+         "self.winner[view == larger] = i"),
         ("max_pool: the border is 0", "border = -np.inf", "border = 0.0"),
         ("pool: a pixel keeps one window's gradient", "dx[seen] += self.part(grad, i)",
          "dx[seen] = self.part(grad, i)"),

@@ -99,7 +99,8 @@ class CompiledNorm:
         dx, dweight, dbias = np.empty(grad.shape, grad.dtype), *np.zeros((2, width), grad.dtype)
         loops().norm_backward(dense(grad, -1, width), self.xhat, self.scale, self.weight, self.centered,
                               dx.reshape(-1, width), dweight, dbias)
-        dweight, dbias = (d.reshape(self.row_shape) if given else None for d, given in zip((dweight, dbias), self.given))
+        dweight = dweight.reshape(self.row_shape) if self.given[0] else None
+        dbias = dbias.reshape(self.row_shape) if self.given[1] else None
         return (dx, dweight, dbias)[:self.inputs]
 
 

@@ -23,7 +23,7 @@ class Numba:
 
 @functools.cache
 def loops():
-    "Return the module of the loops, or None where numba does not work; the first call imports both, which takes a while."
+    "Return the module of the loops, or None where numba does not work; the first call imports both."
     started = time.perf_counter()
     try:
         from tinytorch.fast import kernels
@@ -58,7 +58,7 @@ def jit(loop=None, *, reorder=True):
 
 
 def cache_folder():
-    "Return the folder of the machine code, TINYTORCH_CACHE or the user's cache folder; None where that is not writable."
+    "Return the folder of the machine code, TINYTORCH_CACHE or the user's cache; None where that is not writable."
     try:
         user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(os.environ.get("TINYTORCH_CACHE") or Path(user) / "tinytorch") / "kernels"
