@@ -11,10 +11,9 @@ import pytest
 from tinytorch.compiled import Extra
 from tinytorch.kernels import exp_all
 from tinytorch.nn import attention, embedding
-from tinytorch.nn.layers import ErfGelu, SiLUFunction, TanhGelu
+from tinytorch.nn.activations import ErfGelu, ReluSquared, SiLUFunction, TanhGelu
 from tinytorch.nn.losses import CrossEntropyFunction
 from tinytorch.nn.normalization import LayerNormFunction, RMSNormFunction
-from tinytorch.nn.transformer import ReluSquared
 from tinytorch.ops.reductions import LogSoftmax, Softmax
 from tinytorch.optim import Adam, AdamW
 from tinytorch.tensor import Tensor

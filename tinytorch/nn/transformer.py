@@ -2,37 +2,19 @@
 """The transformer: attention, then a network for each position, block upon block; and GPT, made of them."""
 
 __all__ = [
-    "ACTIVATIONS", "STD", "ReluSquared", "relu_squared", "gelu_tanh", "choice", "MLP", "make_norm",
-    "TransformerBlock", "Transformer", "GPT",
+    "ACTIVATIONS", "STD", "gelu_tanh", "choice", "MLP", "make_norm", "TransformerBlock",
+    "Transformer", "GPT",
 ]
 
 import math
 
-import numpy as np
-
+from tinytorch.nn.activations import gelu, relu, relu_squared, silu
 from tinytorch.nn.attention import MultiHeadAttention, head_size
 from tinytorch.nn.embedding import Embedding, LearnedPositions, Rotary, SinusoidalPositions
 from tinytorch.nn.init import normal_, zeros_
-from tinytorch.nn.layers import Activation, Dropout, Identity, Linear, gelu, relu, silu
+from tinytorch.nn.layers import Dropout, Identity, Linear
 from tinytorch.nn.module import Module, ModuleList
 from tinytorch.nn.normalization import LayerNorm, RMSNorm
-from tinytorch.tensor import apply
-
-
-class ReluSquared(Activation):
-    "max(x, 0)^2 (So et al. 2021, section 4.1)"
-    def value(self, x, out):
-        positive = np.maximum(x, 0)
-        np.multiply(positive, positive, out=out)
-        return positive
-
-    def slope(self, x, value, positive, out):
-        np.multiply(positive, 2, out=out)
-
-
-def relu_squared(input):
-    "max(x, 0)^2"
-    return apply(ReluSquared(), input)
 
 
 def gelu_tanh(input):
