@@ -7,9 +7,19 @@ import pytest
 from by_hand import expect, likely
 
 from tinytorch import Tensor
-from tinytorch.nn.init import kaiming_normal_, xavier_normal_
-from tinytorch.nn.layers import Linear, LinearFunction, TanhGelu, dropout
-from tinytorch.nn.module import Module, Parameter
+from tinytorch.nn.activations import (
+    ErfGelu,
+    LeakyReLUFunction,
+    LogSigmoidFunction,
+    ReluSquared,
+    SiLUFunction,
+    SoftplusFunction,
+    TanhGelu,
+    erf,
+)
+from tinytorch.nn.init import fans, kaiming_normal_, trunc_normal_, xavier_normal_
+from tinytorch.nn.layers import Linear, LinearFunction, dropout
+from tinytorch.nn.module import Module, ModuleList, Parameter, Sequential
 
 X, W, GRAD = (
     np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]),
@@ -76,8 +86,51 @@ def test_the_size_of_random_weights(fill, expected, swapped):
 
 
 def test_the_tree_of_modules():
-    paths = [path for path, _ in Scale(1, 2, 3).tree()]
-    assert paths == ["", "inner", "inner.inner"], f"parents first, names joined by dots (dotted): got {paths}"
+    paths = [path for path, _ in Scale(1, 2, 3).named_modules()]
+    assert paths == ["", "inner", "inner.inner"], f"parents first, names joined by dots: got {paths}"
+
+
+def test_a_shared_parameter_is_counted_once():
+    model = Scale(2, 2)
+    model.inner.weight = model.weight
+    names = [name for name, _ in model.named_parameters()]
+    assert names == ["weight"], f"one parameter with two names counts once, by its first name: got {names}"
+    assert list(model.state_dict()) == ["weight", "inner.weight"], "it is saved under both names"
+    names = [name for name, _ in Scale(2, 2).named_parameters()]
+    assert names == ["weight", "inner.weight"], f"equal numbers are not yet one parameter: got {names}"
+
+
+def test_a_buffer_belongs_to_one_module():
+    first, second = Scale(1), Scale(1)
+    first.register_buffer("count", Tensor(3))
+    assert [name for name, _ in first.named_buffers()] == ["count"], "register_buffer keeps the buffer and its name"
+    with likely("the dictionary of the class was changed: make a new one for this module", AttributeError):
+        others = list(second.named_buffers())
+    assert others == [], "the dictionary of the class was changed: make a new one for this module"
+
+
+def test_modes_reach_every_module():
+    model = Scale(1, 2, 3)
+    model.eval()
+    assert not model.inner.inner.training, "train and eval go through all modules below, not only the children"
+
+
+def test_a_chain_of_modules():
+    class Add(Module):
+        def forward(self, x):
+            return 10 * x + self.digit
+
+    parts = [Add(), Add(), Add()]
+    for digit, part in enumerate(parts, 1):
+        part.digit = digit
+    expect(
+        "Sequential, output",
+        Sequential(*parts).forward(0),
+        123,
+        {"each module takes what the one before it returned": 3, "the order is reversed": 321},
+    )
+    for kind in (Sequential(*parts), ModuleList(parts)):
+        assert isinstance(kind[1:], type(kind)) and list(kind[1:]) == parts[1:], "a slice is a container of its kind"
 
 
 def test_a_state_that_does_not_fit_changes_nothing():
@@ -93,15 +146,20 @@ def test_a_state_that_does_not_fit_changes_nothing():
         assert not model.weight.data.any(), "something was written before all was checked: raise first, then write"
 
 
+def value_and_slope(operation, x):
+    value = operation.forward(x)
+    return value, operation.backward(np.ones_like(x))[0]
+
+
 def test_the_slope_of_gelu():
     x = np.array([0.7, -1.2])
     t = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
     inner = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
-    out = np.empty(2)
-    TanhGelu().slope(x, x * (1 + t) / 2, (1 + t) / 2, out)
+    value, slope = value_and_slope(TanhGelu(), x)
+    expect("gelu by tanh", value, x * (1 + t) / 2, {"half of it": x * (1 + t)})
     expect(
         "gelu, slope",
-        out,
+        slope,
         (1 + t + (1 - t * t) * x * inner) / 2,
         {
             "a term is missing: the product rule has two": (1 + t) / 2,
@@ -112,6 +170,68 @@ def test_the_slope_of_gelu():
             / 2,
         },
     )
+
+
+def test_the_exact_gelu():
+    z = np.array([0.5, -0.5], np.float32)
+    exact = [math.erf(0.5), -math.erf(0.5)]
+    expect("erf in float32", erf(z).astype(float), exact, {"erf(-z) = -erf(z): where is the sign?": np.abs(exact)})
+    x = np.array([0.7, -1.2])
+    below = np.array([(1 + math.erf(v / math.sqrt(2))) / 2 for v in x])
+    density = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    value, slope = value_and_slope(ErfGelu(), x)
+    expect("gelu", value, x * below)
+    expect(
+        "gelu, slope",
+        slope,
+        below + x * density,
+        {
+            "a term is missing: the product rule has two": below,
+            "the factor x is missing": below + density,
+            "the density is exp(-x^2 / 2) / sqrt(2 pi)": below + x * density * math.sqrt(2 * math.pi),
+        },
+    )
+
+
+def test_the_family_of_relu():
+    x = np.array([2.0, -1.0])
+    s = 1 / (1 + np.exp(-x))
+    value, slope = value_and_slope(SiLUFunction(), x)
+    expect("silu", value, x * s)
+    expect(
+        "silu, slope",
+        slope,
+        s + x * s * (1 - s),
+        {"a term is missing: the product rule has two": s, "that is the slope of the sigmoid": s * (1 - s)},
+    )
+    value, slope = value_and_slope(ReluSquared(), x)
+    expect("relu_squared", value, [4, 0], {"the negative part is not cut off": [4, 1]})
+    expect("relu_squared, slope", slope, [4, 0], {"a factor of 2 is missing: the slope of x^2 is 2 x": [2, 0]})
+    value, slope = value_and_slope(LeakyReLUFunction(0.1), x)
+    expect("leaky_relu", value, [2, -0.1], {"both sides leak": [0.2, -0.1]})
+    expect("leaky_relu, slope", slope, [1, 0.1], {"the slope is that of ReLU": [1, 0], "the value again": value})
+
+
+def test_softplus_and_logsigmoid_far_out():
+    x = np.array([-1000.0, 0.0, 1000.0])
+    for make, expected, steep in (
+        (SoftplusFunction, [0, math.log(2), 1000], [0, 0.5, 1]),
+        (LogSigmoidFunction, [-1000, -math.log(2), 0], [1, 0.5, 0]),
+    ):
+        with np.errstate(all="ignore"):
+            value, slope = value_and_slope(make(), x)
+        assert np.isfinite(value).all(), f"{make.__name__}: exp overflows: use np.logaddexp; got {value}"
+        expect(make.__name__, value, expected, {"the mirror image": [1000, math.log(2), 0]})
+        expect(f"{make.__name__}, slope", slope, steep, {"it is sigmoid(-x), not sigmoid(x)": steep[::-1]})
+    got = SoftplusFunction(beta=2.0).forward(np.array([0.5]))
+    expect("softplus with beta=2", got, [math.log(1 + math.e) / 2], {"divide by beta": [math.log(1 + math.e)]})
+
+
+def test_counting_and_cutting():
+    assert fans(Parameter(np.zeros((8, 3, 5, 5)))) == (75, 200), "(out, in, *kernel): in or out, times the kernel"
+    numbers = trunc_normal_(Parameter(np.zeros((50, 50))), a=-0.5, b=0.5).data
+    assert np.abs(numbers).max() <= 0.5, "draw again what is outside"
+    assert np.unique(numbers).size == 2500, "draw again, do not clip: no number should come twice"
 
 
 def test_a_layer_learns_from_all_its_parts():

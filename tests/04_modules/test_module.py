@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tinytorch import Tensor, randn
-from tinytorch.nn.layers import GELU, Dropout, Flatten, Linear, ReLU
+from tinytorch.nn.activations import GELU, ReLU
+from tinytorch.nn.layers import Dropout, Flatten, Linear
 from tinytorch.nn.module import Module, ModuleDict, ModuleList, Parameter, Sequential
 
 
@@ -91,7 +92,7 @@ def test_a_module_works_without_super_init_and_asks_for_forward():
 
     bare = Bare()
     assert list(bare.parameters()) == [] and bare.training and repr(bare) == "Bare()"
-    with pytest.raises(NotImplementedError, match="Bare.forward"):
+    with pytest.raises(NotImplementedError, match="Bare"):
         bare(1)
 
 
@@ -164,7 +165,7 @@ def test_a_buffer_may_be_replaced_and_stays_a_buffer():
     net = Net()
     net.steps = net.steps + 3
     assert net.state_dict()["steps"] == 3
-    assert Net().steps.item() == 0 and Module._buffers == {}
+    assert Net().steps.item() == 0 and list(Module().named_buffers()) == []
 
 
 @pytest.mark.parametrize("name, value, error, words", [
@@ -202,22 +203,21 @@ def test_loading_takes_tensors_and_lists_and_keeps_the_dtype():
     assert layer.weight.dtype == layer.bias.dtype == np.float32
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda s: s.pop("blocks.1.bias"), ["blocks.1.bias: missing"]),
-    (lambda s: s.update(extra=np.ones(2)), ["extra: unexpected"]),
-    (lambda s: s.update(scale=np.ones(5)), [r"scale: got shape \(5,\), expected \(4,\)"]),
-    (lambda s: s.update({"scale": np.ones(()), "blocks.0.weight": np.ones((1, 4)), "x": 1}),
-     ["scale: got", "blocks.0.weight: got", "x: unexpected"]),
-    (lambda s: s.update({"blocks.1.bias": "text"}), ["text"])])
-def test_a_state_that_does_not_fit_changes_nothing(change, words):
+@pytest.mark.parametrize("change, error, facts", [
+    (lambda s: s.pop("blocks.1.bias"), RuntimeError, ["blocks.1.bias"]),
+    (lambda s: s.update(extra=np.ones(2)), RuntimeError, ["extra"]),
+    (lambda s: s.update(scale=np.ones(5)), RuntimeError, ["scale", "(5,)", "(4,)"]),
+    (lambda s: s.update({"scale": np.ones(()), "blocks.0.weight": np.ones((1, 4)), "spare": 1}), RuntimeError,
+     ["scale", "()", "(4,)", "blocks.0.weight", "(1, 4)", "(4, 4)", "spare"]),
+    (lambda s: s.update({"blocks.1.bias": "text"}), (RuntimeError, ValueError, TypeError), [])])
+def test_a_state_that_does_not_fit_changes_nothing(change, error, facts):
     net = Net()
     before = net.state_dict()
     state = {name: array + 1 for name, array in before.items()}
     change(state)
-    with pytest.raises((RuntimeError, ValueError)) as error:
+    with pytest.raises(error) as raised:
         net.load_state_dict(state)
-    for word in words:
-        error.match(word)
+    assert [fact for fact in facts if fact not in str(raised.value)] == []
     for name, array in net.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
 
@@ -226,7 +226,7 @@ def test_not_strict_reports_names_but_still_refuses_shapes():
     net = Linear(2, 3)
     missing, unexpected = net.load_state_dict({"weight": np.ones((3, 2)), "other": np.ones(1)}, strict=False)
     assert (missing, unexpected) == (["bias"], ["other"]) and net.weight.data.sum() == 6
-    with pytest.raises(RuntimeError, match="weight: got shape"):
+    with pytest.raises(RuntimeError, match="weight"):
         net.load_state_dict({"weight": np.ones((2, 3))}, strict=False)
 
 
@@ -250,8 +250,8 @@ def test_sequential_runs_in_order_and_is_a_sequence():
     assert len(net) == 3 and list(net)[1] is net[1] and net[-1] is net[2]
     assert isinstance(net[:2], Sequential) and len(net[:2]) == 2 and net[:2][0] is net[0]
     assert isinstance(Sequential(Sequential(ReLU()))[:], Sequential)
-    net.append(ReLU())
-    assert len(net) == 4 and repr(net[3]) == "ReLU()"
+    assert net.append(ReLU()) is net and len(net) == 4 and repr(net[3]) == "ReLU()"
+    assert net.extend([GELU(), Flatten()]) is net and [type(m) for m in net[4:]] == [GELU, Flatten]
     assert Sequential()(x) is x
     with pytest.raises(IndexError):
         net[9]
@@ -280,8 +280,8 @@ def test_module_list_and_dict():
     (lambda: Sequential(Linear(2, 2), Tensor.relu), TypeError, "function"),
     (lambda: ModuleList([Linear(2, 2), None]), TypeError, "NoneType"),
     (lambda: ModuleDict({"keys": ReLU()}), KeyError, "keys"),
-    (lambda: ModuleDict({"a.b": ReLU()}), KeyError, "without a dot"),
-    (lambda: Sequential({"": ReLU()}), KeyError, "name a module")])
+    (lambda: ModuleDict({"a.b": ReLU()}), KeyError, "a.b"),
+    (lambda: Sequential({"": ReLU()}), KeyError, "Sequential")])
 def test_what_cannot_be_a_child_is_refused(build, error, words):
     with pytest.raises(error, match=words):
         build()

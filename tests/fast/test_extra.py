@@ -141,7 +141,7 @@ print(json.dumps(imported + ["numba" in sys.modules]))
 def test_the_switch_keeps_numba_away(fast):
     program = """
 import json, sys, tinytorch, tinytorch.kernels
-from tinytorch.nn.layers import TanhGelu
+from tinytorch.nn.activations import TanhGelu
 tinytorch.nn.functional.silu(tinytorch.ones(3))
 print(json.dumps(["numba" in sys.modules, hasattr(TanhGelu.forward, "__wrapped__")]))
 """
@@ -167,7 +167,7 @@ def test_a_students_file_is_left_alone(fast, tmp_path):
     own = tmp_path / "own.py"
     own.write_text("""
 from tinytorch.compiled import compilable
-from tinytorch.nn.layers import SiLUFunction
+from tinytorch.nn.activations import SiLUFunction
 
 @compilable
 def scatter_add_rows(rows, indices, count):

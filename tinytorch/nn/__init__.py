@@ -1,5 +1,17 @@
 """Neural network parts, under PyTorch's names."""
 from tinytorch.nn import functional, init
+from tinytorch.nn.activations import (
+    GELU,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from tinytorch.nn.attention import MultiHeadAttention
 from tinytorch.nn.convolution import (
     AvgPool1d,
@@ -12,22 +24,7 @@ from tinytorch.nn.convolution import (
     MaxPool2d,
 )
 from tinytorch.nn.embedding import Embedding, LearnedPositions, Rotary, SinusoidalPositions
-from tinytorch.nn.layers import (
-    GELU,
-    Dropout,
-    Flatten,
-    Identity,
-    LeakyReLU,
-    Linear,
-    LogSigmoid,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
+from tinytorch.nn.layers import Dropout, Flatten, Identity, Linear
 from tinytorch.nn.losses import (
     BCELoss,
     BCEWithLogitsLoss,

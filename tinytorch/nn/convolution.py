@@ -170,7 +170,7 @@ class ConvNd(Module):
 
     def reset_parameters(self):
         bound = 1 / math.sqrt(max(math.prod(self.weight.shape[1:]), 1))
-        for parameter in self.own_tensors().values():
+        for parameter in self.parameters():
             uniform_(parameter, -bound, bound)
 
     def forward(self, input):

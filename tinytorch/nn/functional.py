@@ -1,5 +1,18 @@
 """PyTorch's `torch.nn.functional`: names handed on from where they are taught; nothing is defined here."""
 from tinytorch.creation import pad
+from tinytorch.nn.activations import (
+    gelu,
+    leaky_relu,
+    log_softmax,
+    logsigmoid,
+    relu,
+    relu_squared,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    tanh,
+)
 from tinytorch.nn.attention import scaled_dot_product_attention
 from tinytorch.nn.convolution import (
     avg_pool1d,
@@ -11,20 +24,7 @@ from tinytorch.nn.convolution import (
     max_pool2d,
 )
 from tinytorch.nn.embedding import embedding
-from tinytorch.nn.layers import (
-    dropout,
-    gelu,
-    leaky_relu,
-    linear,
-    log_softmax,
-    logsigmoid,
-    relu,
-    sigmoid,
-    silu,
-    softmax,
-    softplus,
-    tanh,
-)
+from tinytorch.nn.layers import dropout, linear
 from tinytorch.nn.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -34,7 +34,6 @@ from tinytorch.nn.losses import (
     nll_loss,
 )
 from tinytorch.nn.normalization import layer_norm, normalize, rms_norm
-from tinytorch.nn.transformer import relu_squared
 
 __all__ = [
     "avg_pool1d", "avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv1d",

@@ -3,8 +3,7 @@
 
 __all__ = [
     "uniform_", "normal_", "trunc_normal_", "constant_", "zeros_", "ones_", "fans",
-    "calculate_gain", "xavier_std", "kaiming_std", "xavier_normal_", "xavier_uniform_",
-    "kaiming_normal_", "kaiming_uniform_",
+    "calculate_gain", "xavier_normal_", "xavier_uniform_", "kaiming_normal_", "kaiming_uniform_",
 ]
 
 import math
@@ -14,19 +13,19 @@ from tinytorch.state import default_generator
 
 
 def uniform_(tensor, a=0.0, b=1.0):
-    "Fill `tensor` in place from U(a, b); returns it, as all functions here do."
+    "Fill `tensor` in place from the uniform distribution on [a, b); return it, as all functions here do."
     tensor.data[...] = default_generator().uniform(a, b, tensor.shape)
     return tensor
 
 
 def normal_(tensor, mean=0.0, std=1.0):
-    "N(mean, std^2)"
+    "Fill `tensor` from the normal distribution N(mean, std^2)."
     tensor.data[...] = default_generator().normal(mean, std, tensor.shape)
     return tensor
 
 
 def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0):
-    "N(mean, std^2); what falls outside [a, b] is drawn again. Error: ValueError where that is nearly all of it."
+    "Fill from N(mean, std^2), and draw again what falls outside [a, b]. Raises: ValueError where that is above 99 %."
     bell = NormalDist(mean, std)
     if bell.cdf(b) - bell.cdf(a) < 0.01:
         raise ValueError(f"trunc_normal_: less than 1 % of N({mean}, {std}^2) lies in [{a}, {b}]; widen the interval")
@@ -41,25 +40,24 @@ def constant_(tensor, value):
     return tensor
 
 
-def zeros_(tensor):
-    return constant_(tensor, 0.0)
+def zeros_(tensor): return constant_(tensor, 0.0)
 
 
-def ones_(tensor):
-    return constant_(tensor, 1.0)
+def ones_(tensor): return constant_(tensor, 1.0)
 
 
 def fans(tensor):
-    "(fan_in, fan_out) of a weight (out, in, *kernel): how many numbers each output sums, and each input reaches"
+    """Return (fan_in, fan_out) of a weight (out, in, *kernel): how many numbers an output sums, and an input reaches.
+    Raises: ValueError for fewer than two dims."""
     if tensor.ndim < 2:
-        raise ValueError(f"init: fan_in and fan_out need a weight (out, in, ...), got shape {tensor.shape}; "
-                         "for a vector use zeros_ or uniform_")
+        raise ValueError(f"init: expected a weight (out, in, ...), got shape {tensor.shape}; for a vector use uniform_")
     kernel = math.prod(tensor.shape[2:])
     return tensor.shape[1] * kernel, tensor.shape[0] * kernel
 
 
 def calculate_gain(nonlinearity, param=None):
-    "By how much to widen the weights in front of this nonlinearity, to make up for what it takes away."
+    """Return the factor that makes up for what a nonlinearity takes away: 1 for "linear" and "sigmoid", 5/3 for "tanh",
+    sqrt(2) for "relu", sqrt(2 / (1 + param^2)) for "leaky_relu" of slope `param` (0.01). Raises: ValueError."""
     gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0),
              "leaky_relu": math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))}
     if nonlinearity not in gains:
@@ -67,34 +65,36 @@ def calculate_gain(nonlinearity, param=None):
     return gains[nonlinearity]
 
 
-def xavier_std(tensor, gain):
-    "gain sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 12)"
+def _xavier_std(tensor, gain):
     fan_in, fan_out = fans(tensor)
     return gain * math.sqrt(2.0 / max(fan_in + fan_out, 1))
 
 
-def kaiming_std(tensor, a, mode, nonlinearity):
-    "gain / sqrt(fan), `mode` saying which fan and `a` being leaky ReLU's slope (He et al. 2015, eq. 10 and 14)"
+def _kaiming_std(tensor, a, mode, nonlinearity):
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"kaiming: mode is 'fan_in' or 'fan_out', got {mode!r}")
     fan_in, fan_out = fans(tensor)
-    gain = calculate_gain(nonlinearity, a)
-    return gain / math.sqrt(max(fan_in if mode == "fan_in" else fan_out, 1))
+    return calculate_gain(nonlinearity, a) / math.sqrt(max(fan_in if mode == "fan_in" else fan_out, 1))
 
 
 def xavier_normal_(tensor, gain=1.0):
-    return normal_(tensor, 0.0, xavier_std(tensor, gain))
+    "Fill from N(0, std^2), std = gain sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 12)."
+    return normal_(tensor, 0.0, _xavier_std(tensor, gain))
 
 
 def xavier_uniform_(tensor, gain=1.0):
-    bound = math.sqrt(3.0) * xavier_std(tensor, gain)
+    "Fill from the uniform distribution around 0 with the std of `xavier_normal_`."
+    bound = math.sqrt(3.0) * _xavier_std(tensor, gain)
     return uniform_(tensor, -bound, bound)
 
 
 def kaiming_normal_(tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu"):
-    return normal_(tensor, 0.0, kaiming_std(tensor, a, mode, nonlinearity))
+    """Fill from N(0, std^2), std = calculate_gain(nonlinearity, a) / sqrt(fan) (He et al. 2015, eq. 10 and 14).
+    Raises: ValueError for a mode that is neither "fan_in" nor "fan_out"."""
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity))
 
 
 def kaiming_uniform_(tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu"):
-    bound = math.sqrt(3.0) * kaiming_std(tensor, a, mode, nonlinearity)
+    "Fill from the uniform distribution around 0 with the std of `kaiming_normal_`."
+    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound)

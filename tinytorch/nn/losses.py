@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from tinytorch.compiled import compilable
-from tinytorch.nn.layers import log_softmax, logsigmoid
+from tinytorch.nn.activations import log_softmax, logsigmoid
 from tinytorch.nn.module import Module
 from tinytorch.ops.elementwise import Function
 from tinytorch.tensor import Tensor, apply

@@ -2,39 +2,20 @@
 """The transformer: attention, then a network for each position, block upon block; and GPT, which has one."""
 
 __all__ = [
-    "ACTIVATIONS", "NORMS", "POSITIONS", "STD", "ReluSquared", "relu_squared", "gelu_tanh",
-    "TransformerConfig", "GPTConfig", "MLP", "make_norm", "TransformerBlock", "init_weights",
-    "Transformer", "GPT",
+    "ACTIVATIONS", "NORMS", "POSITIONS", "STD", "gelu_tanh", "TransformerConfig", "GPTConfig",
+    "MLP", "make_norm", "TransformerBlock", "init_weights", "Transformer", "GPT",
 ]
 
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
+from tinytorch.nn.activations import gelu, relu, relu_squared, silu
 from tinytorch.nn.attention import MultiHeadAttention, head_size
 from tinytorch.nn.embedding import Embedding, LearnedPositions, Rotary, SinusoidalPositions
 from tinytorch.nn.init import normal_, zeros_
-from tinytorch.nn.layers import Dropout, Identity, Linear, gelu, relu, silu
+from tinytorch.nn.layers import Dropout, Identity, Linear
 from tinytorch.nn.module import Module, ModuleList
 from tinytorch.nn.normalization import LayerNorm, RMSNorm
-from tinytorch.ops.elementwise import Function
-from tinytorch.tensor import apply
-
-
-class ReluSquared(Function):
-    "max(x, 0)^2 (So et al. 2021, section 4.1)"
-    def forward(self, x):
-        self.positive = np.maximum(x, 0)
-        return self.positive * self.positive
-
-    def backward(self, grad):
-        return (grad * (2 * self.positive),)
-
-
-def relu_squared(input):
-    "Return max(x, 0)^2 of a Tensor of floats, elementwise."
-    return apply(ReluSquared(), input)
 
 
 def gelu_tanh(input):
