@@ -2,9 +2,9 @@
 """Operations that treat every element alone: forward and backward, on bare NumPy arrays."""
 
 __all__ = [
-    "Function", "Neg", "Exp", "unbroadcast", "Add", "Sub", "Mul", "Div", "power", "Pow", "Tanh",
-    "Sigmoid", "Relu", "Log", "Log1p", "Expm1", "Sqrt", "Rsqrt", "Reciprocal", "Abs", "Sign", "Sin",
-    "Cos", "Where", "Clamp", "Maximum", "Minimum", "Cast",
+    "Function", "Neg", "Exp", "unbroadcast", "Add", "Sub", "Mul", "Div", "Pow", "Tanh", "Sigmoid",
+    "Relu", "Log", "Log1p", "Expm1", "Sqrt", "Rsqrt", "Reciprocal", "Abs", "Sign", "Sin", "Cos",
+    "Where", "Clamp", "Maximum", "Minimum", "Cast",
 ]
 
 import numpy as np
@@ -15,19 +15,18 @@ from tinytorch.dispatch import chosen
 class Function:
     """One operation. Its instance, once run, is also its node in the graph.
 
-    Options go to `__init__`. `forward(*arrays)` returns an array and keeps on `self` what
-    `backward` needs. `backward(grad)` takes dL/d(output) and returns a tuple with one gradient
-    per input, each `grad` itself, a view of it, or a fresh array that nobody else holds. Neither
-    half modifies its inputs. An optional input may be None, and its gradient then is None.
-    `needs_grad[i]` says whether anybody asked for the gradient of input i; where nobody did,
-    `backward` may return None.
+    Options go to `__init__`. `forward(*arrays)` returns an array and keeps on `self` what `backward` needs.
+    `backward(grad)` takes dL/d(output) and returns a tuple with one gradient per input: `grad` itself, a view of it, or
+    a fresh array that nobody else holds. Neither half modifies what it is given. An optional input may be None, and
+    its gradient then is None; so it may be where `needs_grad[i]` says that nobody asked for the gradient of input i.
     """
     needs_grad = (True,) * 4
     parents = None  # set when the operation is recorded in a graph
     plain = None  # for a faster form: the class whose place it takes
 
     def __new__(cls, *args, **kwargs):
-        return object.__new__(chosen.get(cls, cls))  # the faster form of `cls`, where one is switched on
+        "Make the form of `cls` that `tinytorch.dispatch.chosen` names, or else `cls` itself."
+        return object.__new__(chosen.get(cls, cls))
 
     @property
     def name(self):
@@ -45,7 +44,6 @@ class Neg(Function):
     "-x"
     def forward(self, x):
         return -x
-
     def backward(self, grad):
         return (-grad,)
 
@@ -55,20 +53,22 @@ class Exp(Function):
     def forward(self, x):
         self.out = np.exp(x)
         return self.out
-
     def backward(self, grad):
         return (grad * self.out,)
 
 
 def unbroadcast(grad, shape):
-    """Sum `grad` over the axes along which an input of `shape` was stretched by broadcasting."""
-    if grad.shape == shape:
-        return grad
+    """Sum `grad` over the axes along which an input of `shape` was stretched by broadcasting, and return that shape.
+
+    Return `grad` itself where nothing was stretched.
+    """
     added = grad.ndim - len(shape)
     if added:
         grad = grad.sum(axis=tuple(range(added)))
     stretched = tuple(i for i, size in enumerate(shape) if size == 1 and grad.shape[i] != 1)
-    return grad.sum(axis=stretched, keepdims=True) if stretched else grad
+    if stretched:
+        grad = grad.sum(axis=stretched, keepdims=True)
+    return grad
 
 
 class Add(Function):
@@ -76,10 +76,12 @@ class Add(Function):
     def forward(self, x, y):
         self.shapes = np.shape(x), np.shape(y)
         return x + y
-
     def backward(self, grad):
-        dx = unbroadcast(grad, self.shapes[0]) if self.needs_grad[0] else None
-        dy = unbroadcast(grad, self.shapes[1]) if self.needs_grad[1] else None
+        dx = dy = None
+        if self.needs_grad[0]:
+            dx = unbroadcast(grad, self.shapes[0])
+        if self.needs_grad[1]:
+            dy = unbroadcast(grad, self.shapes[1])
         return dx, dy
 
 
@@ -88,10 +90,12 @@ class Sub(Function):
     def forward(self, x, y):
         self.shapes = np.shape(x), np.shape(y)
         return x - y
-
     def backward(self, grad):
-        dx = unbroadcast(grad, self.shapes[0]) if self.needs_grad[0] else None
-        dy = -unbroadcast(grad, self.shapes[1]) if self.needs_grad[1] else None
+        dx = dy = None
+        if self.needs_grad[0]:
+            dx = unbroadcast(grad, self.shapes[0])
+        if self.needs_grad[1]:
+            dy = unbroadcast(-grad, self.shapes[1])
         return dx, dy
 
 
@@ -100,10 +104,12 @@ class Mul(Function):
     def forward(self, x, y):
         self.x, self.y = x, y
         return x * y
-
     def backward(self, grad):
-        dx = unbroadcast(grad * self.y, np.shape(self.x)) if self.needs_grad[0] else None
-        dy = unbroadcast(grad * self.x, np.shape(self.y)) if self.needs_grad[1] else None
+        dx = dy = None
+        if self.needs_grad[0]:
+            dx = unbroadcast(grad * self.y, np.shape(self.x))
+        if self.needs_grad[1]:
+            dy = unbroadcast(grad * self.x, np.shape(self.y))
         return dx, dy
 
 
@@ -112,30 +118,27 @@ class Div(Function):
     def forward(self, x, y):
         self.x, self.y = x, y
         return np.true_divide(x, y)
-
     def backward(self, grad):
-        dx = unbroadcast(grad / self.y, np.shape(self.x)) if self.needs_grad[0] else None
-        dy = unbroadcast(-grad * (self.x / self.y / self.y), np.shape(self.y)) if self.needs_grad[1] else None
+        dx = dy = None
+        if self.needs_grad[0]:
+            dx = unbroadcast(grad / self.y, np.shape(self.x))
+        if self.needs_grad[1]:
+            dy = unbroadcast(-grad * (self.x / self.y / self.y), np.shape(self.y))
         return dx, dy
 
 
-def power(x, exponent):
-    "x ** exponent; a cube by two products, because NumPy's general power is some 20 times slower"
-    return x * x * x if isinstance(exponent, (int, float)) and exponent == 3 else x ** exponent
-
-
 class Pow(Function):
-    "x ** y; at y = 0 the gradient of x is 0 even where x = 0, as in PyTorch"
+    "x ** y; the gradient of x is 0 where y = 0, that of y is 0 where x = 0 and y >= 0, as in PyTorch"
     def forward(self, x, y):
         self.x, self.y = x, y
-        self.out = power(x, y)
+        self.out = x ** y
         return self.out
-
     @np.errstate(divide="ignore", invalid="ignore")
     def backward(self, grad):
-        x, y, dx, dy = self.x, self.y, None, None
+        x, y = self.x, self.y
+        dx = dy = None
         if self.needs_grad[0]:
-            slope = np.where(np.equal(y, 0), 0, y * power(x, y - 1))
+            slope = np.where(np.equal(y, 0), 0, y * x ** (y - 1))
             dx = unbroadcast(grad * slope, np.shape(x))
         if self.needs_grad[1]:
             slope = np.where(np.equal(x, 0) & np.greater_equal(y, 0), 0, self.out * np.log(x, dtype=grad.dtype))
@@ -144,24 +147,24 @@ class Pow(Function):
 
 
 class Tanh(Function):
-    "hyperbolic tangent"
+    "tanh(x), the hyperbolic tangent"
     def forward(self, x):
         self.out = np.tanh(x)
         return self.out
-
     def backward(self, grad):
-        return (grad * (1 - self.out * self.out),)
+        slope = 1 - self.out * self.out
+        return (grad * slope,)
 
 
 class Sigmoid(Function):
-    "1 / (1 + e^-x)"
+    "1 / (1 + e^-x): 0 or 1 for huge x, without a warning"
     @np.errstate(over="ignore")
     def forward(self, x):
         self.out = 1 / (1 + np.exp(-x))
         return self.out
-
     def backward(self, grad):
-        return (grad * self.out * (1 - self.out),)
+        slope = self.out * (1 - self.out)
+        return (grad * slope,)
 
 
 class Relu(Function):
@@ -169,17 +172,16 @@ class Relu(Function):
     def forward(self, x):
         self.out = np.maximum(x, 0)
         return self.out
-
     def backward(self, grad):
-        return (grad * (self.out > 0),)
+        slope = self.out > 0
+        return (grad * slope,)
 
 
 class Log(Function):
-    "natural logarithm"
+    "log(x), the natural logarithm"
     def forward(self, x):
         self.x = x
         return np.log(x)
-
     def backward(self, grad):
         return (grad / self.x,)
 
@@ -189,7 +191,6 @@ class Log1p(Function):
     def forward(self, x):
         self.x = x
         return np.log1p(x)
-
     def backward(self, grad):
         return (grad / (1 + self.x),)
 
@@ -199,17 +200,15 @@ class Expm1(Function):
     def forward(self, x):
         self.out = np.expm1(x)
         return self.out
-
     def backward(self, grad):
         return (grad * (self.out + 1),)
 
 
 class Sqrt(Function):
-    "square root"
+    "sqrt(x)"
     def forward(self, x):
         self.out = np.sqrt(x)
         return self.out
-
     def backward(self, grad):
         return (grad / (2 * self.out),)
 
@@ -219,9 +218,9 @@ class Rsqrt(Function):
     def forward(self, x):
         self.out = 1 / np.sqrt(x)
         return self.out
-
     def backward(self, grad):
-        return (grad * (self.out * self.out * self.out * -0.5),)
+        slope = -0.5 * self.out * self.out * self.out
+        return (grad * slope,)
 
 
 class Reciprocal(Function):
@@ -229,9 +228,9 @@ class Reciprocal(Function):
     def forward(self, x):
         self.out = 1 / x
         return self.out
-
     def backward(self, grad):
-        return (-grad * self.out * self.out,)
+        slope = -self.out * self.out
+        return (grad * slope,)
 
 
 class Abs(Function):
@@ -239,62 +238,62 @@ class Abs(Function):
     def forward(self, x):
         self.x = x
         return np.abs(x)
-
     def backward(self, grad):
         return (grad * np.sign(self.x),)
 
 
 class Sign(Function):
-    "-1, 0 or 1: flat, so its gradient is 0"
+    "-1, 0 or 1; flat, so the gradient is 0 everywhere"
     def forward(self, x):
         return np.sign(x)
-
     def backward(self, grad):
         return (np.zeros_like(grad),)
 
 
 class Sin(Function):
-    "sine"
+    "sin(x)"
     def forward(self, x):
         self.x = x
         return np.sin(x)
-
     def backward(self, grad):
         return (grad * np.cos(self.x),)
 
 
 class Cos(Function):
-    "cosine"
+    "cos(x)"
     def forward(self, x):
         self.x = x
         return np.cos(x)
-
     def backward(self, grad):
         return (-grad * np.sin(self.x),)
 
 
 class Where(Function):
-    "x where `condition` holds, y elsewhere"
+    "x where the booleans `condition` hold, y elsewhere. Raises: TypeError for a condition of another dtype."
     def forward(self, condition, x, y):
         if np.asarray(condition).dtype != bool:
             raise TypeError(f"where: expected a condition or mask of booleans, got {np.asarray(condition).dtype}; "
                             "convert with .bool(), or compare")
         self.condition, self.shapes = condition, (np.shape(x), np.shape(y))
         return np.where(condition, x, y)
-
     def backward(self, grad):
-        dx = unbroadcast(np.where(self.condition, grad, 0), self.shapes[0]) if self.needs_grad[1] else None
-        dy = unbroadcast(np.where(self.condition, 0, grad), self.shapes[1]) if self.needs_grad[2] else None
+        dx = dy = None
+        if self.needs_grad[1]:
+            dx = unbroadcast(np.where(self.condition, grad, 0), self.shapes[0])
+        if self.needs_grad[2]:
+            dy = unbroadcast(np.where(self.condition, 0, grad), self.shapes[1])
         return None, dx, dy
 
 
 class Clamp(Function):
-    "x held between `low` and `high` (None: open); the gradient passes where x was inside, ends included"
+    """x held between `low` and `high` (None: open); the gradient passes where x was inside, ends included.
+
+    Raises: ValueError if both ends are None.
+    """
     def __init__(self, low=None, high=None):
         if low is None and high is None:
             raise ValueError("clamp: expected a lower end, an upper end or both, got neither")
         self.low, self.high = low, high
-
     def forward(self, x):
         self.inside = np.ones(x.shape, bool)
         if self.low is not None:
@@ -302,7 +301,6 @@ class Clamp(Function):
         if self.high is not None:
             self.inside &= x <= self.high
         return np.clip(x, self.low, self.high)
-
     def backward(self, grad):
         return (grad * self.inside,)
 
@@ -314,11 +312,13 @@ class Maximum(Function):
     def forward(self, x, y):
         self.x, self.y = x, y
         return self.choose(x, y)
-
     def backward(self, grad):
         share = np.where(np.equal(self.x, self.y), 0.5, self.wins(self.x, self.y)).astype(grad.dtype)  # of x
-        dx = unbroadcast(grad * share, np.shape(self.x)) if self.needs_grad[0] else None
-        dy = unbroadcast(grad * (1 - share), np.shape(self.y)) if self.needs_grad[1] else None
+        dx = dy = None
+        if self.needs_grad[0]:
+            dx = unbroadcast(grad * share, np.shape(self.x))
+        if self.needs_grad[1]:
+            dy = unbroadcast(grad * (1 - share), np.shape(self.y))
         return dx, dy
 
 
@@ -328,13 +328,11 @@ class Minimum(Maximum):
 
 
 class Cast(Function):
-    "the same numbers in another dtype"
+    "x in another dtype; the gradient is cast back to that of x"
     def __init__(self, dtype):
         self.dtype = np.dtype(dtype)
-
     def forward(self, x):
         self.source = x.dtype
         return x.astype(self.dtype)
-
     def backward(self, grad):
         return (grad.astype(self.source),)

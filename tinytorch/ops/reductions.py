@@ -3,26 +3,26 @@
 
 __all__ = [
     "positive_dims", "Reduction", "Sum", "Mean", "Var", "Std", "Amax", "Amin", "Prod", "CumSum",
-    "check_floats", "rows_of", "largest_along", "sum_along", "shift_along", "Softmax", "LogSoftmax",
-    "LogSumExp", "transposed", "MatMul", "check_inner_sizes", "Einsum", "placed_on_diagonal",
-    "spelled_out",
+    "check_floats", "Softmax", "LogSoftmax", "LogSumExp", "check_inner_sizes", "MatMul", "Einsum",
 ]
 
 import math
 
 import numpy as np
 
-from tinytorch.compiled import compilable
 from tinytorch.ops.elementwise import Function, unbroadcast
 
 
 def positive_dims(dim, ndim):
-    """`dim` (None or (): all; an int; several) as a tuple of axes from 0 to ndim - 1, in ascending order.
+    """Return `dim` (None or (): all; an int; several) as a tuple of axes from 0 to ndim - 1, in ascending order.
 
-    Raises IndexError for a dim out of range, ValueError for one named twice.
+    A 0-d array has dims 0 and -1 as in PyTorch, and no axes: (). Raises: IndexError for a dim out of range, ValueError
+    for one named twice.
     """
-    dims = tuple(range(ndim)) if dim is None or dim == () else dim if isinstance(dim, (tuple, list)) else (dim,)
-    end = max(ndim, 1)  # a 0-d array may be reduced over dim 0 or -1, as in PyTorch
+    if dim is None or dim == ():
+        return tuple(range(ndim))
+    dims = dim if isinstance(dim, (tuple, list)) else (dim,)
+    end = max(ndim, 1)
     for d in dims:
         if not -end <= d < end:
             raise IndexError(f"dim {d} is out of range for {ndim} dimensions: expected {-end} to {end - 1}")
@@ -33,62 +33,53 @@ def positive_dims(dim, ndim):
 
 
 class Reduction(Function):
-    """What sums, means and extremes share: the dims in `dim` go away, or stay with size 1 if `keepdim`."""
+    "What reduces over `dim` (see `positive_dims`): these dims disappear, or stay with size 1 if `keepdim`."
     def __init__(self, dim=None, keepdim=False):
         self.dim, self.keepdim = dim, keepdim
 
     def axes_of(self, x):
-        "The axes to reduce over; also remembers the shape of x."
+        "Return the axes to reduce over; keep them, the shape of x, and how many elements make one result (`count`)."
         self.shape, self.axes = x.shape, positive_dims(self.dim, x.ndim)
+        self.count = math.prod(x.shape[a] for a in self.axes)
         return self.axes
 
-    def count(self):
-        "how many elements went into each result"
-        return int(np.prod([self.shape[a] for a in self.axes], dtype=int))
-
-    def drop(self, reduced):
-        "`reduced`, computed with its dims kept, as the caller wants it"
-        return reduced if self.keepdim else reduced.reshape([n for a, n in enumerate(self.shape) if a not in self.axes])
-
     def restore(self, reduced):
-        "`reduced` as the caller got it, with its lost dims back as size 1"
+        "Return `reduced`, of the shape that forward returns, with its lost dims back as size 1."
         return reduced if self.keepdim else np.expand_dims(reduced, self.axes)
 
 
 class Sum(Reduction):
-    "sum over `dim`: every element gets the gradient of the sum it went into"
+    "sum over `dim`"
     def forward(self, x):
         return x.sum(axis=self.axes_of(x), keepdims=self.keepdim)
-
     def backward(self, grad):
         return (np.broadcast_to(self.restore(grad), self.shape),)
 
 
 class Mean(Reduction):
-    "mean over `dim`: a sum whose gradient is shared by all that went into it"
+    "mean over `dim`"
     def forward(self, x):
         return x.mean(axis=self.axes_of(x), keepdims=self.keepdim)
-
     def backward(self, grad):
-        return (np.broadcast_to(self.restore(grad) / max(self.count(), 1), self.shape),)
+        share = self.restore(grad) / max(self.count, 1)
+        return (np.broadcast_to(share, self.shape),)
 
 
 class Var(Reduction):
-    "variance over `dim`: sum((x - mean)^2) / (n - correction); nan where n <= correction"
+    "variance over `dim`: sum((x - mean)^2) / max(n - correction, 0), for n elements; nan or infinite over 0"
     def __init__(self, dim=None, keepdim=False, correction=1):
         super().__init__(dim, keepdim)
         self.correction = correction
-
-    @np.errstate(divide="ignore", invalid="ignore")
+    @np.errstate(invalid="ignore")
     def forward(self, x):
         self.deviation = x - x.mean(axis=self.axes_of(x), keepdims=True)
-        self.scale = np.divide(1, max(self.count() - self.correction, 0), dtype=x.dtype)
+        self.factor = 1 / (self.count - self.correction) if self.count > self.correction else math.inf
         squares = self.deviation * self.deviation
-        return squares.sum(axis=self.axes, keepdims=self.keepdim) * self.scale
-
+        return squares.sum(axis=self.axes, keepdims=self.keepdim) * self.factor
     @np.errstate(invalid="ignore")
     def backward(self, grad):
-        return (self.deviation * (self.restore(grad) * (2 * self.scale)),)
+        slope = 2 * self.factor * self.deviation
+        return (self.restore(grad) * slope,)
 
 
 class Std(Var):
@@ -96,241 +87,153 @@ class Std(Var):
     def forward(self, x):
         self.out = np.sqrt(super().forward(x))
         return self.out
-
     def backward(self, grad):
-        slope = np.divide(0.5, self.out, out=np.zeros_like(self.out), where=self.out != 0)
+        flat = self.out == 0
+        slope = np.where(flat, 0, 0.5 / np.where(flat, 1, self.out))
         return super().backward(grad * slope)
 
 
 class Amax(Reduction):
-    "largest element over `dim`; elements that tie share the gradient equally"
+    "largest element over `dim`; elements that tie share the gradient equally. Raises: ValueError for no elements."
     choose = staticmethod(np.max)
 
     def forward(self, x):
         axes = self.axes_of(x)
-        if self.count() == 0:
-            raise ValueError(f"{type(self).__name__.lower()}: nothing to choose from along dim {self.dim} of {x.shape}")
+        if self.count == 0:
+            raise ValueError(f"{self.name.lower()}: nothing to choose from along dim {self.dim} of {x.shape}")
         out = self.choose(x, axis=axes, keepdims=True)
         self.ties = x == out
-        return self.drop(out)
-
+        return out if self.keepdim else out.squeeze(axes)
     def backward(self, grad):
-        share = self.restore(grad) / self.ties.sum(axis=self.axes, keepdims=True, dtype=grad.dtype)
+        number = self.ties.sum(axis=self.axes, keepdims=True, dtype=grad.dtype)
+        share = self.restore(grad) / number
         return (self.ties * share,)
 
 
 class Amin(Amax):
-    "smallest element over `dim`; elements that tie share the gradient equally"
+    "smallest element over `dim`; elements that tie share the gradient equally. Raises: ValueError for no elements."
     choose = staticmethod(np.min)
 
 
 class Prod(Reduction):
-    "product over `dim`; right with zeros too, because nothing is divided"
+    "product over `dim`; the gradient is right with zeros too, because nothing is divided"
     def forward(self, x):
         self.x = x
         return x.prod(axis=self.axes_of(x), keepdims=self.keepdim)
-
     def backward(self, grad):
         kept = [a for a in range(self.x.ndim) if a not in self.axes]
-        order = kept + list(self.axes)
-        rows = self.x.transpose(order).reshape([self.shape[a] for a in kept] + [self.count()])  # (..., n)
+        moved = self.x.transpose(*kept, *self.axes)
+        rows = moved.reshape(*moved.shape[:len(kept)], self.count)
         ones = np.ones_like(rows[..., :1])
-        left = np.cumprod(np.concatenate([ones, rows[..., :-1]], -1), -1)  # of all factors before each
-        right = np.cumprod(np.concatenate([ones, rows[..., :0:-1]], -1), -1)[..., ::-1]  # and after
-        others = (left * right).reshape([self.shape[a] for a in order]).transpose(np.argsort(order))
+        left = np.cumprod(np.concatenate([ones, rows[..., :-1]], axis=-1), axis=-1)
+        right = np.cumprod(np.concatenate([ones, rows[..., :0:-1]], axis=-1), axis=-1)[..., ::-1]
+        others = (left * right).reshape(moved.shape)
+        others = others.transpose(np.argsort([*kept, *self.axes]).astype(int))
         return (self.restore(grad) * others,)
 
 
 class CumSum(Function):
-    "running sum along `dim`; backward is the running sum from the other end"
+    "running sum along `dim`, an int"
     def __init__(self, dim):
         self.dim = dim
-
     def forward(self, x):
         return np.cumsum(x, axis=self.dim).reshape(x.shape)
-
     def backward(self, grad):
         axes = positive_dims(self.dim, grad.ndim)
-        return (np.flip(np.cumsum(np.flip(grad, axes), axis=self.dim).reshape(grad.shape), axes),)
+        turned = np.flip(grad, axes)
+        sums = np.cumsum(turned, axis=self.dim).reshape(grad.shape)
+        return (np.flip(sums, axes),)
 
 
 def check_floats(name, x):
-    "Raises TypeError for integers and booleans."
+    "Raise TypeError, in the name of the operation `name`, unless `x` is an array of floats."
     if x.dtype.kind != "f":
         raise TypeError(f"{name}: expected floats, got {x.dtype}; convert with .float()")
 
 
-def rows_of(x):
-    "a stack of matrices as one tall matrix: (..., n) -> (rows, n)"
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
-def largest_along(x, dim):
-    "max of x along `dim`, kept with size 1; -inf where there is nothing"
-    if x.size == 0 or x.ndim == 0 or dim not in (-1, x.ndim - 1):
-        return x.max(axis=dim, keepdims=True, initial=-np.inf)
-    rows = rows_of(x)
-    return rows[np.arange(len(rows)), rows.argmax(axis=1)].reshape(*x.shape[:-1], 1)
-
-
-def sum_along(x, dim):
-    "sum of x along `dim`, kept with size 1"
-    if x.ndim == 0 or dim not in (-1, x.ndim - 1):
-        return x.sum(axis=dim, keepdims=True)
-    return (rows_of(x) @ np.ones(x.shape[-1], x.dtype)).reshape(*x.shape[:-1], 1)
-
-
-def shift_along(x, dim):
-    "what softmax subtracts from x along `dim`: the mean if no score is far above one, else the maximum; size 1"
-    if x.size and x.ndim and dim in (-1, x.ndim - 1):
-        mean = sum_along(x, dim) / x.shape[-1]
-        if x.max() - mean.min() < 16:  # False for nan, and where a score is infinite
-            return mean
-    return largest_along(x, dim)
-
-
 class Softmax(Function):
-    "exp(x) / sum(exp(x)) along `dim`"
+    "exp(x) / sum(exp(x)) along `dim`, an int, however large x; `dim` may be empty. Raises: TypeError for integers."
     def __init__(self, dim):
         self.dim = dim
-
-    @compilable
-    @np.errstate(invalid="ignore", over="ignore")
+    @np.errstate(invalid="ignore")
     def forward(self, x):
         check_floats("softmax", x)
-        out = np.exp(x - shift_along(x, self.dim))
-        out /= sum_along(out, self.dim)
-        self.out = out
-        return out
-
-    @compilable
+        largest = x.max(axis=self.dim, keepdims=True, initial=-np.inf)
+        exp = np.exp(x - largest)
+        self.out = exp / exp.sum(axis=self.dim, keepdims=True)
+        return self.out
     def backward(self, grad):
-        difference = grad - sum_along(grad * self.out, self.dim)
-        difference *= self.out
-        return (difference,)
+        average = (grad * self.out).sum(axis=self.dim, keepdims=True)
+        return (self.out * (grad - average),)
 
 
 class LogSoftmax(Function):
-    "log(softmax(x)) along `dim`, never the log of a rounded 0"
+    "x - log(sum(exp(x))) along `dim`, an int, however large x. Raises: TypeError for integers."
     def __init__(self, dim):
         self.dim = dim
-
-    @compilable
     @np.errstate(invalid="ignore", divide="ignore")
     def forward(self, x):
         check_floats("log_softmax", x)
-        out = x - largest_along(x, self.dim)
-        out -= np.log(sum_along(np.exp(out), self.dim))
-        self.out = out
-        return out
-
-    @compilable
+        shifted = x - x.max(axis=self.dim, keepdims=True, initial=-np.inf)
+        sums = np.exp(shifted).sum(axis=self.dim, keepdims=True)
+        self.out = shifted - np.log(sums)
+        return self.out
     def backward(self, grad):
-        return (grad - np.exp(self.out) * sum_along(grad, self.dim),)
+        total = grad.sum(axis=self.dim, keepdims=True)
+        return (grad - np.exp(self.out) * total,)
 
 
 class LogSumExp(Reduction):
-    "log(sum(exp(x))) over `dim`; -inf where all x are -inf"
+    "log(sum(exp(x))) over `dim`, however large x; -inf where all x are. Raises: TypeError for integers."
     @np.errstate(divide="ignore")
     def forward(self, x):
         check_floats("logsumexp", x)
         largest = x.max(axis=self.axes_of(x), keepdims=True, initial=-np.inf)
         largest = np.where(np.isfinite(largest), largest, 0)
-        self.x = x
-        self.out = np.log(np.exp(x - largest).sum(axis=self.axes, keepdims=True)) + largest
-        return self.drop(self.out)
-
+        sums = np.exp(x - largest).sum(axis=self.axes, keepdims=True)
+        self.x, self.out = x, np.log(sums) + largest
+        return self.out if self.keepdim else self.out.squeeze(self.axes)
     @np.errstate(invalid="ignore")
     def backward(self, grad):
-        return (self.restore(grad) * np.exp(self.x - self.out),)
-
-
-def transposed(x):
-    "the last two dims swapped"
-    return x.swapaxes(-1, -2)
-
-
-class MatMul(Function):
-    """x @ y as NumPy defines it: matrices, vectors, and stacks of matrices that broadcast.
-
-    A stack times one matrix is computed as a single tall product: BLAS does that 1.1 to 1.4 times
-    faster than many small ones. Raises ValueError where the inner sizes differ.
-    """
-    def forward(self, x, y):
-        check_inner_sizes(x, y)
-        self.x, self.y = x, y
-        if x.ndim > 2 and y.ndim == 2:
-            return (rows_of(x) @ y).reshape(*x.shape[:-1], y.shape[-1])
-        return x @ y
-
-    def backward(self, grad):
-        x = self.x if self.x.ndim > 1 else self.x[None, :]  # a vector on the left is a row,
-        y = self.y if self.y.ndim > 1 else self.y[:, None]  # one on the right a column
-        if self.y.ndim == 1:
-            grad = np.expand_dims(grad, -1)
-        if self.x.ndim == 1:
-            grad = np.expand_dims(grad, -2)
-        if x.ndim > 2 and y.ndim == 2:
-            x, grad = rows_of(x), rows_of(grad)
-        dx = dy = None
-        if self.needs_grad[0]:
-            dx = unbroadcast(grad @ transposed(y), x.shape).reshape(self.x.shape)
-        if self.needs_grad[1]:
-            dy = unbroadcast(transposed(x) @ grad, y.shape).reshape(self.y.shape)
-        return dx, dy
+        softmax = np.exp(self.x - self.out)
+        return (self.restore(grad) * softmax,)
 
 
 def check_inner_sizes(x, y):
-    "Raises ValueError unless x @ y is defined."
+    "Raise ValueError, with both shapes, unless x @ y is defined."
     if np.ndim(x) == 0 or np.ndim(y) == 0:
-        raise ValueError(f"matmul: {np.shape(x)} @ {np.shape(y)}: both need at least one dimension; use * with a "
-                         "scalar")
+        raise ValueError(f"matmul: {np.shape(x)} @ {np.shape(y)}: both need a dimension or more; use * with a scalar")
     inner_x, inner_y = x.shape[-1], y.shape[max(y.ndim - 2, 0)]
     if inner_x != inner_y:
         fix = "; did you mean to transpose the second?" if y.ndim > 1 and y.shape[-1] == inner_x else ""
         raise ValueError(f"matmul: {x.shape} @ {y.shape}: inner sizes {inner_x} and {inner_y} differ{fix}")
 
 
-class Einsum(Function):
-    """Sums of products named by letters, as in `np.einsum`: "bij,bjk->bik", with "..." for dims that broadcast.
-
-    A letter that an operand repeats means its diagonal: "ii->i". Raises ValueError where letters and shapes disagree.
-    """
-    def __init__(self, equation):
-        self.equation = equation.replace(" ", "")
-
-    def forward(self, *operands):
-        self.operands = operands
-        self.terms, self.result = spelled_out(self.equation, operands)
-        return np.einsum(f"{','.join(self.terms)}->{self.result}", *operands, optimize=True)
-
+class MatMul(Function):
+    "x @ y as in NumPy: matrices, vectors, stacks of matrices that broadcast. Raises: ValueError if inner sizes differ."
+    def forward(self, x, y):
+        check_inner_sizes(x, y)
+        self.x, self.y = x, y
+        return x @ y
     def backward(self, grad):
-        return tuple(self.gradient_of(i, grad) for i in range(len(self.terms)))
-
-    def gradient_of(self, i, grad):
-        "Swap operand i with the output: its letters come out, the output's go in."
-        whole, shape = self.terms[i], self.operands[i].shape
-        sizes = dict(zip(whole, shape))
-        term, shape = "".join(sizes), tuple(sizes.values())  # of its diagonal, where a letter is repeated
-        names = self.terms[:i] + [self.result] + self.terms[i + 1:]
-        arrays = self.operands[:i] + (grad,) + self.operands[i + 1:]
-        known = "".join(c for c in term if c in "".join(names))  # a letter of this operand alone was summed away
-        dx = np.einsum(f"{','.join(names)}->{known}", *arrays, optimize=True)
-        dx = np.expand_dims(dx, tuple(a for a, c in enumerate(term) if c not in known))
-        dx = unbroadcast(dx, tuple(n if n == 1 else m for n, m in zip(shape, dx.shape)))
-        dx = np.broadcast_to(dx, shape)
-        return dx if term == whole else placed_on_diagonal(dx, whole, term, self.operands[i].shape)
-
-
-def placed_on_diagonal(values, whole, letters, shape):
-    "zeros of `shape`, with `values` where the repeated letters of `whole` agree: einsum gives a view of these places"
-    array = np.zeros(shape, values.dtype)
-    np.einsum(f"{whole}->{letters}", array)[...] = values
-    return array
+        x, y = self.x, self.y
+        if y.ndim == 1:
+            y, grad = y[:, None], np.expand_dims(grad, -1)
+        if x.ndim == 1:
+            x, grad = x[None, :], np.expand_dims(grad, -2)
+        dx = dy = None
+        if self.needs_grad[0]:
+            dx = unbroadcast(grad @ y.mT, x.shape).reshape(self.x.shape)
+        if self.needs_grad[1] and y.ndim == 2:
+            axes = range(x.ndim - 1)  # a stack times one matrix: one sum, not a stack of gradients
+            dy = np.tensordot(x, grad, axes=(axes, axes)).reshape(self.y.shape)
+        elif self.needs_grad[1]:
+            dy = unbroadcast(x.mT @ grad, y.shape).reshape(self.y.shape)
+        return dx, dy
 
 
-def spelled_out(equation, operands):
-    "The letters of each operand and of the result, '...' replaced by capitals and a missing '->' filled in."
+def _letters(equation, operands):
+    "Return the letters of each operand, and those of the result: '...' as capitals, a missing '->' filled in."
     left, arrow, result = equation.partition("->")
     terms = left.split(",")
     if len(terms) != len(operands):
@@ -343,5 +246,38 @@ def spelled_out(equation, operands):
             raise ValueError(f"einsum: '{term}' of '{equation}' has {len(term)} letters, its operand shape {x.shape}")
     if not arrow:
         letters = "".join(terms)
-        result = "..." + "".join(sorted(c for c in set(letters) - set(capitals) if letters.count(c) == 1))
+        once = [c for c in letters if c not in capitals and letters.count(c) == 1]
+        result = "..." + "".join(sorted(once))
     return terms, result.replace("...", capitals)
+
+
+class Einsum(Function):
+    """Sums of products named by letters, as in `np.einsum`: "bij,bjk->bik", with "..." for dims that broadcast.
+
+    A letter that an operand repeats means its diagonal: "ii->i". Raises: ValueError where letters and shapes disagree.
+    """
+    def __init__(self, equation):
+        self.equation = equation.replace(" ", "")
+    def forward(self, *operands):
+        self.operands = operands
+        self.terms, self.result = _letters(self.equation, operands)
+        return np.einsum(f"{','.join(self.terms)}->{self.result}", *operands, optimize=True)
+    def backward(self, grad):
+        return tuple(self.gradient_of(i, grad) for i in range(len(self.operands)))
+    def gradient_of(self, i, grad):
+        "Return the gradient of operand i: the einsum in which the operand and the output have changed places."
+        sizes = dict(zip(self.terms[i], self.operands[i].shape))
+        letters, shape = "".join(sizes), tuple(sizes.values())
+        names = self.terms[:i] + [self.result] + self.terms[i + 1:]
+        arrays = [*self.operands[:i], grad, *self.operands[i + 1:]]
+        for letter in letters:
+            if letter not in "".join(names):
+                names.append(letter)
+                arrays.append(np.ones(1, grad.dtype))
+        dx = np.einsum(f"{','.join(names)}->{letters}", *arrays, optimize=True)
+        dx = np.broadcast_to(unbroadcast(dx, shape), shape)
+        if letters == self.terms[i]:
+            return dx
+        whole = np.zeros(self.operands[i].shape, dx.dtype)
+        np.einsum(f"{self.terms[i]}->{letters}", whole)[...] = dx  # einsum gives a view of the diagonal
+        return whole

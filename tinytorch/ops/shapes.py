@@ -2,8 +2,8 @@
 """Operations that move elements without changing them: views, indexing, joining."""
 
 __all__ = [
-    "Reshape", "Permute", "Expand", "is_basic", "Index", "Gather", "Cat", "Flip", "Roll", "Pad",
-    "Tril", "Triu", "Clone",
+    "Reshape", "Permute", "Expand", "Index", "Gather", "Cat", "Flip", "Roll", "Pad", "Tril", "Triu",
+    "Clone",
 ]
 
 import numpy as np
@@ -14,48 +14,37 @@ from tinytorch.ops.elementwise import Function, unbroadcast
 class Reshape(Function):
     "the same elements in the same order, in another shape (one size may be -1)"
     def __init__(self, *shape):
-        self.target = shape
-
+        self.shape = shape
     def forward(self, x):
-        self.shape = x.shape
-        return x.reshape(self.target)
-
+        self.before = x.shape
+        return x.reshape(self.shape)
     def backward(self, grad):
-        return (grad.reshape(self.shape),)
+        return (grad.reshape(self.before),)
 
 
 class Permute(Function):
-    "dims in another order"
+    "the dims in another order: dim i of the result is dim dims[i] of x"
     def __init__(self, *dims):
         self.dims = dims
-
     def forward(self, x):
         return x.transpose(self.dims)
-
     def backward(self, grad):
-        inverse = np.argsort([d % grad.ndim for d in self.dims]).astype(int)
+        dims = [d % grad.ndim for d in self.dims]
+        inverse = np.argsort(dims).astype(int)
         return (grad.transpose(inverse),)
 
 
 class Expand(Function):
-    "dims of size 1 repeated without a copy, new dims in front; -1 keeps a size"
+    "dims of size 1 repeated without a copy, new dims in front; -1 keeps a size. Raises: ValueError for another size."
     def __init__(self, *shape):
-        self.target = shape
-
+        self.shape = shape
     def forward(self, x):
-        self.shape = x.shape
-        sizes = (1,) * (len(self.target) - x.ndim) + x.shape
-        return np.broadcast_to(x, [old if new == -1 else new for old, new in zip(sizes, self.target, strict=True)])
-
+        self.before = x.shape
+        sizes = (1,) * (len(self.shape) - x.ndim) + x.shape
+        shape = [old if new == -1 else new for old, new in zip(sizes, self.shape, strict=True)]
+        return np.broadcast_to(x, shape)
     def backward(self, grad):
-        return (unbroadcast(grad, self.shape),)
-
-
-def is_basic(key):
-    "whether `key` only slices, so that no element can be read twice"
-    parts = key if isinstance(key, tuple) else (key,)
-    return all(part is None or part is Ellipsis or isinstance(part, (int, np.integer, slice)) and part is not True
-               and part is not False for part in parts)
+        return (unbroadcast(grad, self.before),)
 
 
 class Index(Function):
@@ -65,14 +54,13 @@ class Index(Function):
     """
     def __init__(self, key):
         self.key = key
-
     def forward(self, x):
-        self.shape = x.shape
-        return x[self.key]
-
+        out = x[self.key]
+        self.shape, self.is_view = x.shape, np.may_share_memory(out, x)
+        return out
     def backward(self, grad):
         dx = np.zeros(self.shape, grad.dtype)
-        if is_basic(self.key):
+        if self.is_view:
             dx[self.key] = grad
         else:
             np.add.at(dx, self.key, grad)
@@ -80,19 +68,20 @@ class Index(Function):
 
 
 class Gather(Function):
-    "out[i, j, ...] = x[i, index[i, j, ...], ...] for dim = 1, and likewise for the others"
+    """out[i, j, ...] = x[i, index[i, j, ...], ...] for dim = 1, and likewise for other dims; index gets no gradient.
+
+    Raises: ValueError unless x and index have equally many dims.
+    """
     def __init__(self, dim):
         self.dim = dim
-
     def forward(self, x, index):
         if x.ndim != index.ndim:
             raise ValueError(f"gather: x has shape {x.shape}, index {index.shape}; they need as many dimensions")
-        key = list(np.ogrid[tuple(slice(n) for n in index.shape)])
+        key = list(np.ogrid[tuple(slice(size) for size in index.shape)])
         if x.ndim:
             key[self.dim] = index
         self.shape, self.key = x.shape, tuple(key)
         return x[self.key]
-
     def backward(self, grad):
         dx = np.zeros(self.shape, grad.dtype)
         np.add.at(dx, self.key, grad)
@@ -100,14 +89,13 @@ class Gather(Function):
 
 
 class Cat(Function):
-    "arrays joined along a dim that all of them have"
+    "arrays joined along `dim`, which all of them have"
     def __init__(self, dim=0):
         self.dim = dim
-
     def forward(self, *arrays):
-        self.ends = np.cumsum([a.shape[self.dim] for a in arrays])[:-1]
+        sizes = [a.shape[self.dim] for a in arrays]
+        self.ends = np.cumsum(sizes)[:-1]
         return np.concatenate(arrays, axis=self.dim)
-
     def backward(self, grad):
         return tuple(np.split(grad, self.ends, axis=self.dim))
 
@@ -116,65 +104,62 @@ class Flip(Function):
     "the order of elements turned around along `dims`"
     def __init__(self, *dims):
         self.dims = dims
-
     def forward(self, x):
         return np.flip(x, self.dims)
-
     def backward(self, grad):
         return (np.flip(grad, self.dims),)
 
 
 class Roll(Function):
-    "elements moved by `shifts` along `dims`; what falls off one end comes back at the other"
+    """Elements moved by `shifts` along `dims` (None: as if x were flat); what leaves one end comes back at the other.
+
+    Raises: ValueError unless there is a shift for each dim.
+    """
     def __init__(self, shifts, dims=None):
         self.shifts, self.dims = shifts, dims
-
     def forward(self, x):
         if self.dims is not None and np.size(self.shifts) != np.size(self.dims):
             raise ValueError(f"roll: expected a shift for each dim, got shifts {self.shifts} and dims {self.dims}")
         return np.roll(x, self.shifts, self.dims)
-
     def backward(self, grad):
-        return (np.roll(grad, -np.asarray(self.shifts), self.dims),)
+        back = -np.asarray(self.shifts)
+        return (np.roll(grad, back, self.dims),)
 
 
 class Pad(Function):
     "a border of `value`: `widths` holds (before, after) for each dim; a negative width crops"
     def __init__(self, widths, value=0.0):
         self.widths, self.value = widths, value
-
     def forward(self, x):
         grow = [(max(before, 0), max(after, 0)) for before, after in self.widths]
-        padded = np.pad(x, grow, constant_values=self.value)
-        self.padded_shape = padded.shape
-        self.crop = tuple(slice(max(-b, 0), n - max(-a, 0)) for (b, a), n in zip(self.widths, padded.shape))
-        self.inside = tuple(slice(b, n - a) for (b, a), n in zip(grow, padded.shape))
-        return padded[self.crop]
-
+        grown = np.pad(x, grow, constant_values=self.value)
+        self.shape = grown.shape
+        self.inside = tuple(slice(before, n - after) for (before, after), n in zip(grow, grown.shape))
+        self.crop = tuple(slice(max(-before, 0), n - max(-after, 0)) for (before, after), n
+                          in zip(self.widths, grown.shape))
+        return grown[self.crop]
     def backward(self, grad):
-        dx = np.zeros(self.padded_shape, grad.dtype)
+        dx = np.zeros(self.shape, grad.dtype)
         dx[self.crop] = grad
         return (dx[self.inside],)
 
 
 class Tril(Function):
-    "the part on and below a diagonal of the last two dims, zeros above"
+    "the part on and below a `diagonal` of the last two dims, zeros above. Raises: ValueError for fewer than two dims."
     keep = staticmethod(np.tril)
 
     def __init__(self, diagonal=0):
         self.diagonal = diagonal
-
     def forward(self, x):
         if x.ndim < 2:
-            raise ValueError(f"{type(self).__name__.lower()}: expected at least 2 dimensions, got shape {x.shape}")
+            raise ValueError(f"{self.name.lower()}: expected at least 2 dimensions, got shape {x.shape}")
         return self.keep(x, self.diagonal)
-
     def backward(self, grad):
         return (self.keep(grad, self.diagonal),)
 
 
 class Triu(Tril):
-    "the part on and above a diagonal of the last two dims, zeros below"
+    "the part on and above a `diagonal` of the last two dims, zeros below. Raises: ValueError for fewer than two dims."
     keep = staticmethod(np.triu)
 
 
@@ -182,6 +167,5 @@ class Clone(Function):
     "a copy with memory of its own"
     def forward(self, x):
         return x.copy()
-
     def backward(self, grad):
         return (grad,)
