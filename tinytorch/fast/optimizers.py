@@ -10,50 +10,34 @@ from tinytorch.optim import adam_update, new_moments
 BLOCK = 1 << 15  # numbers in a block of an update: all of its arrays stay in the processor's cache
 FLUSH_EVERY = 64  # steps between two sweeps that set denormal moments to 0
 
-homes = {}  # id of a vector: the ids of the arrays that are its parts, in order
+homes = {}  # id of a vector of moments: what is known of it
+
+
+class Home:
+    "A vector whose parts are moments, in order; and room, laid out alike, for parameters and gradients on their way."
+    def __init__(self, vector, arrays):
+        ends = np.cumsum([a.size for a in arrays]).tolist()
+        self.spans = [slice(end - a.size, end) for a, end in zip(arrays, ends)]
+        self.parts = [id(part) for part in arrays]
+        self.values, self.grads = np.empty_like(vector), np.empty_like(vector)
+        self.views = [self.values[span].reshape(a.shape) for a, span in zip(arrays, self.spans)]
 
 
 @implements(new_moments, "numpy")
 def flat_new_moments(arrays):
     "As `new_moments`, the small ones of a dtype as parts of one vector, which can then be updated as such."
     made = [array.copy() if array.size >= BLOCK else None for array in arrays]
-    for members in small_groups(arrays).values():
-        vector = np.concatenate([arrays[i] for i in members], axis=None)
-        for i, span in zip(members, spans([arrays[i] for i in members])):
-            made[i] = vector[span].reshape(arrays[i].shape)
-        homes[id(vector)] = [id(made[i]) for i in members]
-        weakref.finalize(vector, homes.pop, id(vector))
+    for dtype in {array.dtype for array in arrays}:
+        members = [i for i, array in enumerate(arrays) if made[i] is None and array.dtype == dtype]
+        if members:
+            vector = np.concatenate([arrays[i] for i in members], axis=None)
+            home = Home(vector, [arrays[i] for i in members])
+            for i, span in zip(members, home.spans):
+                made[i] = vector[span].reshape(arrays[i].shape)
+            home.parts = [id(made[i]) for i in members]
+            homes[id(vector)] = home
+            weakref.finalize(vector, homes.pop, id(vector))
     return made
-
-
-def small_groups(arrays, key=lambda i: 0):
-    "Group the indices of arrays below BLOCK by dtype and `key`: {...: [index, ...]}."
-    groups = {}
-    for i, array in enumerate(arrays):
-        if array.size < BLOCK:
-            groups.setdefault((array.dtype, key(i)), []).append(i)
-    return groups
-
-
-def spans(arrays):
-    "Return the slices that `arrays` take in their concatenation."
-    ends = np.cumsum([a.size for a in arrays]).tolist()
-    return [slice(end - a.size, end) for a, end in zip(arrays, ends)]
-
-
-def as_vector(arrays):
-    "Return `arrays` as one vector, and whether it is their own memory: where they are its parts, in this order."
-    if len(arrays) == 1 and arrays[0].flags.c_contiguous:
-        return arrays[0].reshape(-1), True
-    home = arrays[0].base
-    if home is not None and homes.get(id(home)) == [id(a) for a in arrays]:
-        return home, True
-    return np.concatenate(arrays, axis=None), False
-
-
-def write_back(vector, arrays):
-    for array, span in zip(arrays, spans(arrays)):
-        array[...] = vector[span].reshape(array.shape)
 
 
 def flush_denormals(*moments):
@@ -63,26 +47,45 @@ def flush_denormals(*moments):
 
 
 @implements(adam_update, "numpy")
-def flat_adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, lr, betas, eps, weight_decay, decoupled,
-                     update=None):
-    """As `adam_update`: the small arrays as one vector, the large ones in blocks.
+def flat_adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, update=None, **options):
+    """As `adam_update`: small arrays whose moments are a vector as one vector, the others each as its own.
 
     `update(x, grad, m, v, step, ...)` changes the vectors x, m and v in place.
     """
-    options = dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, decoupled=decoupled)
     update = update or adam_in_blocks
-    groups = list(small_groups(params, steps.__getitem__).values())
-    groups += [[i] for i, x in enumerate(params) if x.size >= BLOCK]
-    for members in groups:
-        lists = [[arrays[i] for i in members] for arrays in (params, grads, exp_avgs, exp_avg_sqs)]
-        (x, x_own), (grad, _), (m, m_own), (v, v_own) = [as_vector(arrays) for arrays in lists]
-        step = steps[members[0]]
-        update(x, grad.astype(x.dtype, copy=False), m, v, step, **options)
-        if step % FLUSH_EVERY == 0:
-            flush_denormals(m, v)
-        for vector, own, arrays in ((x, x_own, lists[0]), (m, m_own, lists[2]), (v, v_own, lists[3])):
-            if not own:
-                write_back(vector, arrays)
+    small = [i for i, m in enumerate(exp_avgs) if m.size < BLOCK]
+    home = home_of([exp_avgs[i] for i in small], [exp_avg_sqs[i] for i in small], [steps[i] for i in small])
+    if home is not None:
+        arrays, (m, v) = [params[i] for i in small], (moments[small[0]].base for moments in (exp_avgs, exp_avg_sqs))
+        x = np.concatenate(arrays, axis=None, out=home.values)
+        grad = np.concatenate([grads[i] for i in small], axis=None, out=home.grads)
+        update_and_flush(update, x, grad, m, v, steps[small[0]], options)
+        for array, view in zip(arrays, home.views):
+            array[...] = view
+    done = set() if home is None else set(small)
+    for i in range(len(params)):
+        if i in done:
+            continue
+        arrays = params[i], grads[i].astype(params[i].dtype, copy=False), exp_avgs[i], exp_avg_sqs[i]
+        vectors = [np.ascontiguousarray(a).reshape(-1) for a in arrays]
+        update_and_flush(update, *vectors, steps[i], options)
+        for array, vector in zip(arrays, vectors):
+            if not np.may_share_memory(array, vector):
+                array[...] = vector.reshape(array.shape)
+
+
+def home_of(m, v, steps):
+    "Return the Home that both lists of moments have, if they are its parts in order and have made as many steps."
+    home = homes.get(id(m[0].base)) if m else None
+    other = homes.get(id(v[0].base)) if m else None
+    alike = home and other and home.parts == [id(a) for a in m] and other.parts == [id(a) for a in v]
+    return home if alike and len(set(steps)) == 1 else None
+
+
+def update_and_flush(update, x, grad, m, v, step, options):
+    update(x, grad, m, v, step, **options)
+    if step % FLUSH_EVERY == 0:
+        flush_denormals(m, v)
 
 
 def adam_in_blocks(x, grad, m, v, step, **options):

@@ -68,12 +68,14 @@ class ConvFunction(Function):
         dx, dfilters = np.zeros_like(self.x), np.zeros_like(self.filters)
         matrix = grad.reshape(len(grad), *self.filters.shape[:2], math.prod(grad.shape[2:]))  # (N, G, O / G, windows)
         for place, seen in self.places:
-            dfilters[..., *place] = (matrix @ self.columns(seen).swapaxes(-1, -2)).sum(0)
-            dx[seen] += (self.filters[..., *place].swapaxes(-1, -2) @ matrix).reshape(dx[seen].shape)
+            if self.needs_grad[1]:
+                dfilters[..., *place] = (matrix @ self.columns(seen).swapaxes(-1, -2)).sum(0)
+            if self.needs_grad[0]:
+                dx[seen] += (self.filters[..., *place].swapaxes(-1, -2) @ matrix).reshape(dx[seen].shape)
         inside = tuple(slice(before, before + size) for size, (before, _) in zip(self.sizes, self.padding))
         dweight = dfilters.reshape(-1, *dfilters.shape[2:])
         dbias = grad.sum((0, *range(2, grad.ndim))) if self.has_bias else None
-        return dx[..., *inside], dweight, dbias
+        return dx[..., *inside] if self.needs_grad[0] else None, dweight, dbias
 
     def columns(self, seen):
         "Return what all windows see at one place of the kernel: (N, G, C / G, windows)."

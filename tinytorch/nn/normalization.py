@@ -22,7 +22,7 @@ class LayerNormFunction(Function):
         self.dims, self.eps, self.axes = dims, eps, tuple(range(-dims, 0))
 
     def forward(self, x, weight=None, bias=None):
-        x = x - x.min(self.axes, keepdims=True)  # small numbers, wherever the row lies: their mean is exact
+        x = x - x.min(self.axes, keepdims=True, initial=np.inf)  # small numbers, wherever the row lies
         centered = x - x.mean(self.axes, keepdims=True)
         variance = np.square(centered).mean(self.axes, keepdims=True)
         self.scale = 1 / np.sqrt(variance + self.eps)
