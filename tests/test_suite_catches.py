@@ -102,8 +102,8 @@ MISTAKES = {
         ("detach: detaches nothing", "def detach(self): return Tensor.wrap(self.data)", "def detach(self): return self"),
     ],
     ("tensor.py", "03_tensor/test_tensor.py"): [
-        ("Tensor: shares the memory of what it was made from", "self.data = np.array(as_array(",
-         "self.data = np.asarray(as_array("),
+        ("Tensor: shares the memory of what it was made from", "self.data = np.array(_as_array(",
+         "self.data = np.asarray(_as_array("),
         ("Tensor: integers beside float32 make float64",
          "return out.astype(floats[0] if floats else thread.default_dtype)", "return out"),
         ("transpose: the same dim twice", "dims[a], dims[b] = dims[b], dims[a]", "dims[a], dims[b] = dims[a], dims[b]"),

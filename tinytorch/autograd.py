@@ -65,7 +65,7 @@ def _hand_on(collected, operation, grad):
     observer, parents = thread.observer, operation.parents
     gradients = operation.backward(grad) if observer is None else observer(operation.backward, grad)
     if not isinstance(gradients, tuple) or len(gradients) != len(parents):
-        raise RuntimeError(f"{operation.name}.backward: expected {len(parents)} gradients, a tuple, got {gradients!r}")
+        raise RuntimeError(f"{operation.name}.backward: expected a tuple of {len(parents)} gradients, one per input")
     for i, (parent, gradient) in enumerate(zip(parents, gradients)):
         if parent is None:
             continue

@@ -123,8 +123,13 @@ return out
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "repeat repeats each element",
-        ("for n in (1, size)]", "for n in (size, 1)]"),
-        words="a tensor", region=35,
+        """
+counts = shape_from(counts)
+for dim, count in enumerate(counts):
+    self = self[(slice(None),) * dim + (np.repeat(np.arange(self.shape[dim]), count),)]
+return self
+""",
+        words="each element was repeated", region=35,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "a chunk's size is rounded down",
@@ -153,7 +158,7 @@ return _as_array(value)
     Mistake(
         "03_tensor", "apply", "every input is a parent",
         ("(x.grad_fn or x) if needed else None", "getattr(x, 'grad_fn', None) or (x if isinstance(x, Tensor) else None)"),
-        words="never asked",
+        words="place among the parents",
     ),  # fmt: skip
     Mistake(
         "03_tensor", "merged", "writes into an array that others hold",
