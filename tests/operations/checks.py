@@ -4,7 +4,7 @@ import importlib
 import numpy as np
 
 import tinytorch
-from tinytorch.autograd import propagate, topological_order
+from tinytorch.autograd import run_backward, topological_order
 from tinytorch.ops.elementwise import Cast, Function
 from tinytorch.tensor import Tensor
 
@@ -89,7 +89,7 @@ def evaluate(t, case, arrays, lay=lambda array: array):
         elif root.grad_fn is None:  # an operation that had nothing to do
             root.backward(lay(cotangent))
         else:
-            propagate(root.grad_fn, lay(cotangent))  # `backward` would copy it first
+            run_backward(root.grad_fn, lay(cotangent))  # `backward` would copy it first
     return [t.array(out) for out in outputs], [t.gradient(leaf) for leaf in leaves]
 
 

@@ -21,8 +21,8 @@ FORWARD_ONLY = {"CachedAttention"}  # refuses to go backward: tests/14_generatio
 
 # Of Tensor: what says something about a tensor, moves it between the worlds, or starts the walk. No gradient.
 NOT_AN_OPERATION = {
-    "accumulate_grad", "backward", "detach", "dim", "item", "numel", "numpy", "picked", "requires_grad_", "size",
-    "tolist", "wrap", "product_of", "long", "bool", "to", "float",
+    "accumulate_grad", "backward", "detach", "dim", "item", "numel", "numpy", "requires_grad_", "size",
+    "tolist", "wrap", "long", "bool", "to", "float",
 }
 
 # Issue 3, point 2: what a student who knows PyTorch will look for.

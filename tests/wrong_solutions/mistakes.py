@@ -98,18 +98,67 @@ return out
     # ---- 03_tensor
     Mistake(
         "03_tensor", "tensor", "the slice is taken from .data",
-        "return Tensor.wrap(self.data[as_key(key)])",
-        words=".data", region=4,
+        "return Tensor.wrap(self.data[_as_key(key)])",
+        words=".data", region=30,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "a second gradient replaces the first",
         "self.grad = gradient if fresh else np.array(gradient)",
-        words="added", region=1,
+        words="added", region=8,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "1 - x is x - 1",
         "return apply(elementwise.Sub(), self, other)",
-        words="order", region=2,
+        words="order", region=11,
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "tensor", "masked_fill inverts the mask",
+        "return apply(elementwise.Where(), mask, self, value)",
+        words="the mask is inverted", region=24,
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "tensor", "the largest values are taken from .data",
+        ("values = self.gather(dim, indices)", "values = Tensor(np.take_along_axis(self.data, indices.data, dim))"),
+        words="lost the graph", region=29,
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "tensor", "repeat repeats each element",
+        """
+counts = shape_from(counts)
+for dim, count in enumerate(counts):
+    self = self[(slice(None),) * dim + (np.repeat(np.arange(self.shape[dim]), count),)]
+return self
+""",
+        words="each element was repeated", region=35,
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "tensor", "a chunk's size is rounded down",
+        ("-(-total // chunks)", "total // chunks"),
+        words="rounded up", region=37,
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "tensor", "another dtype loses the graph",
+        "return self if self.dtype == np.dtype(dtype) else Tensor.wrap(self.data.astype(dtype))",
+        words="Cast", region=39,
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "as-array", "a NumPy scalar stays one",
+        """
+if value is None or isinstance(value, (int, float, np.ndarray, np.generic)):
+    return value
+return _as_array(value)
+""",
+        words="Python number", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "apply", "records under no_grad",
+        ("recording and is_tensor", "is_tensor"),
+        words="no_grad",
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "apply", "every input is a parent",
+        ("(x.grad_fn or x) if needed else None", "getattr(x, 'grad_fn', None) or (x if isinstance(x, Tensor) else None)"),
+        words="place among the parents",
     ),  # fmt: skip
     Mistake(
         "03_tensor", "merged", "writes into an array that others hold",
@@ -120,17 +169,40 @@ return total, True
         words="not ours",
     ),  # fmt: skip
     Mistake(
-        "03_tensor", "topological-order", "written down before its parents",
+        "03_tensor", "topological-order", "listed before its parents",
         """
+order, seen, stack = [], set(), [(root, False)]
 while stack:
     node, _ = stack.pop()
     if node not in seen:
         seen.add(node)
         order.insert(0, node)
         stack.extend([(parent, False) for parent in node.parents if isinstance(parent, Function)])
+return order
 """,
-        words="when all its parents are done",
+        words="too early",
     ),  # fmt: skip
+    Mistake(
+        "03_tensor", "run-backward", "the last gradient to arrive replaces the others",
+        ("add_gradient(collected[parent], gradient, fresh)", "gradient, fresh"),
+        words="they must be added", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "run-backward", "from the beginning of the order",
+        ("order.pop()", "order.pop(0)"),
+        words="KeyError",
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "creation", "pad begins with the first dim",
+        (" = list(zip(pad[::2], pad[1::2]))[::-1]", " = list(zip(pad[::2], pad[1::2]))"),
+        words="begins with the last", region=9,
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "creation", "stack always makes a new first dim",
+        "return cat([t.unsqueeze(0) for t in tensors], 0)",
+        words="stacked in dim 0", region=0,
+    ),  # fmt: skip
+
     # ---- 04_modules
     Mistake(
         "04_modules", "linear", "the weight's gradient is transposed",
