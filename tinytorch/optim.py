@@ -17,26 +17,24 @@ from tinytorch.tensor import Tensor
 
 @replaceable
 def new_moments(arrays):
-    "Return copies of `arrays`, a list, for an optimizer to keep beside its parameters and to change in place."
+    "Return copies of `arrays`, a list, for an optimizer to keep and to change in place."
     return [array.copy() for array in arrays]
 
 
 class Optimizer:
-    """Hold groups of parameters with their settings and moments, and update them: what SGD, Adam and AdamW share.
-
-    `params`: an iterable of Tensors, or a list of dicts `{"params": [...], "lr": ...}` whose other entries override
-    `defaults` for these parameters. `param_groups` is that list, completed; settings may be changed there at any time.
-    `state[p]` is {"step": int, moment: array} once p has made a step. A subclass defines `moment_names` and `update`.
-    Raises: ValueError for a setting out of range or unknown, no parameters, a parameter given twice, one that requires
-    no gradient or is no leaf; TypeError for what is no Tensor.
+    """Update groups of parameters, each with its settings. A subclass defines `moment_names` and `update`.
+    `params`: Tensors, or dicts `{"params": [...], "lr": ...}` whose other entries override `defaults`. `param_groups`:
+    that list of dicts, completed, and read at each step. `state[p]`: {"step": int, moment: array}, once p made a step.
+    Raises: ValueError for no parameters, one that is given twice, needs no gradient or is no leaf, and for a setting
+    out of range or unknown; TypeError for what is no Tensor, and for one Tensor instead of a list.
     """
     def __init__(self, params, **defaults):
-        self.defaults, self.param_groups, self.state = defaults, [], {}
         if isinstance(params, (Tensor, dict)):
             raise TypeError(f"{self.name}: expected a list, got one {type(params).__name__}; write [it]")
         params = list(params)
         if not params:
             raise ValueError(f"{self.name}: got no parameters (is it a generator that was walked before?)")
+        self.defaults, self.param_groups, self.state = defaults, [], {}
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
 
@@ -47,15 +45,14 @@ class Optimizer:
         members = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         group = {**self.defaults, **group, "params": members}
         self.check_settings(group)
-        seen = {id(p) for p in self.numbers()}
         for i, p in enumerate(members):
             if not isinstance(p, Tensor):
                 raise TypeError(f"{self.name}: expected Tensors as parameters, got {type(p).__name__} at {i}")
-            problem = ("has requires_grad=False" if not p.requires_grad else "is not a leaf" if not p.is_leaf else
-                       "is given twice" if id(p) in seen else None)
-            if problem:
-                raise ValueError(f"{self.name}: parameter {i} of shape {p.shape} {problem}")
-            seen.add(id(p))
+            if not p.requires_grad or not p.is_leaf:
+                problem = "is not a leaf" if p.requires_grad else "has requires_grad=False"
+                raise ValueError(f"{self.name}: parameter {i} of shape {p.shape} {problem}, so it gets no gradient")
+        if len({*self.numbers(), *members}) < len(self.numbers()) + len(members):
+            raise ValueError(f"{self.name}: a parameter is given twice, of shapes {[p.shape for p in members]}")
         self.param_groups.append(group)
 
     def check_settings(self, group):
@@ -63,18 +60,17 @@ class Optimizer:
         unknown = set(group) - set(self.defaults) - {"params", "initial_lr", "name"}
         if unknown:
             raise ValueError(f"{self.name}: unknown setting {sorted(unknown)}, expected one of {[*self.defaults]}")
-        for setting in ("lr", "momentum", "weight_decay", "eps"):
-            if not group.get(setting, 0) >= 0:
-                raise ValueError(f"{self.name}: {setting} must be at least 0, got {group[setting]}")
-        if not all(0 <= beta < 1 for beta in group.get("betas", ())):
-            raise ValueError(f"{self.name}: betas must be at least 0 and below 1, got {group['betas']}")
+        for setting in ("lr", "momentum", "weight_decay", "eps", "betas"):
+            limit = 1 if setting == "betas" else math.inf
+            if not all(0 <= value < limit for value in np.atleast_1d(group.get(setting, 0))):
+                raise ValueError(f"{self.name}: {setting} must be at least 0, below {limit}; got {group[setting]}")
 
     def numbers(self):
         "Return {parameter: number}, counted through all groups."
         return {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
 
     def zero_grad(self, set_to_none=True):
-        "Forget all gradients, so that the next backward starts anew; set_to_none=False sets those that are there to 0."
+        "Forget all gradients; with set_to_none=False, set those that are there to 0."
         for p in self.numbers():
             if set_to_none:
                 p.grad = None
@@ -83,7 +79,6 @@ class Optimizer:
 
     def step(self):
         """Update in place every parameter that has a gradient; the others keep their data and their state.
-
         Raises: ValueError where a gradient has another shape than its parameter, before anything is updated.
         """
         for p in self.numbers():
@@ -91,30 +86,27 @@ class Optimizer:
                 raise ValueError(f"{self.name}: a parameter of shape {p.shape} has a gradient of shape {p.grad.shape}")
         for group in self.param_groups:
             params, names = [p for p in group["params"] if p.grad is not None], self.moment_names(group)
-            self._start(params, names)
-            for p in params:
-                self.state[p]["step"] += 1
+            self._count_step(params, names)
             moments = [[self.state[p][name] for p in params] for name in names]
             steps = [self.state[p]["step"] for p in params]
             settings = {name: group[name] for name in self.defaults}
             self.update([p.data for p in params], [p.grad for p in params], moments, steps, **settings)
 
-    def _start(self, params, names):
+    def _count_step(self, params, names):
         for p in params:
-            self.state.setdefault(p, {"step": 0})
+            self.state.setdefault(p, {"step": 0})["step"] += 1
         for name in names:
             new = [p for p in params if name not in self.state[p]]
             for p, moment in zip(new, new_moments([np.zeros_like(p.data) for p in new])):
                 self.state[p][name] = moment
 
     def moment_names(self, group):
-        "Return the names of the moments that `update` needs under the settings of `group`, a list."
+        "Return a list of the names of the moments that `update` needs under the settings of `group`."
         raise NotImplementedError(f"{self.name}.moment_names")
 
     def update(self, params, grads, moments, steps, **settings):
         """Change the arrays `params` and the moments in place by one step; `grads`, arrays of the same shapes, stay.
-
-        `moments` has one list of arrays for each of `moment_names`; `steps`, counted from 1, an int for each parameter.
+        `moments` has one list of arrays for each of `moment_names`; `steps` has an int for each parameter, from 1 on.
         """
         raise NotImplementedError(f"{self.name}.update")
 
@@ -130,40 +122,36 @@ class Optimizer:
 
     def load_state_dict(self, saved):
         """Take settings, step counts and moments from `saved`, as `state_dict` returns it; arrays are copied.
-
         Raises: ValueError where groups, names or shapes differ, before anything changes.
         """
         sizes, expected = ([len(g["params"]) for g in groups] for groups in (saved["param_groups"], self.param_groups))
         if sizes != expected:
             raise ValueError(f"{self.name}.load_state_dict: got groups of {sizes} parameters, expected {expected}")
-        state, groups, known = {}, [], {*self.defaults, "initial_lr", "name"}
+        known, state, groups = {*self.defaults, "initial_lr", "name"}, {}, []
         for mine, theirs in zip(self.param_groups, saved["param_groups"]):
-            groups.append({**mine, **{k: v for k, v in theirs.items() if k in known}})
+            groups.append({**mine, **{name: theirs[name] for name in theirs if name in known}})
             self.check_settings(groups[-1])
-            number = {p: i for p, i in zip(mine["params"], theirs["params"]) if i in saved["state"]}
-            for p, i in number.items():
-                state[p] = {"step": int(saved["state"][i]["step"])}
-            for name in self.moment_names(groups[-1]):
-                arrays = [self._saved_moment(name, p, saved["state"][i]) for p, i in number.items()]
-                for p, moment in zip(number, new_moments(arrays)):
-                    state[p][name] = moment
+            for p, i in zip(mine["params"], theirs["params"]):
+                if i in saved["state"]:
+                    entry, names = saved["state"][i], self.moment_names(groups[-1])
+                    moments = {name: self._saved_moment(i, entry, name, p) for name in names}
+                    state[p] = {"step": int(entry["step"]), **moments}
         self.state = state
         for mine, group in zip(self.param_groups, groups):
             mine.update(group)
 
-    def _saved_moment(self, name, p, entry):
-        array = np.asarray(entry.get(name, 0), p.dtype)
-        if name not in entry or array.shape != p.shape:
-            raise ValueError(f"{self.name}.load_state_dict: parameter {self.numbers()[p]} needs {name} of shape "
-                             f"{p.shape}, got {array.shape if name in entry else 'none'}")
-        return array
+    def _saved_moment(self, i, entry, name, p):
+        if name not in entry or np.shape(entry[name]) != p.shape:
+            raise ValueError(f"{self.name}.load_state_dict: parameter {i} needs {name} of shape {p.shape}, got "
+                             f"{np.shape(entry[name]) if name in entry else 'none'}")
+        return np.array(entry[name], p.dtype)
 
 
 @replaceable
 def sgd_update(params, grads, momentum_buffers, steps, *, lr, momentum, dampening, weight_decay, nesterov):
     """Take one step of SGD with momentum (Sutskever et al. 2013) on lists of arrays; parameters and buffers in place.
     With d = grad + weight_decay * x, a buffer is d at step 1, later momentum * buffer + (1 - dampening) * d. x moves by
-    -lr * buffer, with nesterov by -lr * (d + momentum * buffer). Without momentum there are no buffers, and d is for one.
+    -lr * buffer, with nesterov by -lr * (d + momentum * buffer); without momentum, and buffers, by -lr * d.
     """
     for x, grad, velocity, step in zip(params, grads, momentum_buffers or [None] * len(params), steps):
         direction = grad + weight_decay * x if weight_decay else grad
@@ -178,19 +166,15 @@ def sgd_update(params, grads, momentum_buffers, steps, *, lr, momentum, dampenin
 
 
 class SGD(Optimizer):
-    """Descend along the gradient, or the velocity, by `sgd_update`; the moment is "momentum_buffer", if momentum > 0.
-
-    Raises: as Optimizer; ValueError for `nesterov` without momentum or with dampening.
-    """
+    "Take the steps of `sgd_update`. Raises: as Optimizer; ValueError for nesterov without momentum or with dampening."
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
-        super().__init__(params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
-                         nesterov=nesterov)
+        settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
+        super().__init__(params, lr=lr, **settings)
 
     def check_settings(self, group):
         super().check_settings(group)
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
-            raise ValueError("SGD: nesterov=True needs momentum > 0 and dampening = 0, got "
-                             f"momentum={group['momentum']}, dampening={group['dampening']}")
+            raise ValueError(f"SGD: nesterov=True needs momentum > 0 and dampening = 0, got {group}")
 
     def moment_names(self, group):
         return ["momentum_buffer"] if group["momentum"] else []
@@ -201,10 +185,7 @@ class SGD(Optimizer):
 
 
 def adam_step(x, grad, m, v, step, lr, betas, eps):
-    """Take one step of Adam on arrays of one shape: x and the moments m, v in place; `step` counts from 1.
-
-    Source: Kingma & Ba 2015, algorithm 1.
-    """
+    "Take Adam's step number `step`, from 1 on; x, m and v change in place (Kingma & Ba 2015, algorithm 1)."
     beta1, beta2 = betas
     m *= beta1
     m += (1 - beta1) * grad
@@ -217,9 +198,8 @@ def adam_step(x, grad, m, v, step, lr, betas, eps):
 
 @replaceable
 def adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, lr, betas, eps, weight_decay, decoupled):
-    """Take one step of Adam on lists of arrays, one entry per parameter; parameters and moments change in place.
-
-    decoupled (AdamW): the parameter is scaled by 1 - lr * weight_decay first; else weight_decay * x is added to grad.
+    """Take a step of Adam on lists of arrays, one entry per parameter; parameters and moments change in place.
+    decoupled: the parameter is scaled by 1 - lr * weight_decay first; else weight_decay * x is added to its gradient.
     """
     for x, grad, m, v, step in zip(params, grads, exp_avgs, exp_avg_sqs, steps):
         if decoupled:
@@ -230,7 +210,7 @@ def adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, lr, betas, eps, 
 
 
 class Adam(Optimizer):
-    "Take steps of Adam (Kingma & Ba 2015); the moments see grad + weight_decay * x. Moments: exp_avg and exp_avg_sq."
+    "Take the steps of `adam_update`, not decoupled (Kingma & Ba 2015). The moments are exp_avg and exp_avg_sq."
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
@@ -242,7 +222,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    "Take steps of Adam with decoupled decay (Loshchilov & Hutter 2019, algorithm 2, with PyTorch's lr * weight_decay)."
+    "Take the steps of `adam_update`, decoupled (Loshchilov & Hutter 2019, algorithm 2; PyTorch's lr * weight_decay)."
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
         super().__init__(params, lr, betas, eps, weight_decay)
 
@@ -268,9 +248,8 @@ def total_norm(arrays):
 
 def clip_grad_norm_(parameters, max_norm):
     """Scale all gradients in place so that their common norm is at most `max_norm`; return the norm before, a float.
-
-    Above it, the factor is max_norm / (norm + 1e-6) (Pascanu et al. 2013, algorithm 1). A norm that is inf or nan is
-    returned with every gradient left as it is. Raises: ValueError for a `max_norm` that is not positive.
+    The factor is max_norm / (norm + 1e-6) (Pascanu et al. 2013, algorithm 1). Where the norm is inf or nan, every
+    gradient stays. `parameters` may be one Tensor. Raises: ValueError for a `max_norm` that is not positive.
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be positive, got {max_norm}")
@@ -311,32 +290,26 @@ def warmup_cosine(warmup, total, floor=0.0):
 
 class LambdaLR:
     """Set the lr of each group to its first lr times `multiplier(steps)`; call `step()` after each optimizer step.
-
     The first lr is kept in the group as "initial_lr", and so is saved with the optimizer. `steps` starts at 0.
     """
     def __init__(self, optimizer, multiplier):
-        self.optimizer, self.multiplier, self.steps = optimizer, multiplier, 0
-        self.set_lr()
-
-    def set_lr(self):
-        "Write the rates for the current step into the groups, as Python floats."
-        for group in self.optimizer.param_groups:
-            group["lr"] = group.setdefault("initial_lr", group["lr"]) * float(self.multiplier(self.steps))
+        self.optimizer, self.multiplier = optimizer, multiplier
+        self.load_state_dict({"steps": 0})
 
     def step(self):
         "Count a step, and set the rates for the next one."
-        self.steps += 1
-        self.set_lr()
+        self.load_state_dict({"steps": self.steps + 1})
 
     def get_last_lr(self):
         "Return the lr of each group, as the next optimizer step will use it."
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self):
-        "Return what `load_state_dict` takes: {\"steps\": int}."
+        "Return what `load_state_dict` takes, a dict."
         return {"steps": self.steps}
 
     def load_state_dict(self, saved):
-        "Go on from the step in `saved`, and set the rates."
+        "Take the number of steps from `saved`, and set the rates, Python floats."
         self.steps = saved["steps"]
-        self.set_lr()
+        for group in self.optimizer.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * float(self.multiplier(self.steps))

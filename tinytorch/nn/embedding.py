@@ -27,26 +27,16 @@ def scatter_add_rows(rows, indices, count):
 
 def _check_ids(indices, vocabulary):
     if indices.dtype.kind not in "iu":
-        raise TypeError(f"embedding: ids must be integers (the vocabulary has {vocabulary} ids), got {indices.dtype}; "
-                        "convert with .long()")
+        raise TypeError(f"embedding: the {vocabulary} ids are integers, got {indices.dtype}; convert with .long()")
     if indices.size and not (0 <= indices.min() and indices.max() < vocabulary):
-        position = tuple(np.argwhere((indices < 0) | (indices >= vocabulary))[0].tolist())
-        raise IndexError(f"embedding: id {indices[position]} at position {position} is outside the vocabulary "
-                         f"of {vocabulary} (0 to {vocabulary - 1}); check the tokenizer, or add rows to the table")
-
-
-def _padding_row(padding_idx, vocabulary):
-    if padding_idx is not None and not -vocabulary <= padding_idx < vocabulary:
-        raise IndexError(f"embedding: padding_idx {padding_idx} is outside the vocabulary of {vocabulary} "
-                         f"(expected {-vocabulary} to {vocabulary - 1})")
-    return None if padding_idx is None else padding_idx % vocabulary
+        at = tuple(np.argwhere((indices < 0) | (indices >= vocabulary))[0].tolist())
+        raise IndexError(f"embedding: id {indices[at]} at position {at} is outside the vocabulary of {vocabulary} "
+                         f"(0 to {vocabulary - 1}); check the tokenizer, or add rows to the table")
 
 
 class EmbeddingFunction(Function):
-    """Return the rows of `weight` (V, D) that the integers `indices` (...) name, as (..., D).
-
-    The row `padding_idx` (0 to V - 1, or None) gets no gradient. Raises: TypeError for ids that are not integers,
-    IndexError for one outside 0 .. V - 1.
+    """Return the rows of `weight` (V, D) that the integers `indices` (...) name, (..., D). The row `padding_idx` (None:
+    no row) gets no gradient. Raises: TypeError for ids that are not integers, IndexError for one outside 0 .. V - 1.
     """
     def __init__(self, padding_idx=None):
         self.padding_idx = padding_idx
@@ -65,44 +55,42 @@ class EmbeddingFunction(Function):
 
 
 def embedding(indices, weight, padding_idx=None):
-    """Return the rows of `weight` (V, D) that `indices` (integers of any shape) name: (..., D).
-
-    The row `padding_idx` (-1: the last) gets no gradient. Raises: TypeError for ids that are not integers, IndexError
-    for ids outside 0 .. V - 1 and a padding_idx outside -V .. V - 1.
+    """Return the rows of `weight` (V, D) that the integers `indices` (...) name, (..., D). The row `padding_idx` (-1 is
+    the last) gets no gradient. Raises: as EmbeddingFunction; IndexError for a padding_idx outside -V .. V - 1.
     """
-    return apply(EmbeddingFunction(_padding_row(padding_idx, len(weight))), indices, weight)
+    if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
+        raise IndexError(f"embedding: padding_idx {padding_idx} is outside the vocabulary of {len(weight)}")
+    padding_row = None if padding_idx is None else padding_idx % len(weight)
+    return apply(EmbeddingFunction(padding_row), indices, weight)
 
 
 class Embedding(Module):
-    """Hold a trained table `weight` (num_embeddings, embedding_dim): ids (...) -> vectors (..., embedding_dim).
-
-    It starts normal with variance 1, the row `padding_idx` (counted from the front) at 0. Raises: as `embedding`.
+    """Hold a trained table `weight` (num_embeddings, embedding_dim): ids (...) -> vectors (..., embedding_dim). It is
+    normal at first, with variance 1, and its row `padding_idx`, counted from the front, 0. Raises: as `embedding`.
     """
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None):
-        self.padding_idx = _padding_row(padding_idx, num_embeddings)
+        self.padding_idx = None
         self.weight = Parameter(randn(num_embeddings, embedding_dim))
         if padding_idx is not None:
             self.weight.data[padding_idx] = 0
+            self.padding_idx = padding_idx % num_embeddings
 
     def forward(self, indices):
         return embedding(indices, self.weight, self.padding_idx)
 
     def extra_repr(self):
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.weight.shape[0]}, {self.weight.shape[1]}{padding}"
+        return ", ".join(map(str, self.weight.shape)) + padding
 
 
 def _check_positions(name, length, offset, max_len):
     if length < 0 or offset < 0 or offset + length > max_len:
-        raise ValueError(f"{name}: got a sequence of length {length} at offset {offset}, but the table has max_len="
-                         f"{max_len}; crop the sequence to the last {max_len}, or build {name} with a larger max_len")
+        raise ValueError(f"{name}: got a sequence of length {length} at offset {offset}, but max_len={max_len}: crop")
 
 
 class LearnedPositions(Module):
-    """Hold a trained vector for each place: forward(length) -> (length, dim), to be added to (..., length, dim).
-
-    `offset` is the place of the first row, for a sequence whose beginning is cached. `weight` (max_len, dim) starts
-    normal with variance 1. Raises: ValueError for places outside 0 .. max_len - 1.
+    """Hold a trained vector for each place, `weight` (max_len, dim), normal at first: forward(length) -> (length, dim).
+    `offset` is the place of the first row. Raises: ValueError for places outside 0 .. max_len - 1.
     """
     def __init__(self, max_len, dim):
         self.weight = Parameter(randn(max_len, dim))
@@ -112,28 +100,27 @@ class LearnedPositions(Module):
         return self.weight[offset:offset + length]
 
     def extra_repr(self):
-        return f"{self.weight.shape[0]}, {self.weight.shape[1]}"
+        return ", ".join(map(str, self.weight.shape))
 
 
 def position_angles(max_len, dim, base=10000.0):
     "Return (max_len, ceil(dim / 2)) float64: the angle t * base^(-2i / dim) of pair i at place t."
-    speeds = base ** (-np.arange(0, dim, 2) / dim)
-    return np.arange(max_len)[:, None] * speeds
+    pairs, places = np.arange(0, dim, 2), np.arange(max_len)
+    speeds = base ** (-pairs / dim)
+    return places[:, None] * speeds
 
 
 def sinusoidal_table(max_len, dim):
     "Return (max_len, dim) float64: sines in the even columns, cosines in the odd (Vaswani et al. 2017, section 3.5)."
-    angles, table = position_angles(max_len, dim), np.empty((max_len, dim))
+    angles = position_angles(max_len, dim)
+    table = np.empty((max_len, dim))
     table[:, 0::2] = np.sin(angles)
     table[:, 1::2] = np.cos(angles[:, :dim // 2])
     return table
 
 
 class SinusoidalPositions(Module):
-    """Give fixed vectors for places (Vaswani et al. 2017, section 3.5): forward(length) -> (length, dim).
-
-    Nothing is trained: `table` is a buffer, not in `state_dict`. `offset` and errors: as LearnedPositions.
-    """
+    "As LearnedPositions, but fixed: the buffer `table`, of the default dtype, is `sinusoidal_table`, and not saved."
     def __init__(self, max_len, dim):
         table = sinusoidal_table(max_len, dim)
         self.register_buffer("table", Tensor(table, dtype=get_default_dtype()), persistent=False)
@@ -143,17 +130,17 @@ class SinusoidalPositions(Module):
         return self.table[offset:offset + length]
 
     def extra_repr(self):
-        return f"{self.table.shape[0]}, {self.table.shape[1]}"
+        return ", ".join(map(str, self.table.shape))
 
 
 @replaceable
 def rotate(x, cos, sin):
-    """Turn each pair (x[i], x[i + D/2]) of the last dim by its angle: x (..., T, D), tables (T, D); return a new array.
-
-    `cos` holds every cosine twice; `sin` holds -sin in the first half, +sin in the second.
+    """Return x (..., T, D) with each pair (x[i], x[i + D/2]) of the last dim turned by its angle. In the tables (T, D),
+    `cos` holds every cosine twice, and `sin` holds -sin in its first half, +sin in its second.
     """
     half = x.shape[-1] // 2
-    swapped = np.concatenate([x[..., half:], x[..., :half]], axis=-1)
+    first, second = x[..., :half], x[..., half:]
+    swapped = np.concatenate([second, first], axis=-1)
     return x * cos + swapped * sin
 
 
@@ -170,11 +157,9 @@ class RotaryFunction(Function):
 
 
 class Rotary(Module):
-    """Turn each row of x (..., T, head_dim) by its place, `offset` for the first one (Su et al. 2021, eq. 34).
-
-    Pair (x[i], x[i + head_dim / 2]), as in LLaMA, turns by t * base^(-2i / head_dim) at place t. `cos` and `sin`
-    (max_len, head_dim) are float64 buffers, not saved. `tables(length, offset, dtype)` returns their rows for `length`
-    places from `offset` on, as arrays that `rotate` takes.
+    """Turn each pair (x[i], x[i + D/2]) of x (..., T, D), D = head_dim, by t * base^(-2i / D) at place t (Su et al.
+    2021, eq. 34); the first place is `offset`. The tables for `rotate` are float64 buffers `cos` and `sin`
+    (max_len, D), not saved; `tables` returns their rows for `length` places, as arrays of `dtype`.
     Raises: ValueError for an odd head_dim, for an x with another last dim, and for places past max_len.
     """
     def __init__(self, head_dim, max_len, base=10000.0):
@@ -188,15 +173,15 @@ class Rotary(Module):
 
     def forward(self, x, offset=0):
         if x.ndim < 2 or x.shape[-1] != self.head_dim:
-            raise ValueError(f"Rotary: got x of shape {x.shape}, expected (..., length, {self.head_dim}); split "
-                             "the heads first, or build Rotary with another head_dim")
+            raise ValueError(f"Rotary: got x of shape {x.shape}, expected (..., length, {self.head_dim})")
         cos, sin = self.tables(x.shape[-2], offset, x.dtype)
         return apply(RotaryFunction(cos, sin), x)
 
     def tables(self, length, offset, dtype):
         _check_positions("Rotary", length, offset, self.max_len)
         places = slice(offset, offset + length)
-        return self.cos.data[places].astype(dtype), self.sin.data[places].astype(dtype)
+        cos, sin = self.cos.data[places], self.sin.data[places]
+        return cos.astype(dtype), sin.astype(dtype)
 
     def extra_repr(self):
         return f"{self.head_dim}, max_len={self.max_len}, base={self.base}"
