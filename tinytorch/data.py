@@ -196,11 +196,11 @@ class DataLoader:
         """Make the next `for` over this loader the rest of the pass whose `state_dict()` is `saved`.
         Raises: ValueError, before anything changes, for a loader with other settings or another kind of generator."""
         ours = Pass(self, copy.deepcopy(as_generator(self.generator))).state_dict()
-        same = ("examples", "batch_size", "shuffle", "drop_last")
-        wrong = {name: saved[name] for name in ours
-                 if type(saved[name]) is not type(ours[name]) or name in same and saved[name] != ours[name]}
+        wrong = {name: saved[name] for name in ours if type(saved[name]) is not type(ours[name]) or (
+                 name in ("examples", "batch_size", "shuffle", "drop_last") and saved[name] != ours[name])}
         if wrong or not 0 <= saved["dealt"] <= len(self):
-            raise ValueError(f"load_state_dict: {wrong or saved['dealt']} does not fit {len(self)} batches of {ours}")
+            raise ValueError(f"load_state_dict: got {wrong or saved['dealt']}, expected {[ours[name] for name in wrong]}"
+                             f" and at most {len(self)} batches dealt")
         for name in ["began"] if self.generator is None else ["began", "generator"]:
             generator_at(as_generator(self.generator), saved[name])
         self.saved = saved
