@@ -199,7 +199,7 @@ class DataLoader:
         wrong = {name: saved[name] for name in ours if type(saved[name]) is not type(ours[name]) or (
                  name in ("examples", "batch_size", "shuffle", "drop_last") and saved[name] != ours[name])}
         if wrong or not 0 <= saved["dealt"] <= len(self):
-            raise ValueError(f"load_state_dict: got {wrong or saved['dealt']}, expected {[ours[name] for name in wrong]}"
+            raise ValueError(f"DataLoader: got {wrong or saved['dealt']}, expected {[ours[name] for name in wrong]}"
                              f" and at most {len(self)} batches dealt")
         for name in ["began"] if self.generator is None else ["began", "generator"]:
             generator_at(as_generator(self.generator), saved[name])
