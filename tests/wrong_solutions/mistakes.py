@@ -381,20 +381,42 @@ return out
         words="most frequent first",
     ),  # fmt: skip
     Mistake(
+        "09_tokenizers", "word-tokenizer", "a space between any two tokens",
+        'return " ".join(self.tokens_of(ids))',
+        words="a mark that closes", region=3,
+    ),  # fmt: skip
+    Mistake(
+        "09_tokenizers", "split-special", "the shorter name is found first",
+        ("sorted(map(re.escape, special_tokens), key=len, reverse=True)", "list(map(re.escape, special_tokens))"),
+        words="the longer name wins",
+    ),  # fmt: skip
+    Mistake(
+        "09_tokenizers", "tokenizer", "each text of a stream is encoded by itself",
+        """
+for text in texts:
+    yield from self.encode(text)
+""",
+        words="has to wait for the next text", region=3,
+    ),  # fmt: skip
+    Mistake(
         "09_tokenizers", "bpe-training", "old pairs stay counted",
-        (
-            "    self.counts[other] -= self.weights[p]",
-            "    pass",
-        ),
-        words="old pairs",
+        ("        counts[other] -= weights[p]", "        pass"),
+        words="old pairs", region=2,
     ),  # fmt: skip
     Mistake(
         "09_tokenizers", "bpe-training", "pieces count once, however often they occur",
-        (
-            "self.counts[other] += self.weights[p]",
-            "self.counts[other] += 1",
-        ),
-        words="weight",
+        ("counts[other] += weights[p]", "counts[other] += 1"),
+        words="weight", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "09_tokenizers", "bpe-training", "where new pairs are is not noted",
+        ("        where[other].add(p)", "        pass"),
+        words="note in `where`", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "09_tokenizers", "merge-by-rank", "pairs with the token before are forgotten",
+        ("((before[i], i), (i, after[i]))", "((i, after[i]),)"),
+        words="the one before it",
     ),  # fmt: skip
     # ---- 10_embeddings
     Mistake(
