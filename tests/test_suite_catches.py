@@ -177,13 +177,17 @@ MISTAKES = {
         ("schedule: the cosine's floor is ignored", "return floor + (1 - floor) * 0.5", "return 0.5"),
     ],
     ("data.py", "07_data/test_loader.py"): [
-        ("DataLoader: does not shuffle", "if self.shuffle else", "if False else"),
-        ("DataLoader: the same order in every epoch", "return generator.permutation(", "return np.random.default_rng(0)"
-         ".permutation("),
+        ("DataLoader: does not shuffle", "if loader.shuffle:", "if False:"),
+        ("DataLoader: the same order in every epoch", "self.order = generator.permutation(",
+         "self.order = np.random.default_rng(0).permutation("),
+        ("DataLoader: a seed starts again in every epoch", "self.generator = None if generator is None else"
+         " as_generator(generator)", "self.generator = generator"),
         ("DataLoader: drop_last is ignored", "(rest > 0 and not self.drop_last)", "(rest > 0)"),
     ],
     ("data.py", "07_data/test_datasets.py"): [
         ("random_split: parts overlap", "order[end - size:end]", "order[:size]"),
+        ("collate: gradients are lost", "columns.append(stack(values))",
+         "columns.append(Tensor(np.stack([v.data for v in values])))"),
     ],
     ("training.py", "08_training/test_training.py"): [
         ("accumulation: a sum where a mean should be", "(loss * weight).backward()", "loss.backward()"),

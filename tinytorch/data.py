@@ -2,12 +2,11 @@
 """Datasets, splits, and the loader that deals them out in batches."""
 
 __all__ = [
-    "collate", "stacked", "Dataset", "TensorDataset", "Subset", "batch_of", "as_generator",
-    "random_split", "split_sizes", "DataLoader", "Pass", "generator_at",
+    "collate", "Dataset", "get_batch", "TensorDataset", "Subset", "as_generator", "generator_at",
+    "random_split", "Pass", "DataLoader",
 ]
 
 import copy
-import math
 
 import numpy as np
 
@@ -17,79 +16,74 @@ from tinytorch.tensor import Tensor
 
 
 def collate(examples):
-    """A batch from a list of examples: a tuple of Tensors, each with a new first dim of `len(examples)`.
-
-    An example is a tuple of Tensors, arrays or numbers, or one of these alone (the batch is then a tuple of one).
-    Errors: ValueError where examples differ in shape or length; TypeError for other types.
-    """
+    """Return a list of examples as a batch: a tuple of Tensors, each with a new first dim of size `len(examples)`.
+    An example is a tuple or list of Tensors (gradients flow through them), arrays or numbers, or one of these alone.
+    Raises: ValueError for different lengths or shapes, or no examples; TypeError for entries of another type."""
     rows = [example if isinstance(example, (tuple, list)) else (example,) for example in examples]
-    if len({len(row) for row in rows}) != 1:
-        raise ValueError(f"collate: examples of different lengths: {sorted({len(row) for row in rows})}")
-    return tuple(stacked(column) for column in zip(*rows))
-
-
-def stacked(values):
-    "Tensors, arrays or numbers of one shape as a Tensor with a new first dim."
-    if not isinstance(values[0], (Tensor, np.ndarray, np.generic, bool, int, float)):
-        raise TypeError(f"collate: expected Tensors, arrays or numbers in an example, got {type(values[0]).__name__}; "
-                        "give the DataLoader a collate_fn")
-    shapes = sorted({np.shape(v.data if isinstance(v, Tensor) else v) for v in values})
-    if len(shapes) > 1:
-        raise ValueError(f"collate: examples of shapes {shapes} do not stack; pad them, or give the DataLoader "
-                         "a collate_fn")
-    if isinstance(values[0], Tensor):
-        return stack(values)
-    return Tensor(np.stack(values) if isinstance(values[0], np.ndarray) else list(values))
+    shapes = {tuple(np.shape(value) for value in row) for row in rows}
+    if len(shapes) != 1:
+        raise ValueError(f"collate: expected examples of one shape, got {sorted(shapes)}; pad them in a collate_fn")
+    columns = []
+    for values in zip(*rows):
+        if isinstance(values[0], Tensor):
+            columns.append(stack(values))
+        elif isinstance(values[0], np.ndarray):
+            columns.append(Tensor(np.stack(values)))
+        else:
+            columns.append(Tensor(list(values)))
+    return tuple(columns)
 
 
 class Dataset:
-    "Examples by number: a subclass defines `__len__` and `__getitem__`, and may define a faster `batch`."
-    def __len__(self):
-        raise NotImplementedError(f"{type(self).__name__}.__len__")
-
+    "Serve examples by number: a subclass defines `__len__` and `__getitem__(index)`, and may define a faster `batch`."
     def __getitem__(self, index):
         raise NotImplementedError(f"{type(self).__name__}.__getitem__")
 
     def __iter__(self):
-        return (self[i] for i in range(len(self)))
+        for i in range(len(self)):
+            yield self[i]
 
     def batch(self, indices):
-        "The examples at an array of indices, as a tuple of Tensors."
+        "Return the examples at `indices`, an array of ints, as a tuple of Tensors."
         return collate([self[int(i)] for i in indices])
 
 
-class TensorDataset(Dataset):
-    """Example i is the tuple of row i of each of `tensors` (Tensors or arrays, of one length).
+def get_batch(dataset, indices):
+    "Return the batch that the dataset's own `batch` makes; for an object without one, its collated examples."
+    if hasattr(dataset, "batch"):
+        return dataset.batch(indices)
+    return collate([dataset[int(i)] for i in indices])
 
-    Errors: ValueError for no tensors or different lengths; IndexError beyond the end.
-    """
+
+class TensorDataset(Dataset):
+    """Pair up rows: example i is a tuple of row i of each of `tensors`, Tensors or arrays (kept in `self.tensors`).
+    Raises: ValueError for no tensors or different lengths; IndexError for an example beyond the end."""
     def __init__(self, *tensors):
-        tensors = tuple(t if isinstance(t, Tensor) else Tensor(t) for t in tensors)
-        lengths = [t.shape[0] if t.ndim else None for t in tensors]
-        if len(set(lengths)) != 1 or lengths[0] is None:
-            raise ValueError(f"TensorDataset: expected tensors of one length, got shapes {[t.shape for t in tensors]}")
-        self.tensors = tensors
+        self.tensors = tuple(t if isinstance(t, Tensor) else Tensor(t) for t in tensors)
+        shapes = [t.shape for t in self.tensors]
+        if () in shapes or len({shape[0] for shape in shapes}) != 1:
+            raise ValueError(f"TensorDataset: expected tensors of one length, got shapes {shapes}")
 
     def __len__(self):
         return len(self.tensors[0])
 
     def __getitem__(self, index):
-        "A tuple with the row (`index` an int) or the rows (an array of ints) of each tensor."
+        "Return a tuple with the row (`index` an int) or the rows (`index` an array of ints) of each tensor."
         return tuple(t[index] for t in self.tensors)
 
     def batch(self, indices):
-        "All rows with one indexing, unless a subclass has its own idea of an example."
-        changed = type(self).__getitem__ is not TensorDataset.__getitem__
-        return super().batch(indices) if changed else self[indices]
+        "Return all rows with one indexing; a subclass with its own `__getitem__` is asked for each example."
+        if type(self).__getitem__ is not TensorDataset.__getitem__:
+            return super().batch(indices)
+        return self[indices]
 
 
 class Subset(Dataset):
-    "The examples of `dataset` at `indices`, in that order. Errors: IndexError for indices outside of it."
+    """Select the examples of `dataset`, any object with a length and items, at `indices` (kept as an int64 array, with
+    negative ones counted from the end). Raises: IndexError for indices outside of the dataset."""
     def __init__(self, dataset, indices):
-        self.dataset, self.indices = dataset, np.array(indices, np.int64).reshape(-1)
-        if len(self.indices) and not -len(dataset) <= self.indices.min() <= self.indices.max() < len(dataset):
-            raise IndexError(f"Subset: expected indices below {len(dataset)}, got {self.indices.min()} to "
-                             f"{self.indices.max()}")
+        self.dataset = dataset
+        self.indices = np.arange(len(dataset))[np.array(indices, np.int64).reshape(-1)]
 
     def __len__(self):
         return len(self.indices)
@@ -98,115 +92,52 @@ class Subset(Dataset):
         return self.dataset[int(self.indices[index])]
 
     def batch(self, indices):
-        return batch_of(self.dataset, self.indices[indices])
-
-
-def batch_of(dataset, indices):
-    "`dataset.batch(indices)`, also for a plain list or another object with `len` and items."
-    return dataset.batch(indices) if hasattr(dataset, "batch") else Dataset.batch(dataset, indices)
+        return get_batch(self.dataset, self.indices[indices])
 
 
 def as_generator(generator):
-    "A Generator, one started from a seed, or for None the library's."
-    return default_generator() if generator is None else np.random.default_rng(generator)
+    "Return a NumPy Generator as it is, a new one for a seed, and the library's own (`default_generator`) for None."
+    if generator is None:
+        return default_generator()
+    return np.random.default_rng(generator)
+
+
+def generator_at(generator, state):
+    "Return a copy of `generator` in a saved state. Raises: ValueError for the state of another kind of generator."
+    try:
+        twin = copy.deepcopy(generator)
+        twin.bit_generator.state = state
+        return twin
+    except (TypeError, KeyError, OverflowError) as error:
+        raise ValueError(f"no state of {type(generator.bit_generator).__name__}: {error!r}") from None
 
 
 def random_split(dataset, lengths, generator=None):
-    """A list of Subsets without a common example, of these sizes or fractions (which sum to 1).
-
-    `generator`: an np.random.Generator or a seed; None takes the library's.
-    Errors: ValueError unless the sizes sum to the length of the dataset, or the fractions to 1.
-    """
-    sizes = split_sizes(len(dataset), lengths)
-    order = as_generator(generator).permutation(len(dataset))
+    """Return a list of Subsets, drawn at random and without a common example, of these sizes or fractions.
+    Fractions of the length are rounded down; the examples left over go to the parts one by one, from the first.
+    Raises: ValueError for lengths that are negative or do not sum to `len(dataset)` (ints) or 1 (fractions)."""
+    total, sizes = len(dataset), list(lengths)
+    fractions = not all(isinstance(n, (int, np.integer)) for n in sizes)
+    if min(sizes) < 0 or abs(sum(sizes) - (1 if fractions else total)) > 1e-6:
+        raise ValueError(f"random_split: expected sizes that sum to {total}, or fractions that sum to 1, got {sizes}")
+    if fractions:
+        sizes = [int(total * fraction + 1e-9) for fraction in sizes]
+        for i in range(total - sum(sizes)):
+            sizes[i] += 1
+    order = as_generator(generator).permutation(total)
     ends = np.cumsum(sizes)
     return [Subset(dataset, order[end - size:end]) for size, end in zip(sizes, ends)]
 
 
-def split_sizes(total, lengths):
-    "`lengths`, fractions turned into sizes that sum to `total`."
-    if any(n < 0 for n in lengths):
-        raise ValueError(f"random_split: lengths must not be negative, got {list(lengths)}")
-    if all(isinstance(n, (int, np.integer)) for n in lengths):
-        if sum(lengths) != total:
-            raise ValueError(f"random_split: sizes {list(lengths)} sum to {sum(lengths)}, the dataset has {total}")
-        return list(lengths)
-    if not math.isclose(sum(lengths), 1):
-        raise ValueError(f"random_split: fractions {list(lengths)} sum to {sum(lengths)}, expected 1")
-    sizes = [math.floor(total * fraction + 1e-9) for fraction in lengths]  # 1e-9: 0.7 * 10 is 7, not 6.999...
-    for i in range(total - sum(sizes)):
-        sizes[i % len(sizes)] += 1
-    return sizes
-
-
-class DataLoader:
-    """Deals a dataset out in batches, tuples of Tensors; every `for` over it is one epoch.
-
-    `shuffle`: a new order each epoch, drawn from `generator` (an np.random.Generator, a seed, or None: the
-    library's). `drop_last`: leave out a smaller last batch. `collate_fn`: makes a batch from a list of
-    examples, instead of `dataset.batch`. Errors: ValueError for a `batch_size` below 1.
-    """
-    def __init__(self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None, collate_fn=None):
-        if batch_size < 1:
-            raise ValueError(f"DataLoader: batch_size must be at least 1, got {batch_size}")
-        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
-        self.generator = None if generator is None else as_generator(generator)
-        self.collate_fn, self.saved = collate_fn, None
-
-    def __len__(self):
-        "How many batches an epoch has."
-        whole, rest = divmod(len(self.dataset), self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
-
-    def __iter__(self):
-        "A new pass; right after `load_state_dict`, the rest of the saved one."
-        if self.saved is not None:
-            return self.rest_of_saved()
-        generator = as_generator(self.generator)
-        began = generator.bit_generator.state
-        return Pass(self, self.order(generator), began)
-
-    def order(self, generator):
-        return generator.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
-
-    def fetch(self, indices):
-        "The batch of the examples at `indices`."
-        if self.collate_fn is None:
-            return batch_of(self.dataset, indices)
-        return self.collate_fn([self.dataset[int(i)] for i in indices])
-
-    def settings(self):
-        return {"examples": len(self.dataset), "batch_size": self.batch_size, "shuffle": self.shuffle,
-                "drop_last": self.drop_last}
-
-    def load_state_dict(self, saved):
-        """The next `for` over this loader is the rest of the pass that gave `saved`.
-
-        Errors: ValueError, before anything changes, for another dataset size, batch size, or kind of generator.
-        """
-        ours, theirs = self.settings(), {name: saved[name] for name in self.settings()}
-        if ours != theirs:
-            raise ValueError(f"DataLoader.load_state_dict: got {theirs}, expected {ours}")
-        if type(saved["dealt"]) is not int or not 0 <= saved["dealt"] <= len(self):
-            raise ValueError(f"DataLoader.load_state_dict: {saved['dealt']} batches dealt of {len(self)}")
-        if (saved["generator"] is None) != (self.generator is None):
-            raise ValueError("DataLoader.load_state_dict: one of both has a generator of its own, the other has not")
-        for state in [saved["began"]] + ([] if self.generator is None else [saved["generator"]]):
-            generator_at(as_generator(self.generator), state)
-        self.saved = saved
-
-    def rest_of_saved(self):
-        saved, self.saved = self.saved, None
-        order = self.order(generator_at(as_generator(self.generator), saved["began"]))
-        if self.generator is not None:
-            self.generator.bit_generator.state = saved["generator"]
-        return Pass(self, order, saved["began"], saved["dealt"])
-
-
 class Pass:
-    "One pass over a DataLoader: an iterator over its batches that knows how many it has dealt."
-    def __init__(self, loader, order, began, dealt=0):
-        self.loader, self.order, self.began, self.dealt = loader, order, began, dealt
+    """Iterate over the batches of one epoch of `loader`, without the first `dealt`. Attributes: `dealt`, counted on;
+    `order`, the numbers of all examples, drawn from `generator` if the loader shuffles; `began`, its state before."""
+    def __init__(self, loader, generator, dealt=0):
+        self.loader, self.dealt = loader, dealt
+        self.began = generator.bit_generator.state
+        self.order = np.arange(len(loader.dataset))
+        if loader.shuffle:
+            self.order = generator.permutation(len(loader.dataset))
 
     def __iter__(self):
         return self
@@ -219,17 +150,57 @@ class Pass:
         return self.loader.fetch(self.order[start:start + self.loader.batch_size])
 
     def state_dict(self):
-        "Where this pass is, for `DataLoader.load_state_dict`: from what state its order was drawn, and how far it is."
-        own = self.loader.generator
-        return {**self.loader.settings(), "dealt": self.dealt, "began": self.began,
+        """Return a dictionary for `DataLoader.load_state_dict`: "examples" (how many the dataset has), "batch_size",
+        "shuffle", "drop_last", "dealt", "began", and "generator": the state of the loader's own, None without one."""
+        loader, own = self.loader, self.loader.generator
+        return {"examples": len(loader.dataset), "batch_size": loader.batch_size, "shuffle": loader.shuffle,
+                "drop_last": loader.drop_last, "dealt": self.dealt, "began": self.began,
                 "generator": None if own is None else own.bit_generator.state}
 
 
-def generator_at(generator, state):
-    "A copy of `generator` in a saved state. Errors: ValueError for the state of another kind of generator."
-    twin = copy.deepcopy(generator)
-    try:
-        twin.bit_generator.state = state
-    except (TypeError, KeyError, OverflowError) as error:
-        raise ValueError(f"no state of {type(twin.bit_generator).__name__}: {error!r}") from None
-    return twin
+class DataLoader:
+    """Deal a dataset out in batches, tuples of Tensors; every `for` over the loader is one epoch, a `Pass`.
+    shuffle: draw a new order each epoch from `generator` (as in `as_generator`; a seed starts it once).
+    drop_last: leave out a smaller last batch. collate_fn: make a batch from a list of examples, instead of `get_batch`.
+    Attributes: the arguments; `saved`, a pass to be resumed, or None. Raises: ValueError for a batch_size below 1."""
+    def __init__(self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None, collate_fn=None):
+        if batch_size < 1:
+            raise ValueError(f"DataLoader: batch_size must be at least 1, got {batch_size}")
+        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
+        self.collate_fn, self.saved = collate_fn, None
+        self.generator = None if generator is None else as_generator(generator)
+
+    def __len__(self):
+        "Return how many batches an epoch has."
+        whole, rest = divmod(len(self.dataset), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def fetch(self, indices):
+        "Return the batch of the examples at `indices`, an array of ints."
+        if self.collate_fn is None:
+            return get_batch(self.dataset, indices)
+        return self.collate_fn([self.dataset[int(i)] for i in indices])
+
+    def __iter__(self):
+        "Return a new Pass, whose order is drawn now; right after `load_state_dict`, the rest of the saved one."
+        generator, saved = as_generator(self.generator), self.saved
+        if saved is None:
+            return Pass(self, generator)
+        self.saved = None
+        began = generator_at(generator, saved["began"])
+        if self.generator is not None:
+            self.generator.bit_generator.state = saved["generator"]
+        return Pass(self, began, saved["dealt"])
+
+    def load_state_dict(self, saved):
+        """Make the next `for` over this loader the rest of the pass whose `state_dict()` is `saved`.
+        Raises: ValueError, before anything changes, for a loader with other settings or another kind of generator."""
+        ours = Pass(self, copy.deepcopy(as_generator(self.generator))).state_dict()
+        wrong = {name: saved[name] for name in ours if type(saved[name]) is not type(ours[name]) or (
+                 name in ("examples", "batch_size", "shuffle", "drop_last") and saved[name] != ours[name])}
+        if wrong or not 0 <= saved["dealt"] <= len(self):
+            raise ValueError(f"DataLoader: got {wrong or saved['dealt']}, expected {[ours[name] for name in wrong]}"
+                             f" and at most {len(self)} batches dealt")
+        for name in ["began"] if self.generator is None else ["began", "generator"]:
+            generator_at(as_generator(self.generator), saved[name])
+        self.saved = saved

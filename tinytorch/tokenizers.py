@@ -2,10 +2,9 @@
 """Text as integers, and back: characters, words, and byte pairs as in GPT-2."""
 
 __all__ = [
-    "REMEMBERED", "CHUNK", "GPT2_PATTERN", "BYTE_CHARACTERS", "CHARACTER_BYTES", "Tokenizer",
-    "check_text", "CharTokenizer", "most_frequent", "WordTokenizer", "merge_pair", "gpt2_pattern",
-    "PairCounts", "find_merges", "merge_by_rank", "byte_characters", "visible", "invisible",
-    "BPETokenizer", "as_bytes",
+    "split_special", "plain_parts", "Tokenizer", "CharTokenizer", "most_frequent", "WordTokenizer",
+    "merge_pair", "gpt2_pattern", "find_merges", "merge_by_rank", "byte_characters", "visible",
+    "invisible", "BPETokenizer",
 ]
 
 import heapq
@@ -13,187 +12,161 @@ import json
 import os
 import re
 from collections import Counter, defaultdict
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-REMEMBERED = 1 << 16  # pieces whose ids are kept
-CHUNK = 1 << 14  # characters that `encode_iterable` reads before it goes to work
+
+def split_special(text, special_tokens):
+    "Return `text` as a list of special tokens and the plain texts between them; the longer of two names wins."
+    if not special_tokens:
+        return [text]
+    longest_first = sorted(map(re.escape, special_tokens), key=len, reverse=True)
+    return [part for part in re.split(f"({'|'.join(longest_first)})", text) if part]
+
+
+def plain_parts(text, special_tokens):
+    "Return the plain texts between special tokens, to train on. Raises: ValueError for an empty text."
+    if not text:
+        raise ValueError("the text to train on is empty, so there is no vocabulary to find; was the file read?")
+    return [part for part in split_special(text, special_tokens) if part not in special_tokens]
 
 
 class Tokenizer:
-    """Text to ids and back. `tokens` (id: token) must be different; `special_tokens` are those of them that stay whole.
-
-    A subclass has a `pattern` that finds the pieces of a text, `encode_piece(piece)` -> ids, and `decode(ids)`.
-    """
-    pattern = re.compile(".", re.DOTALL)
+    """Convert text to ids and back. Attributes: `tokens`, a list; `ids` {token: its place}; `special_ids` {name: id} of
+    `special_tokens` (names that stay whole, each also a token); `vocab_size`. A subclass has a compiled `pattern` that
+    finds the pieces of plain text, `encode_piece(piece)` -> list of ids, and `options`, names of attributes to save.
+    Raises: ValueError for a token that occurs twice, or an empty special token."""
+    pattern, options = re.compile(".", re.DOTALL), ()
     as_token = staticmethod(str)  # a special token's name as it stands in `tokens`
 
     def __init__(self, tokens, special_tokens=()):
-        self.tokens = list(tokens)
+        self.tokens, self.known = list(tokens), {}  # known {piece: ids}
+        self.vocab_size = len(self.tokens)
         self.ids = {token: i for i, token in enumerate(self.tokens)}
-        if len(self.ids) < len(self.tokens):
-            twice = [token for token, count in Counter(self.tokens).items() if count > 1]
-            raise ValueError(f"{type(self).__name__}: expected different tokens, got {twice[0]!r} twice; a special "
-                             "token must not be an ordinary one")
-        if not all(special_tokens):
-            raise ValueError(f"{type(self).__name__}: a special token is empty, expected a name such as <|endoftext|>")
+        if len(self.ids) < len(self.tokens) or "" in special_tokens:
+            raise ValueError(f"{type(self).__name__}: expected different tokens, no special one empty or ordinary, "
+                             f"got {Counter(self.tokens).most_common(1)}, special {list(special_tokens)}")
         self.special_ids = {name: self.ids[self.as_token(name)] for name in special_tokens}
-        longest_first = sorted(map(re.escape, self.special_ids), key=len, reverse=True)
-        self.special_pattern = re.compile(f"({'|'.join(longest_first)})") if longest_first else None
-        self.known = {}  # piece: ids
 
-    @property
-    def vocab_size(self):
-        return len(self.tokens)
-
-    def encode(self, text):
-        "The ids of `text`, a list of ints. Errors: TypeError for what is no text; ValueError for unknown characters."
-        if not isinstance(text, str):
-            raise TypeError(f"{type(self).__name__}.encode: expected text, got {type(text).__name__}")
-        ids = []
-        for part in self.parts(text):
-            if part in self.special_ids:
-                ids.append(self.special_ids[part])
-            else:
-                for piece in self.pattern.findall(part):
-                    ids += self.known.get(piece) or self.remember(piece)
-        return ids
-
-    def encode_iterable(self, texts):
-        """The ids of all `texts` (lines of an open file, say), one by one; memory does not grow with their number.
-
-        Same ids as encode("".join(texts)), wherever the texts were cut.
-        """
-        margin = 1 + max(map(len, self.special_ids), default=1)  # how far a piece may depend on what follows it
-        rest, enough = "", CHUNK
-        for text in texts:
-            rest += text
-            if len(rest) >= enough:
-                settled = 0
-                for ids, end in self.spans(rest):
-                    if end > len(rest) - margin:
-                        break
-                    yield from ids
-                    settled = end
-                rest = rest[settled:]
-                enough = 2 * len(rest) + CHUNK
-        yield from self.encode(rest)
-
-    def spans(self, text):
-        "(ids, where it ends) for each piece and special token"
+    def encode_pieces(self, text):
+        "Yield (ids, end) for each piece and special token of `text`, `end` being where it ends in `text`."
+        if len(self.known) > 65_536:
+            self.known.clear()
         start = 0
-        for part in self.parts(text):
+        for part in split_special(text, self.special_ids):
             if part in self.special_ids:
                 yield [self.special_ids[part]], start + len(part)
             else:
                 for match in self.pattern.finditer(part):
                     piece = match.group()
-                    yield self.known.get(piece) or self.remember(piece), start + match.end()
+                    if piece not in self.known:
+                        self.known[piece] = self.encode_piece(piece)
+                    yield self.known[piece], start + match.end()
             start += len(part)
 
-    def parts(self, text):
-        "Special tokens, and the plain text between them."
-        return [part for part in self.special_pattern.split(text) if part] if self.special_pattern else [text]
+    def encode(self, text):
+        "Return the ids of `text`, a list of ints. Raises: TypeError for anything but a str."
+        if not isinstance(text, str):
+            raise TypeError(f"{type(self).__name__}.encode: expected text, got {type(text).__name__}")
+        return [i for ids, _ in self.encode_pieces(text) for i in ids]
 
-    def remember(self, piece):
-        if len(self.known) >= REMEMBERED:
-            self.known.clear()
-        self.known[piece] = self.encode_piece(piece)
-        return self.known[piece]
-
-    def encode_piece(self, piece):
-        raise NotImplementedError(f"{type(self).__name__}.encode_piece")
-
-    def decode(self, ids):
-        raise NotImplementedError(f"{type(self).__name__}.decode")
+    def encode_iterable(self, texts, chunk=1 << 14):
+        """Yield the ids of encode("".join(texts)) one by one, wherever `texts` (lines of an open file, say) were cut.
+        Some `chunk` characters are collected before they are encoded: memory does not grow with the number of texts."""
+        rest, enough = "", chunk
+        margin = 1 + max(map(len, self.special_ids), default=1)  # how far a piece may depend on what follows it
+        for text in texts:
+            rest += text
+            if len(rest) >= enough:
+                settled = 0
+                for ids, end in self.encode_pieces(rest):
+                    if end > len(rest) - margin:
+                        break
+                    yield from ids
+                    settled = end
+                rest = rest[settled:]
+                enough = 2 * len(rest) + chunk
+        yield from self.encode(rest)
 
     def tokens_of(self, ids):
-        "The tokens for `ids` (a list, array or Tensor). IndexError for an id outside the vocabulary."
+        "Return the tokens for `ids` (a list, array or Tensor). Raises: IndexError for an id outside of the vocabulary."
         ids = ids.tolist() if hasattr(ids, "tolist") else list(ids)
-        if ids and not 0 <= min(ids) <= max(ids) < self.vocab_size:
-            position = next(i for i, token in enumerate(ids) if not 0 <= token < self.vocab_size)
-            raise IndexError(f"{type(self).__name__}.decode: id {ids[position]} at position {position} is outside of "
-                             f"the vocabulary of {self.vocab_size}; do model and tokenizer belong together?")
+        for position, i in enumerate(ids):
+            if not 0 <= i < self.vocab_size:
+                raise IndexError(f"{type(self).__name__}.decode: id {i} at position {position} is outside of the "
+                                 f"vocabulary of {self.vocab_size}; do model and tokenizer belong together?")
         return [self.tokens[i] for i in ids]
 
+    def decode(self, ids):
+        "Return the text of `ids`: their tokens, joined. Raises: IndexError for an id outside of the vocabulary."
+        return "".join(self.tokens_of(ids))
+
     def state(self):
-        "What `save` writes: names and lists that JSON knows; as keywords they make the tokenizer again."
-        return {"tokens": self.tokens, "special_tokens": list(self.special_ids)}
+        "Return what `save` writes: arguments that make the tokenizer again, as values that JSON knows."
+        options = {name: getattr(self, name) for name in self.options}
+        return {"tokens": self.tokens, "special_tokens": list(self.special_ids)} | options
 
     def save(self, path):
-        "Write the tokenizer to a JSON file, all or nothing."
+        "Write a JSON file, all or nothing: the name of the class as \"tokenizer\", and the entries of `state()`."
         unfinished = Path(f"{path}.unfinished")
         unfinished.write_text(json.dumps({"tokenizer": type(self).__name__} | self.state()), encoding="utf-8")
         os.replace(unfinished, path)
 
-    @classmethod
-    def from_state(cls, **state):
-        return cls(**state)
-
     @staticmethod
     def load(path):
-        "The tokenizer that `save` wrote. ValueError, naming the file, for anything else."
-        kinds = {kind.__name__: kind for kind in Tokenizer.__subclasses__()}
-        try:
+        "Return the tokenizer that `save` wrote. Raises: ValueError, naming the file, for anything else."
+        with _expecting(path, "a tokenizer as `save` writes it"):
             state = json.loads(Path(path).read_text(encoding="utf-8"))
-            return kinds[state.pop("tokenizer")].from_state(**state)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: expected a tokenizer as `save` writes it, got a damaged file or something else "
-                             f"({type(error).__name__}: {error}); train the tokenizer again") from error
+            kinds = {kind.__name__: kind for kind in Tokenizer.__subclasses__()}
+            return kinds[state.pop("tokenizer")](**state)
 
     def __repr__(self):
-        special = f", special_tokens={list(self.special_ids)}" if self.special_ids else ""
-        return f"{type(self).__name__}(vocab_size={self.vocab_size}{special})"
+        return f"{type(self).__name__}(vocab_size={self.vocab_size}, special_tokens={list(self.special_ids)})"
 
 
-def check_text(name, text):
-    "ValueError where there is nothing to train on."
-    if not text:
-        raise ValueError(f"{name}.train: the text is empty, so there is no vocabulary to find; was the file read?")
+@contextmanager
+def _expecting(path, what):
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: expected {what}, got something else ({type(error).__name__}: {error})") from error
 
 
 class CharTokenizer(Tokenizer):
-    """A token for each character, and for each of `special_tokens`; `unknown`, one of these, for all other characters.
+    "Give each character a token, and each of `special_tokens`; `unknown`, one of these, stands for all others."
+    options = ("unknown",)
 
-    Errors: ValueError, naming the character, for one that has no token where there is no `unknown`.
-    """
     def __init__(self, tokens, special_tokens=(), unknown=None):
         super().__init__(tokens, special_tokens)
         self.unknown = unknown
 
     @classmethod
     def train(cls, text, special_tokens=(), unknown=None):
-        "The characters of `text`. ValueError for an empty text."
-        check_text(cls.__name__, text)
+        "Return a tokenizer for the special tokens, `unknown`, and the characters of `text`, sorted."
         special = list(dict.fromkeys([*special_tokens, *([] if unknown is None else [unknown])]))
-        for name in special:
-            text = text.replace(name, "")
-        return cls([*special, *sorted(set(text) - set(special))], special, unknown)
+        characters = set("".join(plain_parts(text, special)))
+        return cls(special + sorted(characters - set(special)), special, unknown)
 
     def encode_piece(self, piece):
-        if piece not in self.ids and self.unknown is None:
-            raise ValueError(f"CharTokenizer: character {piece!r} is not among the {self.vocab_size} of the vocabulary;"
-                             " train it on a text that has it, or with unknown='<unk>'")
-        return [self.ids[piece] if piece in self.ids else self.ids[self.unknown]]
-
-    def decode(self, ids):
-        "The text. IndexError for an id outside the vocabulary."
-        return "".join(self.tokens_of(ids))
-
-    def state(self):
-        return super().state() | {"unknown": self.unknown}
+        "Return the id of a character, in a list. Raises: ValueError, naming it, if it has none and `unknown` is None."
+        if piece in self.ids:
+            return [self.ids[piece]]
+        if self.unknown is not None:
+            return [self.ids[self.unknown]]
+        raise ValueError(f"CharTokenizer: no token for {piece!r} among {self.vocab_size}; train with unknown='<unk>'")
 
 
 def most_frequent(counts, n):
-    "The n most frequent keys of `counts` {key: count}, most frequent first; among equals in alphabetical order."
+    "Return the n most frequent keys of `counts` {key: count} (None: all), among equals in alphabetical order."
     return sorted(counts, key=lambda word: (-counts[word], word))[:n]
 
 
 class WordTokenizer(Tokenizer):
-    """A token for each frequent word, punctuation mark and line break; "<unk>", id 0, for all others.
-
-    `decode` puts spaces back where a reader expects them; other white space is lost. lowercase: "The" is "the".
-    """
-    pattern = re.compile(r"\n|\w+(?:['’]\w+)*|[^\w\s]")
+    """Give each frequent word, punctuation mark and line break a token, and all others the special token "<unk>".
+    Of other white space, only the spaces that a reader expects come back. lowercase: "The" is "the"."""
+    pattern, options = re.compile(r"\n|\w+(?:['’]\w+)*|[^\w\s]"), ("lowercase",)
+    opens, closes = [*"\n([{“$#@"], [*".,;:!?)]}'’”…%\n"]  # no space after these, and none before these
 
     def __init__(self, tokens, special_tokens=("<unk>",), lowercase=False):
         super().__init__(tokens, special_tokens)
@@ -201,124 +174,90 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, text, vocab_size=None, special_tokens=(), lowercase=False):
-        """The most frequent words of `text`: at most `vocab_size` tokens, "<unk>" and special ones included.
-
-        ValueError for an empty text, or a vocab_size that leaves no room for a word.
-        """
-        check_text(cls.__name__, text)
+        """Return a tokenizer for "<unk>", the special tokens and the most frequent words, at most `vocab_size` in all.
+        Raises: ValueError for an empty text, or a vocab_size that leaves no room for a word."""
         special = list(dict.fromkeys(["<unk>", *special_tokens]))
         if vocab_size is not None and vocab_size <= len(special):
-            raise ValueError(f"WordTokenizer.train: vocab_size is {vocab_size}, but {', '.join(special)} and one word "
-                             f"need {len(special) + 1}")
-        empty = cls(special, special, lowercase)
-        plain = [part for part in empty.parts(text) if part not in empty.special_ids]
-        counts = Counter(empty.cased(word) for part in plain for word in cls.pattern.findall(part))
-        return cls(special + most_frequent(counts, None if vocab_size is None else vocab_size - len(special)),
-                   special, lowercase)
-
-    def cased(self, word):
-        return word.lower() if self.lowercase else word
+            raise ValueError(f"WordTokenizer: vocab_size is {vocab_size}; {special} and a word need {len(special) + 1}")
+        counts = Counter()
+        for part in plain_parts(text, special):
+            counts.update(word.lower() if lowercase else word for word in cls.pattern.findall(part))
+        n = None if vocab_size is None else vocab_size - len(special)
+        return cls(special + most_frequent(counts, n), special, lowercase)
 
     def encode_piece(self, piece):
-        return [self.ids.get(self.cased(piece), self.ids["<unk>"])]
+        "Return the id of a word, or else that of <unk>, in a list."
+        word = piece.lower() if self.lowercase else piece
+        return [self.ids.get(word, self.ids["<unk>"])]
 
     def decode(self, ids):
-        "The text, with spaces between words. IndexError for an id outside the vocabulary."
-        text, opened, space = "", False, False  # opened: a double quote; space: wanted before the next token
+        """Return the tokens as text, with a space between two unless the first is in `opens` or the second in `closes`;
+        double quotes open and close in turns. Raises: IndexError for an id outside of the vocabulary."""
+        text, quoted, space = "", False, False
         for token in self.tokens_of(ids):
-            closing = token in ".,;:!?)]}'’”…%" or (token == '"' and opened)
-            text += " " * (space and not closing and token != "\n") + token
-            opened ^= token == '"'
-            space = token not in "\n([{“$#@" and not (token == '"' and opened)
+            if space and token not in self.closes and not (token == '"' and quoted):
+                text += " "
+            text += token
+            quoted ^= token == '"'
+            space = token not in self.opens and not (token == '"' and quoted)
         return text
-
-    def state(self):
-        return super().state() | {"lowercase": self.lowercase}
 
 
 def merge_pair(ids, pair, merged):
-    "A list like `ids` with `merged` in place of each pair of neighbours `pair`, found from left to right."
-    out, i = [], 0
-    while i < len(ids):
-        if ids[i] == pair[0] and i + 1 < len(ids) and ids[i + 1] == pair[1]:
-            out.append(merged)
-            i += 2
+    "Return a list like `ids` with `merged`, a new id, for each pair of neighbours `pair`, found from left to right."
+    out = []
+    for i in ids:
+        if out and (out[-1], i) == pair:
+            out[-1] = merged
         else:
-            out.append(ids[i])
-            i += 1
+            out.append(i)
     return out
 
 
-GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-
-
 def gpt2_pattern():
-    "The pieces of a text for GPT-2 (Radford et al. 2019, section 2.2). ImportError without the package `regex`."
+    "Return GPT-2's compiled pattern (Radford et al. 2019, section 2.2). Raises: ImportError without `regex`."
     try:
         import regex
     except ImportError as error:
-        raise ImportError("BPETokenizer needs the package regex for GPT-2's pattern (\\p{L} is any letter); "
-                          "install it with: pip install 'tinytorch[text]'") from error
-    return regex.compile(GPT2_PATTERN)
-
-
-class PairCounts:
-    "How often each pair of neighbours occurs in pieces {bytes: how often}, kept up to date while pairs are merged."
-    def __init__(self, weights):
-        self.pieces, self.weights = [list(piece) for piece in weights], list(weights.values())
-        self.counts, self.where = Counter(), defaultdict(set)  # where: the pieces that have, or had, the pair
-        for p, ids in enumerate(self.pieces):
-            for pair in zip(ids, ids[1:]):
-                self.counts[pair] += self.weights[p]
-                self.where[pair].add(p)
-        self.heap = [(-count, pair) for pair, count in self.counts.items()]
-        heapq.heapify(self.heap)
-
-    def most_frequent(self):
-        "(pair, count); (None, 0) where no pair is left"
-        while self.heap:
-            count, pair = self.heap[0]
-            if -count == self.counts[pair] > 0:
-                return pair, -count
-            heapq.heappop(self.heap)  # an old count
-        return None, 0
-
-    def merge(self, pair, merged):
-        "Replace `pair` everywhere."
-        changed = set().union(*[self.replace(p, pair, merged) for p in self.where.pop(pair)])
-        for other in changed:
-            heapq.heappush(self.heap, (-self.counts[other], other))
-
-    def replace(self, p, pair, merged):
-        "Replace `pair` in piece p; returns the pairs whose count may have changed."
-        old = self.pieces[p]
-        new = self.pieces[p] = merge_pair(old, pair, merged)
-        old_pairs, new_pairs = list(zip(old, old[1:])), list(zip(new, new[1:]))
-        for other in old_pairs:
-            self.counts[other] -= self.weights[p]
-        for other in new_pairs:
-            self.counts[other] += self.weights[p]
-            self.where[other].add(p)
-        return old_pairs + new_pairs
+        raise ImportError("BPETokenizer needs the package regex: pip install 'tinytorch[text]'") from error
+    return regex.compile(r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
 
 
 def find_merges(weights, n, min_count=2):
-    """Up to n merges for pieces {bytes: how often}: pairs of ids; the first makes id 256, the next 257, and so on.
-
-    Stops where no pair occurs `min_count` times.
-    """
-    pairs, merges = PairCounts(weights), []
-    while len(merges) < n:
-        pair, count = pairs.most_frequent()
-        if count < min_count:
+    """Return at most n merges for pieces {bytes: how often}, pairs of ids; the first makes id 256, the next 257, ...
+    Each is the most frequent pair, among equals that of the smallest ids, and occurs at least `min_count` times."""
+    pieces, weights = [list(piece) for piece in weights], list(weights.values())
+    counts, where = Counter(), defaultdict(set)  # where: the pieces that have, or had, the pair
+    for p, ids in enumerate(pieces):
+        for pair in zip(ids, ids[1:]):
+            counts[pair] += weights[p]
+            where[pair].add(p)
+    heap, merges = [(-count, pair) for pair, count in counts.items()], []
+    heapq.heapify(heap)
+    while heap and len(merges) < n:
+        count, pair = heapq.heappop(heap)
+        if -count != counts[pair]:
+            continue
+        if -count < min_count:
             break
-        pairs.merge(pair, 256 + len(merges))
         merges.append(pair)
+        changed = set()
+        for p in where.pop(pair):
+            old = pieces[p]
+            new = pieces[p] = merge_pair(old, pair, 255 + len(merges))
+            for other in zip(old, old[1:]):
+                counts[other] -= weights[p]
+            for other in zip(new, new[1:]):
+                counts[other] += weights[p]
+                where[other].add(p)
+            changed.update(zip(old, old[1:]), zip(new, new[1:]))
+        for other in changed:
+            heapq.heappush(heap, (-counts[other], other))
     return merges
 
 
 def merge_by_rank(ids, merges):
-    "The list `ids` with all merges {pair: (rank, merged)} applied, lowest rank first, from left to right: O(n log n)."
+    "Return the list `ids` after all merges {pair: (rank, merged)}, lowest rank first, from left to right: O(n log n)."
     ids, n = list(ids), len(ids)
     before, after = list(range(-1, n - 1)), list(range(1, n + 1))  # the neighbours that are left
     heap = [(*merges[pair], i, pair) for i, pair in enumerate(zip(ids, ids[1:])) if pair in merges]
@@ -338,118 +277,91 @@ def merge_by_rank(ids, merges):
     return [token for token in ids if token is not None]
 
 
+@cache
 def byte_characters():
-    "GPT-2's visible character for each byte, a list of 256."
+    "Return GPT-2's visible characters for the bytes 0 to 255, a text of 256 characters."
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [b for b in range(256) if b not in printable]
-    return [chr(256 + others.index(b)) if b in others else chr(b) for b in range(256)]
-
-
-BYTE_CHARACTERS = byte_characters()
-CHARACTER_BYTES = {character: b for b, character in enumerate(BYTE_CHARACTERS)}
+    return "".join(chr(b) if b in printable else chr(256 + others.index(b)) for b in range(256))
 
 
 def visible(token):
-    "Bytes as text: a character for each."
-    return "".join(BYTE_CHARACTERS[b] for b in token)
+    "Return bytes as text, a character of `byte_characters` for each."
+    return "".join(byte_characters()[b] for b in token)
 
 
 def invisible(text):
-    "The bytes that `visible` made text of. KeyError for another character."
-    return bytes(CHARACTER_BYTES[character] for character in text)
+    "Return the bytes that `visible` made text of (and bytes as they are). Raises: ValueError for other characters."
+    if isinstance(text, bytes):
+        return text
+    return bytes(byte_characters().index(character) for character in text)
 
 
 class BPETokenizer(Tokenizer):
-    """Byte-level byte-pair encoding as in GPT-2 (Radford et al. 2019, section 2.2): nothing is unknown or lost.
-
-    tokens: bytes, each of the 256 among them. merges: pairs of bytes, in the order in which they were learned.
-    Errors: ImportError without the package `regex`; ValueError where tokens and merges do not fit together.
-    """
+    """Encode byte pairs as GPT-2 does (Radford et al. 2019, section 2.2): nothing is unknown or lost.
+    tokens: bytes or their `visible` text (special ones by name), the 256 single bytes among them. merges: pairs of
+    these, in the order in which they were learned (kept in `merge_list`, as bytes).
+    Raises: ImportError without `regex`; ValueError if a byte, or what a merge needs or makes, is no token."""
     as_token = staticmethod(str.encode)
 
     def __init__(self, tokens, merges, special_tokens=()):
-        super().__init__(tokens, special_tokens)
-        self.pattern, self.merge_list = gpt2_pattern(), [tuple(pair) for pair in merges]
+        super().__init__([t.encode() if t in special_tokens else invisible(t) for t in tokens], special_tokens)
+        self.pattern, self.merge_list = gpt2_pattern(), [(invisible(a), invisible(b)) for a, b in merges]
         needed = [bytes([b]) for b in range(256)] + [part for a, b in self.merge_list for part in (a, b, a + b)]
         missing = [token for token in needed if token not in self.ids]
         if missing:
-            raise ValueError(f"BPETokenizer: expected all 256 bytes and all merges among the tokens, {missing[0]!r} is "
-                             "missing; do vocabulary and merges belong together?")
-        self.byte_ids = [self.ids[token] for token in needed[:256]]
-        self.merges = {(self.ids[a], self.ids[b]): (rank, self.ids[a + b])
-                       for rank, (a, b) in enumerate(self.merge_list)}
+            raise ValueError(f"BPETokenizer: {missing[0]!r} is no token; do vocabulary and merges belong together?")
+        self.byte_ids = [self.ids[bytes([b])] for b in range(256)]
+        self.ranks = {}
+        for rank, (a, b) in enumerate(self.merge_list):
+            self.ranks[self.ids[a], self.ids[b]] = rank, self.ids[a + b]
 
     @classmethod
     def train(cls, text, vocab_size, special_tokens=()):
-        """Learn the merges of `text`: 256 bytes, then merges, then special tokens make at most `vocab_size` tokens.
-
-        Fewer where no pair occurs twice any more. ValueError for an empty text, or a vocab_size too small.
-        """
-        check_text(cls.__name__, text)
+        """Return a tokenizer of at most `vocab_size` tokens: 256 bytes, merges while a pair occurs twice, special ones.
+        Raises: ValueError for an empty text, or a vocab_size too small for bytes and special tokens."""
         if vocab_size < 256 + len(special_tokens):
-            raise ValueError(f"BPETokenizer.train: vocab_size is {vocab_size}, but the 256 bytes and "
-                             f"{len(special_tokens)} special tokens need {256 + len(special_tokens)}")
-        tokens = [bytes([b]) for b in range(256)]
-        empty = cls(tokens + [name.encode() for name in special_tokens], [], special_tokens)
+            raise ValueError(f"BPETokenizer: vocab_size is {vocab_size}, expected {256 + len(special_tokens)} or more")
         pieces = Counter()
-        for part in empty.parts(text):
-            if part not in empty.special_ids:
-                pieces.update(empty.pattern.findall(part))
-        weights = {as_bytes(piece): count for piece, count in pieces.items()}
-        merges = find_merges(weights, vocab_size - len(empty.tokens))
-        for a, b in merges:
+        for part in plain_parts(text, special_tokens):
+            pieces.update(gpt2_pattern().findall(part))
+        weights = {piece.encode("utf-8", errors="surrogateescape"): count for piece, count in pieces.items()}
+        tokens, merges = [bytes([b]) for b in range(256)], []
+        for a, b in find_merges(weights, vocab_size - 256 - len(special_tokens)):
+            merges.append((tokens[a], tokens[b]))
             tokens.append(tokens[a] + tokens[b])
-        return cls(tokens + empty.tokens[256:], [(tokens[a], tokens[b]) for a, b in merges], special_tokens)
+        return cls(tokens + [name.encode() for name in special_tokens], merges, special_tokens)
 
     @classmethod
     def from_files(cls, vocab_path, merges_path, special_tokens=("<|endoftext|>",)):
-        "GPT-2's vocab.json and merges.txt, or files like them. ValueError, naming the file, where one is damaged."
-        try:
-            ids = json.loads(Path(vocab_path).read_text(encoding="utf-8"))
-            named = sorted(ids, key=ids.__getitem__)
-            if sorted(ids.values()) != list(range(len(ids))):
-                raise ValueError("ids are not 0, 1, 2, ...")
-            tokens = [name.encode() if name in special_tokens else invisible(name) for name in named]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{vocab_path}: expected JSON {{token: id}} as in GPT-2's vocab.json, got something else "
-                             f"({type(error).__name__}: {error})") from error
-        try:
+        """Return the tokenizer of GPT-2's vocab.json and merges.txt, or files like them; special tokens that are not in
+        there come last. Raises: ValueError, naming the file, where one is damaged."""
+        with _expecting(merges_path, "two tokens a line as in GPT-2's merges.txt"):
             lines = Path(merges_path).read_text(encoding="utf-8").split("\n")
-            merges = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-            merges = [(invisible(a), invisible(b)) for a, b in merges]
-        except (ValueError, KeyError) as error:
-            raise ValueError(f"{merges_path}: expected two tokens a line as in GPT-2's merges.txt, got something else "
-                             f"({type(error).__name__}: {error})") from error
-        tokens += [name.encode() for name in special_tokens if name not in ids]
-        return cls(tokens, merges, special_tokens)
+            pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
+            merges = [(invisible(a), invisible(b)) for a, b in pairs]
+        with _expecting(vocab_path, "JSON {token: id} as in GPT-2's vocab.json, for the same merges"):
+            names = {i: name for name, i in json.loads(Path(vocab_path).read_text(encoding="utf-8")).items()}
+            tokens = [names[i] for i in range(len(names))]
+            return cls(tokens + [name for name in special_tokens if name not in tokens], merges, special_tokens)
 
     def encode_piece(self, piece):
-        return merge_by_rank([self.byte_ids[b] for b in as_bytes(piece)], self.merges)
+        "Return the ids of the UTF-8 of `piece`, merged by rank."
+        data = piece.encode("utf-8", errors="surrogateescape")
+        return merge_by_rank([self.byte_ids[b] for b in data], self.ranks)
 
     def encode_bytes(self, data):
-        "The ids of any bytes, text or not; `decode_bytes` gives exactly these bytes back."
+        "Return the ids of any bytes, text or not; `decode_bytes` gives exactly these bytes back."
         return self.encode(data.decode("utf-8", errors="surrogateescape"))
 
     def decode_bytes(self, ids):
-        "The bytes that `ids` stand for. IndexError for an id outside the vocabulary."
+        "Return the bytes that `ids` stand for. Raises: IndexError for an id outside of the vocabulary."
         return b"".join(self.tokens_of(ids))
 
     def decode(self, ids):
-        "The text; where ids are cut inside of a character, or never were text, a replacement mark U+FFFD."
+        "Return the text; where ids end inside of a character, or never were text, it has a replacement mark U+FFFD."
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def state(self):
-        special = {self.as_token(name): name for name in self.special_ids}
-        return {"tokens": [special.get(token) or visible(token) for token in self.tokens],
-                "merges": [[visible(a), visible(b)] for a, b in self.merge_list],
-                "special_tokens": list(special.values())}
-
-    @classmethod
-    def from_state(cls, tokens, merges, special_tokens):
-        return cls([name.encode() if name in special_tokens else invisible(name) for name in tokens],
-                   [(invisible(a), invisible(b)) for a, b in merges], special_tokens)
-
-
-def as_bytes(piece):
-    "UTF-8; what `encode_bytes` could not read as text comes back as the bytes that it was."
-    return piece.encode("utf-8", errors="surrogateescape")
+        merges = [[visible(a), visible(b)] for a, b in self.merge_list]
+        return super().state() | {"tokens": [visible(token) for token in self.tokens], "merges": merges}

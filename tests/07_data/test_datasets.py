@@ -1,10 +1,21 @@
 """Datasets, how examples become a batch, and splits."""
+import re
+
 import numpy as np
 import pytest
 
 import tinytorch
 from tinytorch import Tensor
-from tinytorch.data import Dataset, Subset, TensorDataset, collate, random_split
+from tinytorch.data import (
+    Dataset,
+    Subset,
+    TensorDataset,
+    as_generator,
+    collate,
+    generator_at,
+    get_batch,
+    random_split,
+)
 
 
 class Pairs(Dataset):
@@ -33,7 +44,7 @@ def test_a_tensor_dataset_pairs_up_rows():
 
 @pytest.mark.parametrize("tensors", [(), (np.ones(3), np.ones(4)), (np.ones(3), np.array(1.0))])
 def test_rows_must_pair_up(tensors):
-    with pytest.raises(ValueError, match="expected tensors of one length, got shapes"):
+    with pytest.raises(ValueError, match=re.escape(str([t.shape for t in tensors]))):
         TensorDataset(*tensors)
 
 
@@ -47,10 +58,8 @@ def test_a_dataset_of_your_own_needs_length_and_items():
     assert x.tolist() == [[3, 3.5], [1, 1.5]] and y.tolist() == [3, 1]
     assert (x.dtype, y.dtype) == (np.float32, np.int64)
     assert [label for _, label in Pairs(3)] == [0, 1, 2], "iterating ends at the length"
-    with pytest.raises(NotImplementedError, match="Dataset.__getitem__"):
-        Dataset()[0]
-    with pytest.raises(NotImplementedError, match="Dataset.__len__"):
-        len(Dataset())
+    with pytest.raises(NotImplementedError, match="Pairless.__getitem__"):
+        type("Pairless", (Dataset,), {})()[0]
 
 
 # ---- collate
@@ -80,12 +89,14 @@ def test_collate_keeps_values_and_gradients():
 
 
 def test_collate_of_unequal_examples():
-    with pytest.raises(ValueError, match=r"shapes \[\(2,\), \(3,\)\] do not stack; pad them"):
+    with pytest.raises(ValueError, match=r"\(2,\).*\(3,\)"):
         collate([np.ones(2), np.ones(3)])
-    with pytest.raises(ValueError, match=r"different lengths: \[1, 2\]"):
-        collate([(1, 2), (1,)])
-    with pytest.raises(TypeError, match="got str; give the DataLoader a collate_fn"):
-        collate(["ab", "cd"])
+    for examples in ([(1, 2), (1,)], [(1, np.ones(3)), (np.ones(3), 1)], []):
+        with pytest.raises(ValueError):
+            collate(examples)
+    for examples in (["ab", "cd"], [(1, "ab"), (2, "cd")], [None, None]):
+        with pytest.raises(TypeError):
+            collate(examples)
 
 
 # ---- subsets and splits
@@ -99,10 +110,27 @@ def test_a_subset_is_a_view_in_its_own_order():
     assert Subset(list("abc"), [2])[0] == "c", "of anything with a length and items"
 
 
-@pytest.mark.parametrize("indices", [[0, 10], [-11]])
-def test_a_subset_lies_inside(indices):
-    with pytest.raises(IndexError, match="indices below 10"):
+@pytest.mark.parametrize("indices, outside", [([0, 10], "10"), ([-11], "-11")])
+def test_a_subset_lies_inside(indices, outside):
+    with pytest.raises(IndexError, match=f"{outside}.*10"):
         Subset(Pairs(10), indices)
+
+
+def test_an_empty_subset():
+    assert len(Subset(Pairs(10), [])) == 0 and list(Subset([], [])) == []
+
+
+def test_a_batch_of_any_dataset():
+    class Words(Dataset):
+        def __getitem__(self, index):
+            return "abc"[index]
+
+        def batch(self, indices):
+            return "".join(self[i] for i in indices)
+
+    assert get_batch(Words(), np.array([2, 0])) == "ca", "its own `batch` comes first"
+    x, y = get_batch([(1, 2.5), (3, 4.5)], np.array([1, 1]))
+    assert x.tolist() == [3, 3] and y.tolist() == [4.5, 4.5]
 
 
 @pytest.mark.parametrize("n, lengths, sizes", [
@@ -137,10 +165,32 @@ def test_a_split_is_random_and_reproducible():
 
 
 @pytest.mark.parametrize("lengths, message", [
-    ([7, 4], "sum to 11, the dataset has 10"),
-    ([0.5, 0.4], "sum to 0.9, expected 1"),
-    ([11, -1], "must not be negative"),
+    ([7, 4], r"10.*\[7, 4\]"),
+    ([0.5, 0.4], r"1.*\[0.5, 0.4\]"),
+    ([11, -1], r"\[11, -1\]"),
+    ([1.5, -0.5], r"\[1.5, -0.5\]"),
 ])
 def test_bad_splits(lengths, message):
     with pytest.raises(ValueError, match=message):
         random_split(Pairs(10), lengths)
+
+
+# ---- generators
+
+def test_what_a_generator_may_be():
+    own = np.random.default_rng(3)
+    assert as_generator(own) is own and as_generator(None) is tinytorch.default_generator()
+    assert as_generator(3).random() == as_generator(3).random() == own.random()
+
+
+def test_a_generator_in_a_saved_state():
+    generator = np.random.default_rng(3)
+    state, drawn = generator.bit_generator.state, generator.random(5).tolist()
+    now = generator.bit_generator.state
+    assert generator_at(generator, state).random(5).tolist() == drawn and generator.bit_generator.state == now
+    other = np.random.Generator(np.random.MT19937(1))
+    with pytest.raises(ValueError, match="MT19937"):
+        generator_at(other, state)
+    for damaged in (None, {}, {"bit_generator": "PCG64"}):
+        with pytest.raises(ValueError, match="PCG64"):
+            generator_at(generator, damaged)

@@ -137,7 +137,7 @@ def test_your_own_collate_pads():
 
 @pytest.mark.parametrize("batch_size", [0, -3])
 def test_batch_size_must_be_positive(batch_size):
-    with pytest.raises(ValueError, match=f"batch_size must be at least 1, got {batch_size}"):
+    with pytest.raises(ValueError, match=f"batch_size.*{batch_size}"):
         DataLoader(numbers(4), batch_size)
 
 
@@ -186,16 +186,18 @@ def test_two_passes_over_one_loader_know_their_own_places():
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"examples": 15}, "expected .*'examples': 14"),
-    ({"batch_size": 5}, "'batch_size': 5"),
-    ({"shuffle": False}, "'shuffle': False"),
-    ({"dealt": 5}, "5 batches dealt of 4"),
-    ({"dealt": -1}, "-1 batches dealt"),
-    ({"dealt": 1.0}, "1.0 batches dealt"),
-    ({"generator": None}, "a generator of its own"),
-    ({"began": {"bit_generator": "MT19937"}}, "state must be for a PCG64"),
-    ({"began": None}, "no state of PCG64"),
-    ({"generator": {"bit_generator": "PCG64"}}, "no state of PCG64"),
+    ({"examples": 15}, "examples.*15"),
+    ({"batch_size": 5}, "batch_size.*5"),
+    ({"shuffle": False}, "shuffle"),
+    ({"drop_last": True}, "drop_last"),
+    ({"dealt": 5}, "5"),
+    ({"dealt": -1}, "-1"),
+    ({"dealt": 1.0}, "1.0"),
+    ({"generator": None}, "generator"),
+    ({"began": {"bit_generator": "MT19937"}}, "PCG64"),
+    ({"began": None}, "None"),
+    ({"generator": {"bit_generator": "PCG64"}}, "PCG64"),
+    ({"generator": {}}, "PCG64"),
 ])
 def test_a_place_in_other_data_is_refused(change, message):
     loader = DataLoader(numbers(14), 4, shuffle=True, generator=1)

@@ -208,7 +208,7 @@ def test_a_folder_with_a_run_is_not_trained_over(tmp_path):
     (lambda: {"optimizer": "sgd"}, "checkpoint of the optimizer AdamW, expected SGD"),
     (lambda: {"loader": DataLoader(dataset(), 5, shuffle=True)}, "batch_size"),
     (lambda: {"loader": DataLoader(dataset(23), 4, shuffle=True)}, "examples"),
-    (lambda: {"generator": 3}, "generator of its own"),
+    (lambda: {"generator": 3}, "generator"),
     (lambda: {"schedule": None}, r"saved with \['loader', 'schedule', 'trainer'\]"),
 ])
 def test_a_run_of_other_parts_is_refused_and_nothing_changes(change, message, tmp_path):

@@ -14,8 +14,10 @@ from tinytorch.tokenizers import (
     byte_characters,
     find_merges,
     gpt2_pattern,
+    invisible,
     merge_by_rank,
     merge_pair,
+    visible,
 )
 
 SOURCE = Path(json.__file__).with_name("decoder.py").read_text() + Path(subprocess.__file__).read_text()[:40_000]
@@ -99,7 +101,7 @@ def test_special_tokens_are_no_text_to_train_on():
 
 
 def test_too_small_a_vocabulary():
-    with pytest.raises(ValueError, match="vocab_size is 256, but the 256 bytes and 1 special tokens need 257"):
+    with pytest.raises(ValueError, match="256.*257"):
         BPETokenizer.train(SOURCE, 256, [END])
 
 
@@ -207,14 +209,38 @@ def test_byte_characters():
     assert characters[ord(" ")] == "Ġ" and characters[ord("\n")] == "Ċ" and characters[0] == "Ā"
 
 
+@given(st.binary())
+def test_bytes_are_visible_and_come_back(data):
+    assert len(visible(data)) == len(data) and visible(data).isprintable() and " " not in visible(data)
+    assert invisible(visible(data)) == invisible(data) == data
+
+
+def test_other_characters_are_no_bytes():
+    with pytest.raises(ValueError):
+        invisible("語")
+
+
+def test_tokens_may_be_given_as_visible_text(trained):
+    again = BPETokenizer([*map(visible, trained.tokens)], [(visible(a), visible(b)) for a, b in trained.merge_list], [END])
+    assert again.tokens == trained.tokens and again.merge_list == trained.merge_list
+
+
+def test_a_file_of_version_0_1(tmp_path):
+    state = {"tokenizer": "BPETokenizer", "tokens": [*byte_characters(), "Ġa", "<é >"], "merges": [["Ġ", "a"]],
+             "special_tokens": ["<é >"]}
+    (tmp_path / "t.json").write_text(json.dumps(state))
+    again = BPETokenizer.load(tmp_path / "t.json")
+    assert again.encode(" a<é >") == [256, 257] and again.decode([256, 257]) == " a<é >"
+
+
 # ---- damaged files
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 5}', '{"\u4e16": 0}', '{"a": "b"}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 5}', '{"\u4e16": 0}', '{"a": "b"}', '{"a": 0, "b": 0}'])
 def test_a_damaged_vocabulary_is_named(tmp_path, content):
     (tmp_path / "vocab.json").write_text(content, encoding="utf-8")
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
-    with pytest.raises(ValueError, match="vocab.json: expected JSON|256 bytes"):
+    with pytest.raises(ValueError, match="vocab.json"):
         BPETokenizer.from_files(tmp_path / "vocab.json", tmp_path / "merges.txt")
 
 
@@ -228,17 +254,17 @@ def byte_vocabulary(tmp_path):
 @pytest.mark.parametrize("content", ["t h e", "t", "\u4e16 t"])
 def test_damaged_merges_are_named(byte_vocabulary, tmp_path, content):
     (tmp_path / "merges.txt").write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match="merges.txt: expected two tokens a line"):
+    with pytest.raises(ValueError, match="merges.txt"):
         BPETokenizer.from_files(byte_vocabulary, tmp_path / "merges.txt")
 
 
 def test_merges_of_another_vocabulary(byte_vocabulary, tmp_path):
     (tmp_path / "merges.txt").write_text("#version: 0.2\nt h\nth e\n")
-    with pytest.raises(ValueError, match="b'e'|b'the' is missing; do vocabulary and merges belong together"):
+    with pytest.raises(ValueError, match="b'e'|b'the'"):
         BPETokenizer.from_files(byte_vocabulary, tmp_path / "merges.txt")
 
 
 def test_without_regex_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "regex", None)
-    with pytest.raises(ImportError, match=r"pip install 'tinytorch\[text\]'"):
+    with pytest.raises(ImportError, match=r"regex.*tinytorch\[text\]"):
         BPETokenizer.train("abc", 300)

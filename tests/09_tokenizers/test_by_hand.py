@@ -1,12 +1,21 @@
 """Short texts, worked by hand; a failure names the mistake that would give what it got."""
 
-from tinytorch.tokenizers import CharTokenizer, PairCounts, find_merges, merge_pair, most_frequent
+from tinytorch.tokenizers import (
+    BPETokenizer,
+    CharTokenizer,
+    WordTokenizer,
+    find_merges,
+    merge_by_rank,
+    merge_pair,
+    most_frequent,
+    split_special,
+)
 
 
 def told(what, got, expected, mistakes):
     "`got` is `expected`; else say which mistake gives it."
-    likely = next((mistake for mistake, result in mistakes.items() if got == result), "")
-    assert got == expected, f"{what}: expected {expected}, got {got}" + (f": {likely}" if likely else "")
+    mistake = next((mistake for mistake, result in mistakes.items() if got == result), "")
+    assert got == expected, f"{what}: expected {expected}, got {got}" + (f": {mistake}" if mistake else "")
 
 
 def test_characters():
@@ -50,28 +59,111 @@ def test_pairs_are_merged_from_left_to_right():
     told("merge (1, 2) in 2 1", merge_pair([2, 1], (1, 2), 9), [2, 1], {"the order within the pair matters": [9]})
 
 
-def test_counts_are_kept_up_to_date():
-    pairs = PairCounts({b"abc": 10, b"bcd": 1})
-    pairs.replace(0, (97, 98), 256)
-    counts = {"".join(map(chr, pair)): n for pair, n in pairs.counts.items() if n}
-    told(
-        "counts after merging ab in 10 times abc, beside one bcd",
-        counts,
-        {"bc": 1, "cd": 1, "Āc": 10},
-        {
-            "old pairs stay counted: subtract them": {"ab": 10, "bc": 11, "cd": 1, "Āc": 10},
-            "each pair has the weight of its piece, not 1": {"bc": 1, "cd": 1, "Āc": 1},
-            "old pairs have the weight of their piece, too": {"ab": 9, "bc": 10, "cd": 1, "Āc": 10},
-            "new pairs are not counted": {"bc": 1, "cd": 1},
-        },
-    )
-    assert pairs.where[256, 99] == {0}, "note in self.where which piece has a new pair, or it will never be merged"
+def merges(weights, n):
+    "find_merges; where it looks for a pair that is in no piece, the AssertionError says why that may be."
+    try:
+        return find_merges(weights, n)
+    except KeyError as error:
+        new = max(error.args[0]) > 255
+        raise AssertionError(
+            f"the pair {error.args[0]} is to be merged, and no piece is known to have it: "
+            + ("note in `where` which piece has a new pair" if new else "old pairs stay counted: subtract them")
+        ) from error
 
 
 def test_merges():
     told(
         "merges of 3 times abab",
-        find_merges({b"abab": 3}, 2),
+        merges({b"abab": 3}, 2),
         [(97, 98), (256, 256)],
-        {"old pairs stay counted: subtract them": [(97, 98), (97, 98)]},
+        {
+            "old pairs stay counted: subtract them": [(97, 98), (97, 98)],
+            "new pairs are counted as well, with the weight of their piece, and pushed on the heap": [(97, 98)],
+        },
+    )
+    told(
+        "merges of 10 times abc, ab, 3 times xy and twice bc",
+        merges({b"abc": 10, b"ab": 1, b"xy": 3, b"bc": 2}, 3),
+        [(98, 99), (97, 256), (120, 121)],
+        {"old pairs have the weight of their piece, not 1": [(98, 99), (97, 98), (97, 256)]},
+    )
+    told(
+        "merges of 3 times abcd and twice bc",
+        merges({b"abcd": 3, b"bc": 2}, 3),
+        [(98, 99), (97, 256), (257, 100)],
+        {"note in `where` which piece has a new pair, or it will not be merged": [(98, 99), (97, 256), (256, 100)]},
+    )
+
+
+def test_a_pair_that_is_too_rare_ends_it():
+    told(
+        "merges of abab once and cd once",
+        find_merges({b"abab": 1, b"cd": 1}, 9),
+        [(97, 98)],
+        {"stop where a pair occurs fewer than min_count times": [(97, 98), (99, 100), (256, 256)]},
+    )
+
+
+def test_the_lowest_rank_first():
+    told(
+        "1 2 3 with the merges (2, 3) of rank 0 and (1, 2) of rank 5",
+        merge_by_rank([1, 2, 3], {(1, 2): (5, 9), (2, 3): (0, 8)}),
+        [1, 8],
+        {"the lowest rank first, not the first place": [9, 3]},
+    )
+    told(
+        "1 2 3 1 with the merges (1, 2) -> 9 and (9, 3) -> 10",
+        merge_by_rank([1, 2, 3, 1], {(1, 2): (0, 9), (9, 3): (1, 10)}),
+        [10, 1],
+        {"new pairs go on the heap: the new token with the one after it": [9, 3, 1]},
+    )
+    told(
+        "3 1 2 with the merges (1, 2) -> 9 and (3, 9) -> 10",
+        merge_by_rank([3, 1, 2], {(1, 2): (0, 9), (3, 9): (1, 10)}),
+        [10],
+        {"new pairs go on the heap: the new token with the one before it": [3, 9]},
+    )
+
+
+def test_special_tokens_stay_whole():
+    told(
+        "split at <a> and <a><a>",
+        split_special("x<a><a>y", ["<a>", "<a><a>"]),
+        ["x", "<a><a>", "y"],
+        {"the longer name wins: sort by length": ["x", "<a>", "<a>", "y"], "no empty texts": ["x", "<a><a>", "", "y"]},
+    )
+    told("split at a dot", split_special("ab.c", ["."]), ["ab", ".", "c"], {})
+
+
+def test_a_text_that_comes_bit_by_bit():
+    tokenizer = WordTokenizer.train("the cat sat, the cat", special_tokens=["<end>"])
+    whole = tokenizer.encode("the cat<end>sat the")
+    told(
+        "ids of 'the cat<end>sat the', cut within words and within <end>",
+        list(tokenizer.encode_iterable(["the c", "at<e", "nd>sa", "t the"], chunk=1)),
+        whole,
+        {
+            "what comes near the end has to wait for the next text": [
+                i for part in ("the c", "at<e", "nd>sa", "t the") for i in tokenizer.encode(part)
+            ],
+            "encode what is left when all texts have been read": whole[:-2],
+        },
+    )
+
+
+def test_words_are_joined_as_one_writes():
+    text = 'He said: "Yes!" (No)'
+    tokenizer = WordTokenizer.train(text)
+    got = tokenizer.decode(tokenizer.encode(text))
+    assert got != " ".join(tokenizer.tokens_of(tokenizer.encode(text))), "no space before a mark that closes"
+    told("decode", got, text, {"double quotes open and close in turns": 'He said: "Yes! "(No)'})
+
+
+def test_ids_need_not_be_those_of_the_bytes():
+    tokens = [b"ab", *(bytes([b]) for b in range(255, -1, -1))]
+    told(
+        "ab, where token 0 is ab and the bytes come in reverse",
+        BPETokenizer(tokens, [(b"a", b"b")]).encode("abb"),
+        [0, 256 - ord("b")],
+        {"merges are by ids, not by bytes": [256 - ord("a"), 256 - ord("b"), 256 - ord("b")]},
     )

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinytorch import Tensor
-from tinytorch.tokenizers import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from tinytorch.tokenizers import (
+    BPETokenizer,
+    CharTokenizer,
+    Tokenizer,
+    WordTokenizer,
+    plain_parts,
+    split_special,
+)
 
 STORY = ("Once upon a time, there was a small cat. \"I don't like rain!\" said the cat, and it's true.\n"
          "It rained for 40 days:  the cat slept.\n<|endoftext|>\nOnce upon a time there was a dog.\n<|endoftext|>\n")
@@ -68,13 +75,13 @@ def test_training_twice_gives_the_same(kind):
 
 @every_kind
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
-def test_a_stream_gives_the_ids_of_the_whole_text(kind, size, monkeypatch):
-    monkeypatch.setattr("tinytorch.tokenizers.CHUNK", 5)
+def test_a_stream_gives_the_ids_of_the_whole_text(kind, size):
     tokenizer = make(kind)
     text = STORY * 3 + "the cat  \n\n  it's they'll " + "a" * 50 + " " * 40 + END
     if kind is CharTokenizer:
         text = "".join(c for c in text if c in STORY)
     pieces = [text[i:i + size] for i in range(0, len(text), size)]
+    assert list(tokenizer.encode_iterable(pieces, chunk=5)) == tokenizer.encode(text)
     assert list(tokenizer.encode_iterable(pieces)) == tokenizer.encode(text)
 
 
@@ -87,9 +94,7 @@ def test_wherever_the_stream_is_cut(special, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)))))
     pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)])]
     tokenizer = BPETokenizer.train("a a'll it's it's  \n é77 " * 3, 300, special)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tinytorch.tokenizers.CHUNK", data.draw(st.integers(1, 5)))
-        assert list(tokenizer.encode_iterable(pieces)) == tokenizer.encode(text)
+    assert list(tokenizer.encode_iterable(pieces, data.draw(st.integers(1, 5)))) == tokenizer.encode(text)
 
 
 @every_kind
@@ -113,12 +118,37 @@ def test_a_long_stream_takes_little_memory():
     assert peak < 500_000, peak  # bytes; a list of the ids alone would take more
 
 
-def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr("tinytorch.tokenizers.REMEMBERED", 10)
-    tokenizer = make(BPETokenizer)
-    text = " ".join(f"word{i}" for i in range(100))
-    assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert len(tokenizer.known) <= 10
+def test_memory_does_not_grow_with_the_number_of_different_words():
+    import tracemalloc
+    tokenizer = make(WordTokenizer)
+    tracemalloc.start()
+    tokens = sum(1 for _ in tokenizer.encode_iterable(f"word{i} " for i in range(250_000)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert tokens == 250_000, tokens
+    assert peak < 25_000_000, peak  # bytes; the ids of each word ever met would take twice as much
+
+
+def test_pieces_and_where_they_end():
+    tokenizer = CharTokenizer.train("ab", special_tokens=["<e>"])
+    assert list(tokenizer.encode_pieces("ab<e>a")) == [([1], 1), ([2], 2), ([0], 5), ([1], 6)]
+    words = WordTokenizer.train("the cat", special_tokens=["<e>"])
+    assert list(words.encode_pieces("the  cat <e> ")) == [([words.ids["the"]], 3), ([words.ids["cat"]], 8), ([1], 12)]
+
+
+@settings(max_examples=100)
+@given(st.text("ab<>|. "), st.lists(st.text("ab<>|.", min_size=1, max_size=4)))
+def test_a_text_is_cut_at_special_tokens(text, special):
+    parts = split_special(text, special)
+    assert "".join(parts) == text
+    assert all(part in special or not any(name in part for name in special) for part in parts)
+    if text:
+        assert plain_parts(text, special) == [part for part in parts if part not in special]
+
+
+def test_the_longer_special_token_wins():
+    assert split_special("<a><a><b>x<a>", ["<b>", "<a>", "<a><a>"]) == ["<a><a>", "<b>", "x", "<a>"]
+    assert split_special("a.b", ["."]) == ["a", ".", "b"] and split_special("abc", ["."]) == ["abc"]
 
 
 # ---- files
@@ -150,7 +180,7 @@ def test_a_damaged_file_is_named(kind, damage, tmp_path):
     path = tmp_path / "damaged.json"
     make(kind).save(path)
     path.write_text(damage(path.read_text()))
-    with pytest.raises(ValueError, match="damaged.json: expected a tokenizer"):
+    with pytest.raises(ValueError, match="damaged.json"):
         Tokenizer.load(path)
 
 
@@ -174,22 +204,22 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 
 @every_kind
 def test_errors_of_all(kind):
-    with pytest.raises(ValueError, match=f"{kind.__name__}.train: the text is empty"):
+    with pytest.raises(ValueError, match="empty"):
         make(kind, "")
     tokenizer = make(kind)
-    with pytest.raises(TypeError, match="expected text, got list"):
+    with pytest.raises(TypeError, match="list"):
         tokenizer.encode(["the", "cat"])
     for bad in (tokenizer.vocab_size, -1):
-        with pytest.raises(IndexError, match=f"id {bad} at position 1 is outside of the vocabulary of"):
+        with pytest.raises(IndexError, match=f"{bad}.* 1 .*{tokenizer.vocab_size}"):
             tokenizer.decode([0, bad])
-    with pytest.raises(ValueError, match="special token is empty"):
+    with pytest.raises(ValueError, match="empty"):
         kind.train(STORY, **({"vocab_size": 300} if kind is BPETokenizer else {}), special_tokens=[""])
 
 
 def test_tokens_must_differ():
-    with pytest.raises(ValueError, match="'a' twice"):
+    with pytest.raises(ValueError, match="'a'"):
         CharTokenizer(["a", "b", "a"])
-    with pytest.raises(ValueError, match="twice; a special token must not be an ordinary one"):
+    with pytest.raises(ValueError, match="b'a'"):
         BPETokenizer.train("aaaa", 300, special_tokens=["a"])
 
 
@@ -203,7 +233,7 @@ def test_characters_are_sorted():
 
 
 def test_an_unknown_character_is_named():
-    with pytest.raises(ValueError, match="character 'é' is not among the 3 of the vocabulary.*unknown='<unk>'"):
+    with pytest.raises(ValueError, match="'é'"):
         CharTokenizer.train("cat").encode("até")
 
 
@@ -257,5 +287,5 @@ def test_lowercase():
 
 
 def test_a_vocabulary_too_small_for_a_word():
-    with pytest.raises(ValueError, match=r"vocab_size is 2, but <unk>, <\|endoftext\|> and one word need 3"):
+    with pytest.raises(ValueError, match=r"2.*<unk>.*<\|endoftext\|>.*3"):
         WordTokenizer.train(STORY, vocab_size=2, special_tokens=[END])

@@ -16,7 +16,8 @@ from tito.course import chapter
 from tito.instructor import Row, as_csv, autograde, end, gradebook, graded_alone, release
 
 CHAPTER = Path(__file__).resolve().parents[2] / "modules" / "07_data.ipynb"
-POINTS = {"check-tensor-dataset": 1, "check-random-split": 2, "check-data-loader": 3}
+POINTS = {"check-collate": 2, "check-dataset": 2, "check-tensor-dataset": 1, "check-subset": 1, "check-generators": 1,
+          "check-random-split": 2, "check-data-loader": 3, "check-loader-resume": 2}  # fmt: skip
 
 
 def cells_of(notebook):
@@ -44,7 +45,7 @@ def honest(cells, notebook):
 
 def half(cells, notebook):
     honest(cells, notebook)
-    cells["data-loader"]["source"] = SOLUTIONS["data-loader"].replace("self.dealt += 1", STUB)
+    cells["loader-pass"]["source"] = SOLUTIONS["loader-pass"].replace("self.dealt += 1", STUB)
 
 
 def cheating(cells, notebook):
@@ -101,7 +102,7 @@ def test_a_right_submission_gets_all_points(course):
 
 
 def test_a_part_gets_its_part(course):
-    assert points(course, "ben") == POINTS | {"check-data-loader": 0}
+    assert points(course, "ben") == POINTS | {"check-data-loader": 0, "check-loader-resume": 0}
 
 
 def test_edited_points_and_checks_hard_coded_answers_and_deleted_checks_give_nothing(course):
@@ -137,11 +138,11 @@ def test_the_gradebook_as_csv(course, tmp_path):
     assert tito("gradebook", "--in", course, "--csv", file).exit_code == 0
     rows = list(csv.DictReader(file.open(encoding="utf-8")))
     assert [(row["student"], row["points"], row["max_points"], row["status"]) for row in rows] == [
-        ("ann", "6", "6", "graded"), ("ben", "3", "6", "graded"), ("eve", "0", "6", "graded"),
-        ("leo", "4", "6", "graded"),
+        ("ann", "14", "14", "graded"), ("ben", "9", "14", "graded"), ("eve", "0", "14", "graded"),
+        ("leo", "12", "14", "graded"),
     ]  # fmt: skip
     by_check = tito("gradebook", "--in", course, "--by-check").stdout.splitlines()
-    assert by_check[0] == "student,assignment,check,points,max_points,status" and len(by_check) == 1 + 4 * 3
+    assert by_check[0] == "student,assignment,check,points,max_points,status" and len(by_check) == 1 + 4 * len(POINTS)
 
 
 def test_a_name_is_no_formula():

@@ -341,29 +341,51 @@ x -= lr * m / (np.sqrt(v) + eps)
     # ---- 07_data
     Mistake(
         "07_data", "random-split", "the parts are not shuffled",
-        """
-ends = np.cumsum(sizes)
-return [Subset(dataset, np.arange(end - size, end)) for size, end in zip(sizes, ends)]
-""",
+        ("order = as_generator(generator).permutation(total)", "order = np.arange(total)"),
         words="shuffled",
     ),  # fmt: skip
     Mistake(
         "07_data", "random-split", "every part begins at the front",
-        "return [Subset(dataset, order[:size]) for size in sizes]",
+        ("order[end - size:end]", "order[:size]"),
         words="two parts",
+    ),  # fmt: skip
+    Mistake(
+        "07_data", "random-split", "what rounding down leaves over is lost",
+        ("        sizes[i] += 1", "        pass"),
+        words="examples are lost",
+    ),  # fmt: skip
+    Mistake(
+        "07_data", "collate", "Tensors are stacked as arrays",
+        "return tuple(Tensor(np.stack([getattr(v, 'data', v) for v in column])) for column in zip(*rows))",
+        words="gradients are lost", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "07_data", "subset", "a batch of the dataset instead of the subset",
+        "return get_batch(self.dataset, indices)",
+        words="looks its numbers up", region=3,
     ),  # fmt: skip
     Mistake(
         "07_data", "data-loader", "the smaller last batch is forgotten",
         "return len(self.dataset) // self.batch_size",
-        words="last batch",
+        words="last batch", region=1,
     ),  # fmt: skip
     Mistake(
-        "07_data", "data-loader", "the same batch again and again",
+        "07_data", "data-loader", "the loader's own generator is left where it was",
+        ('    self.generator.bit_generator.state = saved["generator"]', "    pass"),
+        words="the next epoch", region=3,
+    ),  # fmt: skip
+    Mistake(
+        "07_data", "loader-pass", "the same batch again and again",
+        ("self.order[start:start + self.loader.batch_size]", "self.order[:self.loader.batch_size]"),
+        words="once", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "07_data", "loader-pass", "the state is noted after the order was drawn",
         """
-self.dealt += 1
-return self.loader.fetch(self.order[:self.loader.batch_size])
+self.order = generator.permutation(len(loader.dataset)) if loader.shuffle else np.arange(len(loader.dataset))
+self.began = generator.bit_generator.state
 """,
-        words="once", region=1,
+        words="follows from the state",
     ),  # fmt: skip
     # ---- 08_training
     Mistake(
@@ -431,20 +453,42 @@ return out
         words="most frequent first",
     ),  # fmt: skip
     Mistake(
+        "09_tokenizers", "word-tokenizer", "a space between any two tokens",
+        'return " ".join(self.tokens_of(ids))',
+        words="a mark that closes", region=3,
+    ),  # fmt: skip
+    Mistake(
+        "09_tokenizers", "split-special", "the shorter name is found first",
+        ("sorted(map(re.escape, special_tokens), key=len, reverse=True)", "list(map(re.escape, special_tokens))"),
+        words="the longer name wins",
+    ),  # fmt: skip
+    Mistake(
+        "09_tokenizers", "tokenizer", "each text of a stream is encoded by itself",
+        """
+for text in texts:
+    yield from self.encode(text)
+""",
+        words="has to wait for the next text", region=3,
+    ),  # fmt: skip
+    Mistake(
         "09_tokenizers", "bpe-training", "old pairs stay counted",
-        (
-            "    self.counts[other] -= self.weights[p]",
-            "    pass",
-        ),
-        words="old pairs",
+        ("        counts[other] -= weights[p]", "        pass"),
+        words="old pairs", region=2,
     ),  # fmt: skip
     Mistake(
         "09_tokenizers", "bpe-training", "pieces count once, however often they occur",
-        (
-            "self.counts[other] += self.weights[p]",
-            "self.counts[other] += 1",
-        ),
-        words="weight",
+        ("counts[other] += weights[p]", "counts[other] += 1"),
+        words="weight", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "09_tokenizers", "bpe-training", "where new pairs are is not noted",
+        ("        where[other].add(p)", "        pass"),
+        words="note in `where`", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "09_tokenizers", "merge-by-rank", "pairs with the token before are forgotten",
+        ("((before[i], i), (i, after[i]))", "((i, after[i]),)"),
+        words="the one before it",
     ),  # fmt: skip
     # ---- 10_embeddings
     Mistake(
