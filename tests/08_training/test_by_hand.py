@@ -9,7 +9,7 @@ from by_hand import expect
 
 import tinytorch
 from tinytorch import nn
-from tinytorch.anomaly import Call, path_back
+from tinytorch.anomaly import Call, path_to_origin
 from tinytorch.checkpoint import CheckpointError, differences, write_whole
 from tinytorch.training import Trainer, accumulate_gradients, accuracy, evaluate
 
@@ -98,7 +98,7 @@ def test_where_the_trouble_began():
     a, b = np.array([np.inf]), np.array([np.nan])
     first, second = Call(None, "forward", [], [a], ""), Call(None, "forward", [a], [b], "")
     other = Call(None, "forward", [], [np.array([np.inf])], "")
-    path = path_back([first, other, second])
+    path = path_to_origin([first, other, second])
     assert path[0] is second, "the path begins with the last call"
     assert any(call is first for call in path), "the path ends too early: follow the input that another call made"
     assert not any(call is other for call in path), (

@@ -170,7 +170,7 @@ def test_a_gradient_that_is_no_number_stops_also_without_clipping(max_norm):
     optimizer = SGD(model.parameters(), lr=0.1)
     batch = next(iter(DataLoader(make_data(), 8)))
     before = weights(model)
-    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="the norm of the gradients is nan"):
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="norm of the gradients is nan"):
         train_step(model, [batch], lambda model, x, y: (model(x) * 0).sqrt().sum(), optimizer, max_norm)
     np.testing.assert_array_equal(weights(model), before)
 
@@ -204,9 +204,9 @@ def test_a_gradient_that_is_no_number_stops_before_the_step():
 
 
 @pytest.mark.parametrize("settings, message", [
-    ({}, "either epochs or steps, got epochs=None, steps=None"),
-    ({"epochs": 1, "steps": 1}, "either epochs or steps, got epochs=1, steps=1"),
-    ({"epochs": 1, "accumulate": 0}, "accumulate must be at least 1, got 0"),
+    ({}, "epochs=None.*steps=None"),
+    ({"epochs": 1, "steps": 1}, "epochs=1.*steps=1"),
+    ({"epochs": 1, "accumulate": 0}, "accumulate.* 0"),
 ])
 def test_bad_settings(settings, message):
     model = make_model()
