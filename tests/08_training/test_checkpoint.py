@@ -190,6 +190,22 @@ def test_shared_weights_of_pytorch_have_one_name(torch, tmp_path):
     np.testing.assert_array_equal(model.second.weight.data, twin.first.weight.detach().numpy())
 
 
+def test_one_name_of_a_shared_weight_is_enough_and_none_is_too_few(tmp_path):
+    model, twin = Tied(), Tied()
+    arrays = model.state_dict()
+    for name in ("second.weight", "first.weight"):
+        fewer = {other: array for other, array in arrays.items() if other != name}
+        safetensors.numpy.save_file(fewer, tmp_path / "w")
+        load_weights(tmp_path / "w", twin)
+        np.testing.assert_array_equal(twin.first.weight.data, model.first.weight.data)
+        twin.first.weight.data[...] = 0
+    del fewer["second.weight"]
+    safetensors.numpy.save_file(fewer, tmp_path / "w")
+    with pytest.raises(CheckpointError, match="weight"):
+        load_weights(tmp_path / "w", twin)
+    assert not twin.first.weight.data.any()
+
+
 def test_half_precision_of_pytorch_is_refused_by_name(torch, tmp_path):
     from safetensors.torch import save_file
     save_file(torch_twin(torch).bfloat16().state_dict(), tmp_path / "w")
