@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinytorch.autograd import default_generator
+from tinytorch.state import default_generator
 
 
 class CheckpointError(Exception):

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from tinytorch.anomaly import first_nonfinite
-from tinytorch.autograd import default_generator, no_grad
 from tinytorch.checkpoint import load_checkpoint, save_checkpoint
 from tinytorch.data import generator_at
 from tinytorch.optim import clip_grad_norm_
 from tinytorch.runs import read_config, read_metrics, watching, write_status
+from tinytorch.state import default_generator, no_grad
 
 
 def accumulate_gradients(model, batches, loss_fn):

@@ -5,9 +5,8 @@ import pytest
 import tinytorch
 from tinytorch import Tensor, nn
 from tinytorch.anomaly import first_nonfinite
-from tinytorch.autograd import observed_by
 from tinytorch.nn import functional as F
-from tinytorch.state import thread
+from tinytorch.state import observed_by
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
