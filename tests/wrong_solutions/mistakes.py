@@ -390,38 +390,87 @@ self.began = generator.bit_generator.state
     # ---- 08_training
     Mistake(
         "08_training", "accumulate-gradients", "every piece counts alike",
-        """
-loss = loss_fn(model, *batch)
-total += finite(loss.item(), "loss") / len(sizes)
-(loss / len(sizes)).backward()
-""",
+        (
+            "weight = size / sum(sizes)",
+            "weight = 1 / len(sizes)",
+        ),
         words="weight",
     ),  # fmt: skip
     Mistake(
         "08_training", "accumulate-gradients", "gradients are cleared between the pieces",
-        """
-loss = loss_fn(model, *batch)
-total += weight * finite(loss.item(), "loss")
-model.zero_grad()
-(loss * weight).backward()
-""",
+        (
+            "    (loss * weight).backward()",
+            "    model.zero_grad()\n    (loss * weight).backward()",
+        ),
         words="add up",
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "train-step", "old gradients are never cleared",
+        (
+            "optimizer.zero_grad()",
+            "pass",
+        ),
+        words="clearing",
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "train-step", "the optimizer steps before the norm is looked at",
+        """
+optimizer.zero_grad()
+loss = accumulate_gradients(model, batches, loss_fn)
+params = [p for group in optimizer.param_groups for p in group["params"]]
+norm = clip_grad_norm_(params, math.inf if max_norm is None else max_norm)
+optimizer.step()
+return {"loss": loss, "norm": _finite(norm, "norm of the gradients")}
+""",
+        words="before the optimizer steps",
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "evaluating", "everything is in training mode afterwards",
+        """
+model.eval()
+try:
+    with no_grad():
+        yield
+finally:
+    model.train()
+""",
+        words="its own mode",
     ),  # fmt: skip
     Mistake(
         "08_training", "evaluate", "a mean of means",
         """
-total += loss_fn(model, *batch).item()
-examples += 1
+total, examples = 0.0, 0
+with evaluating(model):
+    for batch in map(_as_tuple, loader):
+        total += loss_fn(model, *batch).item()
+        examples += 1
+return _mean(total, examples, "evaluate")
 """,
         words="number of examples",
     ),  # fmt: skip
     Mistake(
         "08_training", "accuracy", "padding counts",
-        """
-hits += int((scores.argmax(axis=-1) == targets).sum())
-n += targets.size
-""",
+        (
+            "counted = targets != ignore_index",
+            "counted = targets == targets",
+        ),
         words="ignore",
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "watched", "a NumPy scalar is recorded as it is",
+        (
+            "result = np.asarray(result)",
+            "pass",
+        ),
+        words="np.asarray",
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "first-nonfinite", "the last nan instead of the first",
+        (
+            "for call in path[::-1] if",
+            "for call in path if",
+        ),
+        words="first nan after the origin",
     ),  # fmt: skip
     Mistake(
         "08_training", "write-whole", "written in place",
@@ -432,6 +481,70 @@ with open(path, "wb") as file:
     os.fsync(file.fileno())
 """,
         words="aside",
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "digest", "only the bytes of the arrays",
+        (
+            'content.update(f"\\n{name} {array.dtype} {array.shape}\\n".encode())',
+            "pass",
+        ),
+        words="does not see",
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "load-checkpoint", "the moments stay in the file",
+        (
+            "moments[int(i)][moment] = arrays[name]",
+            "moments[int(i)][moment] = np.zeros_like(arrays[name])",
+        ),
+        words="moments of the optimizer were lost", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "load-checkpoint", "what was loaded stays, although the rest was refused",
+        """
+generator.state = state
+optimizer.load_state_dict(before)
+""",
+        words="put it back", region=3,
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "training-loop", "the last batches of an epoch are dropped",
+        (
+            "if self.dealt and (chosen or self.epoch == self.epochs):",
+            "if len(chosen) == self.accumulate or self.epoch == self.epochs:",
+        ),
+        words="no list spans two epochs", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "training-loop", "the rate of the next step",
+        (
+            "    self.schedule.step()",
+            '    self.schedule.step()\n    record["lr"] = self.optimizer.param_groups[0]["lr"]',
+        ),
+        words="next step", region=4,
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "training-loop", "no evaluation after the last step",
+        (
+            " and (self.step % self.evaluate_every == 0 or self.step == self.total):",
+            " and self.step % self.evaluate_every == 0:",
+        ),
+        words="after the last", region=4,
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "training-loop", "one evaluation too patient",
+        (
+            "self.stale >= self.patience",
+            "self.stale > self.patience",
+        ),
+        words=">=", region=5,
+    ),  # fmt: skip
+    Mistake(
+        "08_training", "trainer-files", "the history is ahead of the checkpoint",
+        (
+            ' if record["step"] <= self.step',
+            "",
+        ),
+        words="after the checkpoint", region=2,
     ),  # fmt: skip
     # ---- 09_tokenizers
     Mistake(
