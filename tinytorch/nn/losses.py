@@ -13,7 +13,6 @@ import math
 
 import numpy as np
 
-from tinytorch.compiled import compilable
 from tinytorch.nn.activations import log_softmax, logsigmoid
 from tinytorch.nn.module import Module
 from tinytorch.ops.elementwise import Function
@@ -196,7 +195,6 @@ class CrossEntropyFunction(Function):
             losses += self.smoothing / classes * (log_z * self.weight.sum() - spread)
         return self.reduced(np.where(self.counts, losses, 0))
 
-    @compilable
     def row_sums(self, x):
         "Of x less its row's maximum: exp, and its sum z, kept on self; the target's x and sum_c w[c] x[c], returned."
         n, classes = x.shape
@@ -226,7 +224,6 @@ class CrossEntropyFunction(Function):
         spread = grad * (self.smoothing / len(self.weight))
         return self.logits_gradient(chosen, spread), None
 
-    @compilable
     def logits_gradient(self, chosen, spread):
         "dL/dx (N, C) from what each row's loss is worth: `chosen` for its target, `spread` for each class (N,)."
         total = chosen + spread * self.weight.sum() if self.smoothing else chosen
