@@ -156,6 +156,7 @@ def test_an_ignored_row_neither_counts_nor_harms():
     assert loss.item() == pytest.approx(alone.item(), abs=1e-12)
     assert not logits.grad[1].any() and np.abs(logits.grad[[0, 2]]).min() > 0
     assert cross_entropy(Tensor(x), Tensor([2, 1, 4]), ignore_index=1).item() == pytest.approx(alone.item(), abs=1e-12)
+    assert nll_loss(Tensor(x), Tensor([2, -100, 4])).item() == pytest.approx(-(x[0, 2] + x[2, 4]) / 2, abs=1e-12)
 
 
 def test_nothing_to_average_is_nan_with_gradients_of_zero():
