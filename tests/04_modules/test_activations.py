@@ -109,6 +109,14 @@ def test_gelu_names_its_choices():
         gelu(Tensor([1.0]), approximate="erf")
 
 
+def test_softplus_is_the_input_above_the_threshold_of_beta_times_it():
+    x = Tensor(np.array([0.4, 0.6, 5.0]), requires_grad=True)
+    y = softplus(x, beta=2.0, threshold=1.0)
+    y.sum().backward()
+    np.testing.assert_allclose(y.data, [np.log(1 + np.exp(0.8)) / 2, 0.6, 5.0], rtol=1e-12)
+    np.testing.assert_allclose(x.grad, [1 / (1 + np.exp(-0.8)), 1, 1], rtol=1e-12)
+
+
 def test_erf_is_exact_in_float64_and_right_to_float32():
     import math
     z = np.linspace(-6, 6, 2001)

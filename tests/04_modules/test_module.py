@@ -287,6 +287,23 @@ def test_what_cannot_be_a_child_is_refused(build, error, words):
         build()
 
 
+def test_a_model_is_shown_as_a_tree_and_equal_neighbours_in_a_list_share_a_line():
+    class Deep(Module):
+        def __init__(self):
+            self.first = Linear(3, 4, bias=False)
+            self.rest = ModuleList([ReLU(), ReLU(), Flatten(), ReLU()])
+
+    assert repr(Deep()) == """Deep(
+  (first): Linear(in_features=3, out_features=4, bias=False)
+  (rest): ModuleList(
+    (0-1): 2 x ReLU()
+    (2): Flatten(start_dim=1, end_dim=-1)
+    (3): ReLU()
+  )
+)"""
+    assert repr(Sequential(ReLU(), ReLU())) == "Sequential(\n  (0): ReLU()\n  (1): ReLU()\n)"
+
+
 # ---- beside PyTorch
 
 

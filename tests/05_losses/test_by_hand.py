@@ -7,7 +7,10 @@ from by_hand import expect, likely
 
 from tinytorch import Tensor
 from tinytorch.nn.losses import (
+    BCEWithLogitsLoss,
+    BinaryCrossEntropyFunction,
     CrossEntropyFunction,
+    CrossEntropyLoss,
     binary_cross_entropy_with_logits,
     cross_entropy,
     l1_loss,
@@ -28,6 +31,56 @@ def test_squared_and_absolute_errors():
         {"the square is missing": [-1, 3], "that is l1_loss": [1, 3]},
     )
     expect("l1_loss", l1_loss(x, t, "none").data, [1, 3], {"the absolute value is missing": [-1, 3]})
+
+
+def test_reductions():
+    x, t = Tensor([1.0, 5.0]), Tensor([2.0, 2.0])
+    expect("the mean", mse_loss(x, t).data, 5, {"that is the sum": 10})
+    expect("the sum", mse_loss(x, t, "sum").data, 10, {"that is the mean": 5})
+    log_p, y, w = Tensor([[-1.0, -2.0], [-3.0, -4.0]]), Tensor([0, 1]), Tensor([1.0, 3.0])
+    expect(
+        "the mean with weights",
+        nll_loss(log_p, y, w).data,
+        (1 * 1 + 3 * 4) / 4,
+        {"divide by the sum of the weights, not by the number of rows": 13 / 2, "the weights do not multiply": 2.5},
+    )
+    expect(
+        "the mean with an ignored row",
+        nll_loss(log_p, Tensor([0, -100])).data,
+        1,
+        {"an ignored row must not count in the mean": 0.5},
+    )
+
+
+def test_the_loss_of_probabilities():
+    operation = BinaryCrossEntropyFunction()
+    p, t = np.array([0.25, 0.5, 0.0]), np.array([1.0, 0.0, 1.0])
+    expect(
+        "binary cross entropy",
+        operation.forward(p, t),
+        [math.log(4), math.log(2), 100],
+        {
+            "a logarithm is held above -100, so that p = 0 costs 100": [math.log(4), math.log(2), np.inf],
+            "t = 0 costs -log(1 - p)": [math.log(4), 0, 100],
+        },
+    )
+    dp, dt = operation.backward(np.ones(3))
+    expect(
+        "binary cross entropy, gradient of p",
+        dp[:2],
+        [-4, 2],
+        {"divide by p (1 - p)": [-0.75, 0.5], "the sign is wrong: it is p - t": [4, -2]},
+    )
+    expect("binary cross entropy, gradient of t", dt[:2], [math.log(3), 0])
+
+
+def test_modules_keep_their_options():
+    x, y = Tensor(LOGITS), Tensor([0, 2])
+    for options in ({"label_smoothing": 0.3}, {"ignore_index": 2}, {"reduction": "sum"}, {"weight": Tensor(P)}):
+        got, expected = CrossEntropyLoss(**options)(x, y).item(), cross_entropy(x, y, **options).item()
+        assert math.isclose(got, expected, rel_tol=1e-6), f"CrossEntropyLoss forgets {', '.join(options)}"
+    criterion = BCEWithLogitsLoss(weight=Tensor(P), pos_weight=Tensor(P))
+    assert list(criterion.state_dict()) == ["weight", "pos_weight"], "a weight is a buffer: register_buffer saves it"
 
 
 def test_the_loss_of_logits():

@@ -7,8 +7,8 @@ import pytest
 
 from tinytorch import Tensor, no_grad
 from tinytorch.gradcheck import GradientError, check_function, gradcheck
-from tinytorch.nn.layers import log_softmax
-from tinytorch.nn.losses import CrossEntropyFunction, CrossEntropyLoss, NLLLoss, cross_entropy, nll_loss, row_blocks
+from tinytorch.nn.activations import log_softmax
+from tinytorch.nn.losses import CrossEntropyFunction, CrossEntropyLoss, NLLLoss, cross_entropy, nll_loss
 
 CLASSES = 5
 SHAPES = [(CLASSES,), (6, CLASSES), (3, CLASSES, 4), (2, CLASSES, 3, 2), (0, CLASSES)]
@@ -38,8 +38,12 @@ def test_the_fused_gradient_is_that_of_finite_differences(smoothing, weighted, s
 
 def test_the_check_rejects_a_gradient_that_forgets_the_target():
     class Forgetful(CrossEntropyFunction):
+        def forward(self, x, target):
+            self.believed = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+            return super().forward(x, target)
+
         def backward(self, grad):
-            return (self.exp / self.z[:, None]) * grad[:, None], None
+            return self.believed * grad[:, None], None
 
     x, y, *_ = case((6, CLASSES))
     with pytest.raises(GradientError, match="Forgetful"):
@@ -94,19 +98,12 @@ def test_an_index_is_a_probability_of_one():
         assert by_index.item() == pytest.approx(by_share.item(), abs=1e-12)
 
 
-# ---- blocks, memory, dtypes
+# ---- size, memory, dtypes
 
 
-def test_blocks_cover_all_rows_once():
-    for n, c in ((10, 3), (1, 1 << 20), (1000, 700), (0, 5)):
-        rows = [i for block in row_blocks(np.empty((n, c), np.int8)) for i in range(n)[block]]
-        assert rows == list(range(n))
-
-
-def test_many_blocks_give_what_one_gives():
+def test_each_row_costs_what_it_costs_alone():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((700, 900)).astype(np.float32), rng.integers(0, 900, 700)
-    assert len(row_blocks(x)) > 3
     losses = CrossEntropyFunction(label_smoothing=0.1).forward(x, y)
     singly = [CrossEntropyFunction(label_smoothing=0.1).forward(x[i:i + 1], y[i:i + 1])[0] for i in (0, 350, 699)]
     np.testing.assert_allclose(losses[[0, 350, 699]], singly, rtol=1e-6)
@@ -159,6 +156,7 @@ def test_an_ignored_row_neither_counts_nor_harms():
     assert loss.item() == pytest.approx(alone.item(), abs=1e-12)
     assert not logits.grad[1].any() and np.abs(logits.grad[[0, 2]]).min() > 0
     assert cross_entropy(Tensor(x), Tensor([2, 1, 4]), ignore_index=1).item() == pytest.approx(alone.item(), abs=1e-12)
+    assert nll_loss(Tensor(x), Tensor([2, -100, 4])).item() == pytest.approx(-(x[0, 2] + x[2, 4]) / 2, abs=1e-12)
 
 
 def test_nothing_to_average_is_nan_with_gradients_of_zero():
@@ -178,25 +176,26 @@ def test_a_model_that_knows_nothing_has_the_loss_log_c():
 
 
 @pytest.mark.parametrize("loss", [cross_entropy, nll_loss])
-@pytest.mark.parametrize("shape, target, error, words", [
-    ((4, 5), [0, 1, 5, 2], IndexError, r"target 5 at \(2,\) is no class: there are 5 classes, 0 to 4"),
-    ((4, 5), [0, -1, 2, 2], IndexError, r"target -1 at \(1,\)"),
-    ((2, 3, 2), [[0, 1], [9, 1]], IndexError, r"target 9 at \(1, 0\) .* 3 classes"),
-    ((5,), 5, IndexError, r"target 5 at \(\) is no class"),
-    ((4, 5), [0, 1], ValueError, r"input \(4, 5\) wants class indices of shape \(4,\), got \(2,\)"),
-    ((4, 5), [[0], [1], [2], [3]], ValueError, r"got \(4, 1\)"),
-    ((2, 3, 7), [[0, 1, 2], [0, 1, 2]], ValueError, r"input.reshape\(-1, 7\) and target.reshape\(-1\)"),
-    ((), 0, ValueError, "single number")])
-def test_bad_targets_are_named_before_anything_is_computed(loss, shape, target, error, words):
+@pytest.mark.parametrize("shape, target, error, facts", [
+    ((4, 5), [0, 1, 5, 2], IndexError, ["5"]),
+    ((4, 5), [0, -1, 2, 2], IndexError, ["-1"]),
+    ((2, 3, 2), [[0, 1], [9, 1]], IndexError, ["9", "3"]),
+    ((5,), 5, IndexError, ["5"]),
+    ((4, 5), [0, 1], ValueError, ["(4, 5)", "(2,)"]),
+    ((4, 5), [[0], [1], [2], [3]], ValueError, ["(4, 5)", "(4, 1)"]),
+    ((2, 3, 7), [[0, 1, 2], [0, 1, 2]], ValueError, ["(2, 3, 7)", "(2, 3)"]),
+    ((), 0, ValueError, [])])
+def test_bad_targets_are_named_before_anything_is_computed(loss, shape, target, error, facts):
     x = Tensor(np.zeros(shape), requires_grad=True)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error) as raised:
         loss(x, Tensor(target))
+    assert [fact for fact in facts if fact not in str(raised.value)] == []
     assert x.grad is None
 
 
 def test_float_targets_of_another_shape_and_booleans_are_refused():
     x = Tensor(np.zeros((4, 5)))
-    with pytest.raises(ValueError, match=r"of input's shape \(4, 5\); got \(4,\).*\.long"):
+    with pytest.raises(ValueError, match=r"\(4, 5\).*\(4,\)"):
         cross_entropy(x, Tensor([1.0, 2.0, 3.0, 0.0]))
     with pytest.raises(TypeError, match="bool"):
         cross_entropy(x, Tensor([True, False, True, True]))
@@ -206,14 +205,14 @@ def test_float_targets_of_another_shape_and_booleans_are_refused():
 
 def test_bad_options_are_refused():
     x, y = Tensor(np.zeros((4, 5))), Tensor([0, 1, 2, 3])
-    with pytest.raises(ValueError, match="weight for each of the 5 classes"):
+    with pytest.raises(ValueError, match="weight.*5.*4"):
         cross_entropy(x, y, weight=Tensor(np.ones(4)))
-    with pytest.raises(ValueError, match="detach"):
+    with pytest.raises(ValueError, match="weight"):
         cross_entropy(x, y, weight=Tensor(np.ones(5), requires_grad=True))
-    with pytest.raises(ValueError, match="between 0 and 1, got 1.5"):
+    with pytest.raises(ValueError, match="1.5"):
         cross_entropy(x, y, label_smoothing=1.5)
     for loss in (cross_entropy, nll_loss):
-        with pytest.raises(ValueError, match="got 'avg'"):
+        with pytest.raises(ValueError, match="avg"):
             loss(x, y, reduction="avg")
 
 

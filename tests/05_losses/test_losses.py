@@ -77,7 +77,7 @@ def test_weights():
 @pytest.mark.parametrize("loss", PAIRS, ids=lambda f: f.__name__)
 def test_shapes_that_would_broadcast_are_refused(loss):
     x = Tensor(np.full((4, 1), 0.5), requires_grad=True)
-    with pytest.raises(ValueError, match=r"\(4, 1\) and target \(4,\) must have the same shape"):
+    with pytest.raises(ValueError, match=r"\(4, 1\).*\(4,\)"):
         loss(x, Tensor(np.full(4, 0.5)))
     assert x.grad is None
 
@@ -85,9 +85,9 @@ def test_shapes_that_would_broadcast_are_refused(loss):
 @pytest.mark.parametrize("loss", PAIRS, ids=lambda f: f.__name__)
 def test_integers_and_unknown_reductions_are_refused(loss):
     x = Tensor([0.5, 0.5])
-    with pytest.raises(TypeError, match=r"the target is int64; convert it with \.float"):
+    with pytest.raises(TypeError, match="target.*int64"):
         loss(x, Tensor([1, 0]))
-    with pytest.raises(ValueError, match="'none', 'mean' or 'sum', got 'average'"):
+    with pytest.raises(ValueError, match="average"):
         loss(x, x, reduction="average")
 
 

@@ -215,20 +215,26 @@ return order
     Mistake(
         "04_modules", "linear", "the bias gets a mean",
         (
-            "np.ones(len(grad), grad.dtype) @ grad",
+            "grad.sum(axis=0)",
             "grad.mean(axis=0)",
         ),
         words="a mean where it should be a sum", region=1,
     ),  # fmt: skip
     Mistake(
         "04_modules", "dropout", "what is kept does not grow",
-        "scale = keep.astype(input.dtype)",
+        (
+            "keep.astype(dtype) * (1 / (1 - p) if p < 1 else 0.0)",
+            "keep.astype(dtype)",
+        ),
         words="1 / (1 - p)",
     ),  # fmt: skip
     Mistake(
         "04_modules", "init", "fan_in and fan_out swapped",
-        'return gain / math.sqrt(max(fan_out if mode == "fan_in" else fan_in, 1))',
-        words="fan", region=1,
+        (
+            'fan_in if mode == "fan_in" else fan_out',
+            'fan_out if mode == "fan_in" else fan_in',
+        ),
+        words="fan_in and fan_out are swapped", region=3,
     ),  # fmt: skip
     Mistake(
         "04_modules", "module", "writes before everything is checked",
@@ -243,7 +249,93 @@ if strict:
 if problems:
     raise RuntimeError("load_state_dict: " + ", ".join(problems))
 """,
-        words="written before all was checked", region=1,
+        words="written before all was checked", region=16,
+    ),  # fmt: skip
+    Mistake(
+        "04_modules", "each-once", "equal numbers taken for the same thing",
+        """
+seen = []
+for name, thing in named:
+    if not any(thing.data.shape == other.data.shape and (thing.data == other.data).all() for other in seen):
+        seen.append(thing)
+        yield name, thing
+""",
+        words="equal numbers are not yet one parameter", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "04_modules", "module", "the buffers of all modules",
+        (
+            "self._buffers = self._buffers | {name: persistent}",
+            "self._buffers[name] = persistent",
+        ),
+        words="the dictionary of the class was changed", region=7,
+    ),  # fmt: skip
+    Mistake(
+        "04_modules", "module", "only the children are switched",
+        """
+self.training = mode
+for child in self.children():
+    child.training = mode
+return self
+""",
+        words="go through all modules below", region=10,
+    ),  # fmt: skip
+    Mistake(
+        "04_modules", "containers", "each module sees the first input",
+        """
+for module in self.children():
+    out = module(x)
+return out
+""",
+        words="what the one before it returned", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "04_modules", "fill", "clipped instead of drawn again",
+        """
+normal_(tensor, mean, std)
+tensor.data[...] = tensor.data.clip(a, b)
+return tensor
+""",
+        words="do not clip", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "04_modules", "tanh-gelu", "the inner derivative without its factor",
+        (
+            "1 + 3 * self.cubic",
+            "1 + self.cubic",
+        ),
+        words="the factor 3 is missing", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "04_modules", "erf-gelu", "the product rule has two terms",
+        "return (grad * self.below,)",
+        words="a term is missing", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "04_modules", "silu", "the slope of the sigmoid",
+        (
+            "self.sigmoid + self.x * self.sigmoid * (1 - self.sigmoid)",
+            "self.sigmoid * (1 - self.sigmoid)",
+        ),
+        words="that is the slope of the sigmoid", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "04_modules", "silu", "a factor of 2 is missing",
+        "return (grad * self.positive,)",
+        words="factor of 2", region=4,
+    ),  # fmt: skip
+    Mistake(
+        "04_modules", "softplus", "taken literally",
+        """
+self.scaled = self.beta * x
+return np.log(1 + np.exp(self.scaled)) / self.beta
+""",
+        words="exp overflows",
+    ),  # fmt: skip
+    Mistake(
+        "04_modules", "softplus", "the sigmoid on the wrong side",
+        "return (grad * _sigmoid(self.x),)",
+        words="sigmoid(-x)", region=3,
     ),  # fmt: skip
     # ---- 05_losses
     Mistake(
@@ -256,14 +348,42 @@ if problems:
     ),  # fmt: skip
     Mistake(
         "05_losses", "cross-entropy", "the largest logit is not subtracted",
-        """
-picked[rows] = x[rows][np.arange(len(x[rows])), self.target[rows]]
-if self.smoothing:
-    spread[rows] = x[rows] @ self.weight
-self.exp[rows] = np.exp(x[rows])
-self.z[rows] = self.exp[rows].sum(axis=1)
-""",
+        (
+            "x - x.max(axis=1, keepdims=True)",
+            "x",
+        ),
         words="overflow",
+    ),  # fmt: skip
+    Mistake(
+        "05_losses", "reduce", "a weighted mean over all rows",
+        (
+            "losses.data.size if weights is None else float(weights.sum())",
+            "losses.data.size",
+        ),
+        words="divide by the sum of the weights",
+    ),  # fmt: skip
+    Mistake(
+        "05_losses", "bce", "the gradient of log p",
+        (
+            "grad * (p - t) / np.maximum(p * (1 - p), 1e-12)",
+            "grad * (p - t)",
+        ),
+        words="divide by p (1 - p)", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "05_losses", "nll", "ignored rows count in the mean",
+        (
+            "weights[indices] * counts",
+            "weights[indices]",
+        ),
+        words="an ignored row must not count", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "05_losses", "loss-modules", "label smoothing is forgotten",
+        """
+return cross_entropy(input, target, self.weight, self.ignore_index, self.reduction)
+""",
+        words="forgets label_smoothing", region=8,
     ),  # fmt: skip
     Mistake(
         "05_losses", "bce-with-logits", "the sign of the logarithm",
@@ -275,16 +395,19 @@ self.z[rows] = self.exp[rows].sum(axis=1)
     ),  # fmt: skip
     Mistake(
         "05_losses", "mse", "no square",
-        "losses = input - target",
+        (
+            "(input - target).square()",
+            "(input - target)",
+        ),
         words="square",
     ),  # fmt: skip
     Mistake(
         "05_losses", "soft-cross-entropy", "the sign is forgotten",
         (
-            "losses = -(target * log_softmax(input, dim))",
-            "losses = target * log_softmax(input, dim)",
+            "-(truth * log_p * weights)",
+            "(truth * log_p * weights)",
         ),
-        words="sign",
+        words="sign", region=1,
     ),  # fmt: skip
     # ---- 06_optimizers
     Mistake(
@@ -700,11 +823,6 @@ return scale
         words="zeros",
     ),  # fmt: skip
     # ---- 13_transformer
-    Mistake(
-        "13_transformer", "relu-squared", "a factor of 2 is missing",
-        "out[...] = positive",
-        words="factor of 2", region=1,
-    ),  # fmt: skip
     Mistake(
         "13_transformer", "mlp", "the wrong half is activated",
         (

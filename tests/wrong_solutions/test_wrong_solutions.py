@@ -50,7 +50,7 @@ def with_mistake(mistake):
     else:
         wrong = textwrap.indent(mistake.body.strip("\n") + "\n", indent)
     before = re.sub(r"^#\|.*\n", "", REGION.sub(lambda match: match[2], cell[:found.start()]), flags=re.MULTILINE)
-    before = before.split("\n\n")[-1]  # enough to find the place
+    before = re.split(r"\n\n|\n(?=def |class )", before)[-1]  # enough to find the place
     for path in exported_files(notebook):
         source = (PACKAGE / path).read_text(encoding="utf-8")
         if source.count(before + solution) == 1:

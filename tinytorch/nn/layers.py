@@ -39,8 +39,8 @@ class LinearFunction(Function):
 
 def _check_linear(x, weight, bias):
     if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:] or (bias is not None and bias.shape != weight.shape[:1]):
-        raise ValueError("linear: expected input (..., in), weight (out, in) and bias (out,), got "
-                         f"{x.shape}, {weight.shape} and {None if bias is None else bias.shape}")
+        raise ValueError(f"linear: a weight (out, in) of {weight.shape} expects {weight.shape[-1] if weight.ndim else 'no'} "
+                         f"features and a bias (out,), got {x.shape} and {None if bias is None else bias.shape}")
     if x.dtype.kind != "f":
         raise TypeError(f"linear: expected floats, got {x.dtype}; convert with .float(), or embed indices first")
 

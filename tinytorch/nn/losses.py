@@ -2,11 +2,9 @@
 """Losses: one number that says how wrong a model is, and whose gradient says which way is better."""
 
 __all__ = [
-    "check_reduction", "reduced", "check_pair", "mse_loss", "l1_loss", "BinaryCrossEntropyFunction",
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "class_rows", "checked_targets",
-    "class_weights", "reduced_by_weight", "nll_loss", "largest_in_rows", "row_blocks",
-    "CrossEntropyFunction", "cross_entropy", "soft_cross_entropy", "MSELoss", "L1Loss",
-    "WeightedLoss", "BCELoss", "BCEWithLogitsLoss", "NLLLoss", "CrossEntropyLoss",
+    "mse_loss", "l1_loss", "BinaryCrossEntropyFunction", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "nll_loss", "CrossEntropyFunction", "cross_entropy",
+    "MSELoss", "L1Loss", "BCELoss", "BCEWithLogitsLoss", "NLLLoss", "CrossEntropyLoss",
 ]
 
 import math
@@ -19,19 +17,24 @@ from tinytorch.ops.elementwise import Function
 from tinytorch.tensor import Tensor, apply
 
 
-def check_reduction(reduction):
+def _reduce(losses, reduction, weights=None):
+    "Return the losses, their sum, or their mean, which divides by the sum of the weights, or by the number of losses."
+    if reduction == "none":
+        return losses
+    total = losses.sum()
+    if reduction == "sum":
+        return total
+    divisor = losses.data.size if weights is None else float(weights.sum())
+    return total / divisor if divisor else total + math.nan
+
+
+def _check_reduction(reduction):
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction is 'none', 'mean' or 'sum', got {reduction!r}")
 
 
-def reduced(losses, reduction):
-    "`losses` themselves ('none'), their 'sum' or their 'mean'"
-    return losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.mean()
-
-
-def check_pair(name, input, target, reduction):
-    "Errors: ValueError for shapes that differ, TypeError for what is no float."
-    check_reduction(reduction)
+def _check_pair(name, input, target, reduction):
+    _check_reduction(reduction)
     if input.shape != target.shape:
         raise ValueError(f"{name}: input {input.shape} and target {target.shape} must have the same shape: "
                          "broadcast, each element would meet many others; reshape or unsqueeze one")
@@ -41,21 +44,23 @@ def check_pair(name, input, target, reduction):
 
 
 def mse_loss(input, target, reduction="mean"):
-    "(input - target)^2; both floats of one shape."
-    check_pair("mse_loss", input, target, reduction)
+    """Return the mean of (input - target)^2, or the "sum", or all of them ("none").
+    Raises, as all losses do: ValueError for shapes that differ and for another reduction, TypeError for integers."""
+    _check_pair("mse_loss", input, target, reduction)
     losses = (input - target).square()
-    return reduced(losses, reduction)
+    return _reduce(losses, reduction)
 
 
 def l1_loss(input, target, reduction="mean"):
-    "|input - target|; both floats of one shape."
-    check_pair("l1_loss", input, target, reduction)
+    "Return the mean of |input - target|, or their sum, or all of them."
+    _check_pair("l1_loss", input, target, reduction)
     losses = (input - target).abs()
-    return reduced(losses, reduction)
+    return _reduce(losses, reduction)
 
 
 class BinaryCrossEntropyFunction(Function):
-    "-(t log p + (1 - t) log(1 - p)) for probabilities p; each log is held above -100, so that p = 0 and 1 stay finite"
+    """-(t log p + (1 - t) log(1 - p)), p and t of one shape; each log is held above -100, so that p = 0 is finite.
+    Raises: ValueError for a p or t that is no probability."""
     def forward(self, p, t):
         for role, x in ("input", p), ("target", t):
             if not np.all((x >= 0) & (x <= 1)):
@@ -68,214 +73,155 @@ class BinaryCrossEntropyFunction(Function):
 
     def backward(self, grad):
         p, t = self.p, self.t
-        return grad * (p - t) / np.maximum(p * (1 - p), 1e-12), grad * (self.log_q - self.log_p)
+        dp = grad * (p - t) / np.maximum(p * (1 - p), 1e-12)
+        dt = grad * (self.log_q - self.log_p)
+        return dp, dt
 
 
 def binary_cross_entropy(input, target, weight=None, reduction="mean"):
-    "How surprised probabilities `input` are by `target` (0, 1 or between); both of one shape, `weight` broadcasts."
-    check_pair("binary_cross_entropy", input, target, reduction)
+    "Return the loss of probabilities `input` for a target of 0, 1 or between, times `weight`, which broadcasts."
+    _check_pair("binary_cross_entropy", input, target, reduction)
     losses = apply(BinaryCrossEntropyFunction(), input, target)
-    return reduced(losses if weight is None else losses * weight, reduction)
+    return _reduce(losses if weight is None else losses * weight, reduction)
 
 
 def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean", pos_weight=None):
-    """binary_cross_entropy of sigmoid(input), right for logits of any size; `weight` broadcasts.
-
-    `pos_weight` multiplies the loss of the positive part of the target, for data with few positives.
-    """
-    check_pair("binary_cross_entropy_with_logits", input, target, reduction)
+    """Return `binary_cross_entropy` of sigmoid(input), right for logits of any size; `weight` broadcasts.
+    `pos_weight` multiplies the loss of the positive part of the target, for data with few positives; it broadcasts."""
+    _check_pair("binary_cross_entropy_with_logits", input, target, reduction)
     positive = 1 if pos_weight is None else 1 + (pos_weight - 1) * target
     losses = (1 - target) * input - positive * logsigmoid(input)
-    return reduced(losses if weight is None else losses * weight, reduction)
+    return _reduce(losses if weight is None else losses * weight, reduction)
 
 
-def class_rows(x):
-    "(N, C) from (C,), (N, C) or (N, C, d1, ...): the classes, which are dim 1, move to the end"
+def _class_rows(x):
+    "Return (N, C) from (C,), (N, C) or (N, C, d1, ...)."
     if x.ndim > 2:
         x = x.permute(0, *range(2, x.ndim), 1)
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
-def checked_targets(name, input, target, ignore_index):
-    """The class indices as a flat array, and which of them count, for logits `input` (classes in dim 1).
-
-    Errors: TypeError for indices that are no integers, ValueError for a shape that does not fit, IndexError for
-    an index that is no class.
-    """
+def _class_weights(name, weight, input):
+    "Return `weight` as an array (C,) of input's dtype; ones for None."
     if input.ndim == 0:
         raise ValueError(f"{name}: expected input (N, C), (C,) or (N, C, d1, ...), got a single number")
+    if isinstance(weight, Tensor) and weight.requires_grad:
+        raise ValueError(f"{name}: weight receives no gradient; pass weight.detach()")
+    classes = input.shape[min(1, input.ndim - 1)]
+    weight = np.ones(classes) if weight is None else weight.data if isinstance(weight, Tensor) else np.asarray(weight)
+    if weight.shape != (classes,):
+        raise ValueError(f"{name}: expected a weight for each of the {classes} classes, got shape {weight.shape}")
+    return weight.astype(input.dtype)
+
+
+def _class_indices(name, input, target, ignore_index):
+    "Return the class indices as a flat array, once they are known to fit the logits."
     indices = target.data if isinstance(target, Tensor) else np.asarray(target)
     if indices.dtype.kind not in "iu":
         raise TypeError(f"{name}: class indices are integers, got {indices.dtype}; convert with .long()")
     dim = min(1, input.ndim - 1)
     classes, expected = input.shape[dim], input.shape[:dim] + input.shape[dim + 1:]
     if indices.shape != expected:
-        last = input.ndim > 2 and indices.shape == input.shape[:-1]
         hint = f"; the classes are dim 1: flatten with input.reshape(-1, {input.shape[-1]}) and target.reshape(-1)"
         raise ValueError(f"{name}: input {input.shape} wants class indices of shape {expected}, "
-                         f"got {indices.shape}{hint if last else ''}")
-    counts = indices != ignore_index
-    wrong = ((indices < 0) | (indices >= classes)) & counts
+                         f"got {indices.shape}{hint if indices.shape == input.shape[:-1] else ''}")
+    wrong = ((indices < 0) | (indices >= classes)) & (indices != ignore_index)
     if wrong.any():
         where = tuple(np.argwhere(wrong)[0].tolist())
         raise IndexError(f"{name}: target {indices[where]} at {where} is no class: there are {classes} classes, "
                          f"0 to {classes - 1} (and ignore_index, {ignore_index})")
-    return indices.reshape(-1), counts.reshape(-1)
-
-
-def class_weights(name, weight, input):
-    "`weight` as an array (C,) of input's dtype; all ones for None"
-    classes = input.shape[min(1, input.ndim - 1)]
-    if weight is None:
-        return np.ones(classes, input.dtype)
-    if isinstance(weight, Tensor) and weight.requires_grad:
-        raise ValueError(f"{name}: weight receives no gradient; pass weight.detach()")
-    array = np.asarray(weight.data if isinstance(weight, Tensor) else weight, input.dtype)
-    if array.shape != (classes,):
-        raise ValueError(f"{name}: expected a weight for each of the {classes} classes, got shape {array.shape}")
-    return array
-
-
-def reduced_by_weight(losses, weights, reduction, shape):
-    "`reduced`, but the mean divides by the sum of `weights`; nothing to average is nan, with gradients 0"
-    if reduction == "none":
-        return losses.reshape(shape)
-    total, divisor = losses.sum(), weights.sum().item()
-    if reduction == "sum":
-        return total
-    return total / divisor if divisor else total + math.nan
+    return indices.reshape(-1)
 
 
 def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
-    """-input[i, target[i]] for log-probabilities `input` (N, C), (C,) or (N, C, d1, ...).
-
-    Shapes, `weight`, `ignore_index`, `reduction` and errors are those of `cross_entropy` with class indices.
-    """
-    check_reduction(reduction)
-    indices, counts = checked_targets("nll_loss", input, target, ignore_index)
+    """Return the mean of -input[i, target[i]] for log-probabilities `input` (N, C), (C,) or (N, C, d1, ...).
+    Shapes, `weight`, `ignore_index`, `reduction` and errors are those of `cross_entropy` with class indices."""
+    _check_reduction(reduction)
+    weights = _class_weights("nll_loss", weight, input)
+    indices = _class_indices("nll_loss", input, target, ignore_index)
+    counts = indices != ignore_index
     indices = np.where(counts, indices, 0)
-    weights = class_weights("nll_loss", weight, input)[indices] * counts
-    picked = class_rows(input).gather(1, indices[:, None]).reshape(-1)
-    return reduced_by_weight(picked.masked_fill(~counts, 0.0) * -weights, weights, reduction, target.shape)
-
-
-def largest_in_rows(x):
-    "max of each row of x (N, C), as (N, 1)"
-    return x[np.arange(len(x)), x.argmax(axis=1)][:, None]
-
-
-def row_blocks(x, size=1 << 17):
-    "slices that together are all rows of x (N, C), each of about `size` elements, so that they stay in the cache"
-    step = max(1, size // max(x.shape[1], 1))
-    return [slice(start, start + step) for start in range(0, len(x), step)]
+    used = weights[indices] * counts
+    picked = _class_rows(input).gather(1, indices[:, None]).reshape(-1)
+    losses = picked.masked_fill(~counts, 0.0) * -used
+    return _reduce(losses.reshape(target.shape), reduction, used)
 
 
 class CrossEntropyFunction(Function):
-    """-log softmax(x)[i, target[i]] for each row i of x (N, C): softmax, log and picking in one.
+    """-log softmax(x)[i, target[i]] for each row i of x (N, C): softmax, log, picking and reduction in one.
 
-    With class weights w (C,) and label smoothing s, row i costs
+    With class weights w (C,), None for all 1, and label smoothing s, row i costs
     (1 - s) w[target] (log z - x[target]) + s / C sum_c w[c] (log z - x[c]), z = sum_c exp(x[c]);
-    it costs 0 where target[i] is `ignore_index`. The weights are an option, not an input: they get no gradient.
-    Reduced to 'sum' or 'mean' (divided by the weights used), the output is one number.
-    """
+    it costs 0 where target[i] is `ignore_index`. Only x gets a gradient. reduction: "none" (N,), "sum", or "mean", that
+    divides by the sum of w[target] over the rows that count; where that is 0 it is nan, with gradients 0."""
     def __init__(self, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="none"):
-        self.weight, self.ignore_index, self.smoothing = weight, ignore_index, label_smoothing
-        self.reduction = reduction
+        self.weight, self.ignore_index = weight, ignore_index
+        self.label_smoothing, self.reduction = label_smoothing, reduction
 
     def forward(self, x, target):
-        classes = x.shape[1]
-        if self.weight is None:
-            self.weight = np.ones(classes, x.dtype)
+        self.weights = np.ones(x.shape[1], x.dtype) if self.weight is None else self.weight
         self.counts = target != self.ignore_index
         self.target = np.where(self.counts, target, 0)
-        picked, spread = self.row_sums(x)
-        log_z = np.log(self.z)
-        losses = (1 - self.smoothing) * self.weight[self.target] * (log_z - picked)
-        if self.smoothing:
-            losses += self.smoothing / classes * (log_z * self.weight.sum() - spread)
-        return self.reduced(np.where(self.counts, losses, 0))
-
-    def row_sums(self, x):
-        "Of x less its row's maximum: exp, and its sum z, kept on self; the target's x and sum_c w[c] x[c], returned."
-        n, classes = x.shape
-        self.exp, self.z = np.empty(x.shape, x.dtype), np.empty(n, x.dtype)
-        picked, spread = np.empty(n, x.dtype), np.zeros(n, x.dtype)
-        for rows in row_blocks(x):
-            shifted = np.subtract(x[rows], largest_in_rows(x[rows]), out=self.exp[rows])
-            picked[rows] = shifted[np.arange(len(shifted)), self.target[rows]]
-            if self.smoothing:
-                spread[rows] = shifted @ self.weight
-            np.exp(shifted, out=shifted)
-            self.z[rows] = shifted @ np.ones(classes, x.dtype)
-        return picked, spread
-
-    def reduced(self, losses):
-        "As `reduction` says; the mean of nothing is nan."
+        shifted, s = x - x.max(axis=1, keepdims=True), self.label_smoothing
+        exp = np.exp(shifted)
+        z = exp.sum(axis=1, keepdims=True)
+        self.p, log_p = exp / z, shifted - np.log(z)
+        chosen = self.weights[self.target]
+        losses = (s - 1) * chosen * log_p[np.arange(len(x)), self.target]
+        if s:
+            losses = losses - s / x.shape[1] * (log_p @ self.weights)
+        losses = np.where(self.counts, losses, 0)
+        self.divisor = float(chosen @ self.counts) if self.reduction == "mean" else 1.0
         if self.reduction == "none":
             return losses
-        self.divisor = float(self.weight[self.target] @ self.counts) if self.reduction == "mean" else 1.0
         return losses.sum() / self.divisor if self.divisor else losses.sum() + math.nan
 
     def backward(self, grad):
-        if self.reduction != "none":
-            grad = grad / self.divisor if self.divisor else 0 * grad
+        grad = grad / self.divisor if self.divisor else 0 * grad
         grad = np.where(self.counts, grad, 0)  # one number a row
-        chosen = grad * (1 - self.smoothing) * self.weight[self.target]
-        spread = grad * (self.smoothing / len(self.weight))
-        return self.logits_gradient(chosen, spread), None
-
-    def logits_gradient(self, chosen, spread):
-        "dL/dx (N, C) from what each row's loss is worth: `chosen` for its target, `spread` for each class (N,)."
-        total = chosen + spread * self.weight.sum() if self.smoothing else chosen
-        dx = self.exp * (total / self.z)[:, None]
+        chosen = grad * (1 - self.label_smoothing) * self.weights[self.target]
+        spread = grad * (self.label_smoothing / len(self.weights))
+        dx = self.p * (chosen + spread * self.weights.sum())[:, None]
         dx[np.arange(len(dx)), self.target] -= chosen
-        if self.smoothing:
-            dx -= spread[:, None] * self.weight
-        return dx
+        if self.label_smoothing:
+            dx -= spread[:, None] * self.weights
+        return dx, None
 
 
 def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
-    """How surprised softmax(input) is by `target`; input are logits (N, C), (C,) or (N, C, d1, ...).
+    """Return the mean surprise of softmax(input) at `target`, for logits `input` (N, C), (C,) or (N, C, d1, ...).
 
     `target` holds class indices: integers, of input's shape without C. Or a probability for each class: floats, of
     input's shape. `weight` (C,) multiplies what each class costs; the mean over indices divides by the weights used,
     the mean over probabilities by the number of rows. Where an index is `ignore_index`, the loss is 0 and does not
     count; where all are, the mean is nan, as in PyTorch, with gradients 0. `label_smoothing` s turns the target into
-    (1 - s) target + s / C. Errors, before anything is computed: IndexError for an index that is no class, TypeError
-    and ValueError for dtypes and shapes that do not fit.
-    """
-    check_reduction(reduction)
+    (1 - s) target + s / C. Raises, before anything is computed: IndexError for an index that is no class, TypeError
+    and ValueError for dtypes, shapes and options that do not fit, and for a `weight` that wants a gradient."""
+    _check_reduction(reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing lies between 0 and 1, got {label_smoothing}")
+    weights = _class_weights("cross_entropy", weight, input)
     if target.dtype.kind == "f":
-        return soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    indices, _ = checked_targets("cross_entropy", input, target, ignore_index)
-    weights = class_weights("cross_entropy", weight, input)
-    loss = apply(CrossEntropyFunction(weights, ignore_index, label_smoothing, reduction), class_rows(input), indices)
+        return _soft_cross_entropy(input, target, weights, reduction, label_smoothing)
+    indices = _class_indices("cross_entropy", input, target, ignore_index)
+    operation = CrossEntropyFunction(weights, ignore_index, label_smoothing, reduction)
+    loss = apply(operation, _class_rows(input), indices)
     return loss.reshape(target.shape) if reduction == "none" else loss
 
 
-def soft_cross_entropy(input, target, weight, reduction, label_smoothing):
-    "`cross_entropy` with a probability for each class as target"
+def _soft_cross_entropy(input, target, weights, reduction, label_smoothing):
     if input.shape != target.shape:
         raise ValueError(f"cross_entropy: a float target holds a probability for each class, of input's shape "
                          f"{input.shape}; got {target.shape}. Class indices are integers: convert with .long()")
-    dim = min(1, input.ndim - 1)
-    classes = input.shape[dim]
-    if label_smoothing:
-        target = (1 - label_smoothing) * target + label_smoothing / classes
-    losses = -(target * log_softmax(input, dim))
-    if weight is not None:
-        column = class_weights("cross_entropy", weight, input).reshape(-1, *[1] * (input.ndim - dim - 1))
-        losses = losses * column
-    losses = losses.sum(dim)
-    return reduced_by_weight(losses, np.ones(losses.shape), reduction, losses.shape)
+    shape = (input.shape[:1] if input.ndim > 1 else ()) + input.shape[2:]
+    truth = (1 - label_smoothing) * _class_rows(target) + label_smoothing / len(weights)
+    log_p = log_softmax(_class_rows(input), 1)
+    losses = -(truth * log_p * weights).sum(1)
+    return _reduce(losses.reshape(shape), reduction)
 
 
 class MSELoss(Module):
-    def __init__(self, reduction="mean"):
-        self.reduction = reduction
-
+    def __init__(self, reduction="mean"): self.reduction = reduction
     def forward(self, input, target):
         return mse_loss(input, target, self.reduction)
 
@@ -285,31 +231,29 @@ class L1Loss(MSELoss):
         return l1_loss(input, target, self.reduction)
 
 
-class WeightedLoss(Module):
-    "A loss with an optional `weight`, which is a buffer: saved, not learned."
+class BCELoss(Module):
     def __init__(self, weight=None, reduction="mean"):
         self.register_buffer("weight", weight)
         self.reduction = reduction
 
-
-class BCELoss(WeightedLoss):
     def forward(self, input, target):
         return binary_cross_entropy(input, target, self.weight, self.reduction)
 
 
-class BCEWithLogitsLoss(WeightedLoss):
+class BCEWithLogitsLoss(BCELoss):
     def __init__(self, weight=None, reduction="mean", pos_weight=None):
         super().__init__(weight, reduction)
         self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input, target):
-        return binary_cross_entropy_with_logits(input, target, self.weight, self.reduction, self.pos_weight)
+        options = self.weight, self.reduction, self.pos_weight
+        return binary_cross_entropy_with_logits(input, target, *options)
 
 
-class NLLLoss(WeightedLoss):
+class NLLLoss(Module):
     def __init__(self, weight=None, ignore_index=-100, reduction="mean"):
-        super().__init__(weight, reduction)
-        self.ignore_index = ignore_index
+        self.register_buffer("weight", weight)
+        self.ignore_index, self.reduction = ignore_index, reduction
 
     def forward(self, input, target):
         return nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
@@ -321,4 +265,5 @@ class CrossEntropyLoss(NLLLoss):
         self.label_smoothing = label_smoothing
 
     def forward(self, input, target):
-        return cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+        options = self.weight, self.ignore_index, self.reduction, self.label_smoothing
+        return cross_entropy(input, target, *options)

@@ -20,6 +20,7 @@ class Parameter(Tensor):
 
 
 def _dotted(path, name):
+    "Return path.name, without the dot if `path` is empty."
     return f"{path}.{name}" if path else name
 
 
