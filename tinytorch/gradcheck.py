@@ -107,8 +107,8 @@ def check_function(make_operation, *arrays, seed=0):
 def gradcheck(f, *tensors, seed=0):
     """Check `f(*tensors).backward(c)`, c = random_cotangent(shape, seed), for each tensor that requires a gradient.
 
-    Returns the largest difference. Raises: GradientError as `compare_gradients`, with the name of the last operation;
-    TypeError for a tensor that requires a gradient and is not float64.
+    Their `grad` is cleared first. Returns the largest difference. Raises: TypeError for one that is not float64,
+    GradientError as `compare_gradients`, with the name of the last operation (`grad_fn`, which may be None).
     """
     wanted = [(i, t) for i, t in enumerate(tensors) if t.requires_grad]
     for i, t in wanted:
