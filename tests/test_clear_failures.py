@@ -22,11 +22,13 @@ def random(*shape):
 @pytest.mark.parametrize("change, words", [
     (lambda g: 2 * g, "ratio 2 factor of 2 too much"),
     (lambda g: -g, "ratio -1 sign"),
+    (lambda g: g / 2, "ratio 0.5 factor of 2 is missing"),
+    (lambda g: 1.001 * g, "ratio 1.001"),
     (lambda g: 5 * g, "ratio 5 size (4, 5) sum where it should be mean"),
     (lambda g: g / 4, "ratio 0.25 size (4, 5) mean where it should be sum"),
     (lambda g: 0.3 * g, "ratio 0.3 constant factor"),
     (lambda g: 0 * g, "all zeros"),
-], ids=["twice", "sign", "sum", "mean", "factor", "zeros"])
+], ids=["twice", "sign", "half", "off by a thousandth", "sum", "mean", "factor", "zeros"])
 def test_a_wrong_gradient_inside_a_graph(change, words):
     class Wrong(Exp):
         def backward(self, grad):

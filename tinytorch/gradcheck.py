@@ -48,9 +48,9 @@ def _hint(expected, got, shapes):
         return "the ratio differs from place to place: is a term missing, or assigned where it should be added?"
     causes = {-1: "the sign is wrong", 2: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
     for shape in (expected.shape, *shapes):
-        for n in (math.prod(shape), *shape):
+        for n in {math.prod(shape), *shape} - {0, 1}:
             causes.setdefault(n, f"{n} is a size of {shape}: sum where it should be mean?")
-            causes.setdefault(1 / max(n, 1), f"1 / {n}, a size of {shape}: mean where it should be sum?")
+            causes.setdefault(1 / n, f"1 / {n}, a size of {shape}: mean where it should be sum?")
     found = [text for value, text in causes.items() if np.isclose(ratio, value, rtol=1e-3)]
     return f"everywhere {ratio:.4g}: {found[0] if found else 'is a constant factor missing?'}"
 
@@ -59,7 +59,8 @@ def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
     """Return the largest difference between `got`, the gradient of input i of the operation `name`, and `expected`.
 
     Each may be off by rtol * |expected| + atol * max(1, largest |expected|). Raises: GradientError for another shape,
-    for None, and for wrong numbers; it tells name, i, how many places, the worst one, and both numbers there.
+    for None, and for wrong numbers; it tells name, i, how many places, the worst one, and both numbers there. `shapes`,
+    those of all inputs and the output, only help to guess at the mistake.
     """
     if got is None or np.shape(got) != expected.shape:
         raise GradientError(f"{name}: gradient of input {i}: expected shape {expected.shape}, "
@@ -107,8 +108,8 @@ def check_function(make_operation, *arrays, seed=0):
 def gradcheck(f, *tensors, seed=0):
     """Check `f(*tensors).backward(c)`, c = random_cotangent(shape, seed), for each tensor that requires a gradient.
 
-    Returns the largest difference. Raises: GradientError as `compare_gradients`, with the name of the last operation;
-    TypeError for a tensor that requires a gradient and is not float64.
+    Their `grad` is cleared first. Returns the largest difference. Raises: TypeError for one that is not float64,
+    GradientError as `compare_gradients`, with the name of the last operation (`grad_fn`, which may be None).
     """
     wanted = [(i, t) for i, t in enumerate(tensors) if t.requires_grad]
     for i, t in wanted:

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from tinytorch.dispatch import chosen
 from tinytorch.gradcheck import check_function
 from tinytorch.ops.elementwise import (
     Abs,
@@ -208,19 +209,79 @@ def test_cast_returns_the_gradient_in_the_dtype_it_came_from():
     assert operation.backward(np.ones(2))[0].dtype == np.float32
 
 
-def test_only_wanted_gradients_are_computed():
-    for operation in (Sub(), Mul(), Div(), Maximum()):
-        operation.needs_grad = (False, True)
-        operation.forward(real((2, 3)), real((3,), seed=1))
-        dx, dy = operation.backward(np.ones((2, 3)))
-        assert dx is None and dy.shape == (3,)
+@pytest.mark.parametrize("operation", [Add, Sub, Mul, Div, Pow, Maximum, Minimum])
+def test_only_wanted_gradients_are_computed(operation):
+    for wanted in (0, 1):
+        operation_now = operation()
+        operation_now.needs_grad = (wanted == 0, wanted == 1)
+        operation_now.forward(positive((2, 3)), positive((3,), seed=1))
+        gradients = operation_now.backward(np.ones((2, 3)))
+        assert gradients[1 - wanted] is None and gradients[wanted].shape == [(2, 3), (3,)][wanted]
+
+
+@pytest.mark.parametrize("wanted", [1, 2])
+def test_where_computes_only_the_wanted_gradient(wanted):
+    operation = Where()
+    operation.needs_grad = (False, wanted == 1, wanted == 2)
+    operation.forward(np.array([True, False]), real((3, 2)), 0.0 if wanted == 1 else real((2,)))
+    gradients = operation.backward(np.ones((3, 2)))
+    assert [gradient is None for gradient in gradients] == [True, wanted == 2, wanted == 1]
+
+
+def test_where_wants_booleans():
+    with pytest.raises(TypeError, match="int64"):
+        Where().forward(np.array([0, 1]), np.ones(2), np.zeros(2))
+
+
+def test_clamp_needs_an_end():
+    with pytest.raises(ValueError):
+        Clamp()
+
+
+def test_options_are_kept_under_their_names():
+    assert (Clamp(0, 2).low, Clamp(0, 2).high, Cast("float32").dtype) == (0, 2, np.float32)
+
+
+def test_quotients_of_tiny_numbers():
+    "y * y is 0 in float32 long before y is"
+    operation = Div()
+    operation.forward(np.float32([1e-30]), np.float32([1e-25]))
+    assert all(np.isfinite(gradient).all() for gradient in operation.backward(np.ones(1, np.float32)))
+
+
+@pytest.mark.parametrize("operation, x", [(Rsqrt, 1e20), (Reciprocal, 1e15), (Sqrt, 1e30), (Sigmoid, -80.0)])
+def test_slopes_of_float32_stay_finite_on_the_way(operation, x):
+    operation = operation()
+    operation.forward(np.float32([x]))
+    (got,) = operation.backward(np.ones(1, np.float32))
+    assert np.isfinite(got).all() and got.dtype == np.float32 and got != 0
 
 
 def test_a_function_without_halves_says_what_is_missing():
     class Nothing(Function):
         pass
 
-    with pytest.raises(NotImplementedError, match="Nothing.forward"):
+    with pytest.raises(NotImplementedError, match="Nothing.*forward"):
         Nothing().forward(1.0)
-    with pytest.raises(NotImplementedError, match="Nothing.backward"):
+    with pytest.raises(NotImplementedError, match="Nothing.*backward"):
         Nothing().backward(1.0)
+
+
+def test_a_faster_form_is_made_where_one_is_chosen_and_has_the_same_name():
+    class Plain(Neg):
+        pass
+
+    class Faster(Plain):
+        plain = Plain
+
+    try:
+        chosen[Plain] = Faster
+        assert type(Plain()) is Faster and type(Faster()) is Faster and Plain().name == "Plain"
+    finally:
+        del chosen[Plain]
+    assert type(Plain()) is Plain and Plain().name == "Plain"
+
+
+def test_before_it_is_recorded_an_operation_has_no_parents_and_needs_all_gradients():
+    operation = Neg()
+    assert operation.parents is None and operation.plain is None and all(operation.needs_grad)

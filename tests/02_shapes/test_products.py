@@ -1,9 +1,11 @@
 """Matrix products and einsum: every combination of vectors, matrices and stacks."""
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from tinytorch.gradcheck import check_function
-from tinytorch.ops.reductions import Einsum, MatMul
+from tinytorch.ops.reductions import Einsum, MatMul, check_inner_sizes
 
 
 def random(*shape, seed=0):
@@ -31,16 +33,24 @@ def test_only_wanted_gradients_are_computed():
     assert dx is None and dy.shape == (3, 4)
 
 
-@pytest.mark.parametrize("left, right, words", [
-    ((2, 3), (4, 5), "inner sizes 3 and 4 differ"),
-    ((2, 3), (4, 3), "transpose the second"),
-    ((), (2, 3), "use [*]"),
-    ((4,), (3,), "inner sizes 4 and 3 differ"),
-], ids=str)
-def test_matmul_says_what_does_not_fit(left, right, words):
-    with pytest.raises(ValueError, match=words) as raised:
-        MatMul().forward(random(*left), random(*right))
-    assert str(left) in str(raised.value) and str(right) in str(raised.value)
+@pytest.mark.parametrize("left, right", [((2, 3), (4, 5)), ((2, 3), (4, 3)), ((4,), (3,)), ((), (2, 3)), ((2, 3), ()),
+                                         ((5, 2, 3), (4, 3)), ((3,), (5, 4, 3))], ids=str)
+def test_matmul_says_what_does_not_fit(left, right):
+    for call in (check_inner_sizes, MatMul().forward):
+        with pytest.raises(ValueError) as raised:
+            call(np.ones(left), np.ones(right))
+        assert str(left) in str(raised.value) and str(right) in str(raised.value)
+
+
+def test_a_stack_times_one_matrix_sums_its_gradient_without_a_stack_of_them():
+    "10,000 rows, each a matrix of its own: a gradient of the weight for each would take 800 MB"
+    x, y, operation = random(10_000, 1, 100), random(100, 100), MatMul()
+    operation.forward(x, y)
+    tracemalloc.start()
+    _, dy = operation.backward(np.ones((10_000, 1, 100)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.allclose(dy, np.repeat(x.sum((0, 1))[:, None], 100, axis=1)) and peak < 1e8
 
 
 @pytest.mark.parametrize("equation, shapes", [
@@ -49,6 +59,8 @@ def test_matmul_says_what_does_not_fit(left, right, words):
     ("ij,jk", [(2, 3), (3, 4)]), ("bij,bjk->bik", [(5, 2, 3), (5, 3, 4)]), ("bij,jk->bik", [(5, 2, 3), (3, 4)]),
     ("...ij,...jk->...ik", [(5, 2, 3), (3, 4)]), ("ij,k->k", [(2, 3), (4,)]),
     ("ii->i", [(3, 3)]), ("ii", [(3, 3)]), ("jij,ik->jk", [(2, 3, 2), (3, 4)]),
+    ("...i,...i->...", [(4, 1, 3), (2, 3)]), ("...->...", [(2, 3)]), ("ac,bc->ab", [(2, 3), (4, 1)]),
+    ("...i,ij", [(5, 2, 3), (3, 4)]), ("iij->j", [(2, 2, 3)]), ("ij,ij->", [(2, 3), (2, 3)]),
     ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 2)]), ("i,i,i,i->i", [(3,)] * 4),
         ("b q d, b k d -> b q k", [(2, 3, 4), (2, 5, 4)]),
 ], ids=str)
@@ -58,13 +70,12 @@ def test_einsum(equation, shapes):
     check_function(lambda: Einsum(equation), *arrays)
 
 
-@pytest.mark.parametrize("equation, shapes, words", [
-    ("ij,jk->ik", [(2, 3)], "2 operands, got 1"),
-    ("ijk->i", [(2, 3)], "3 letters"),
-    ("ii->i", [(3, 4)], "'i'"),
+@pytest.mark.parametrize("equation, shapes", [
+    ("ij,jk->ik", [(2, 3)]), ("ij->i", [(2, 3), (3,)]), ("ijk->i", [(2, 3)]), ("...ijk->i", [(2, 3)]),
+    ("i->i", [(2, 3)]), ("ii->i", [(3, 4)]), ("ij,jk->ik", [(2, 3), (4, 5)]),
 ], ids=str)
-def test_einsum_says_what_does_not_fit(equation, shapes, words):
-    with pytest.raises(ValueError, match=words):
+def test_einsum_refuses_what_does_not_fit(equation, shapes):
+    with pytest.raises(ValueError):
         Einsum(equation).forward(*[random(*shape) for shape in shapes])
 
 

@@ -11,6 +11,7 @@ from tinytorch.ops.reductions import (
     LogSumExp,
     Mean,
     Prod,
+    Reduction,
     Softmax,
     Std,
     Sum,
@@ -72,10 +73,39 @@ def test_what_nothing_sums_to():
 
 def test_dims_are_counted_from_the_front_and_checked():
     assert positive_dims(None, 3) == (0, 1, 2) and positive_dims(-1, 3) == (2,) and positive_dims((2, -3), 3) == (0, 2)
-    with pytest.raises(IndexError, match="dim 3 .* -3 to 2"):
-        positive_dims(3, 3)
-    with pytest.raises(ValueError, match="twice"):
-        positive_dims((0, -3), 3)
+    assert positive_dims((), 2) == positive_dims([1, 0], 2) == (0, 1)
+    assert positive_dims(None, 0) == positive_dims(0, 0) == positive_dims(-1, 0) == ()
+    for dim, ndim in [(3, 3), (-4, 3), ((0, 2), 2), (1, 0), (-2, 0)]:
+        with pytest.raises(IndexError):
+            positive_dims(dim, ndim)
+    for dim in [(0, -3), (1, 1)]:
+        with pytest.raises(ValueError):
+            positive_dims(dim, 3)
+
+
+def test_what_a_reduction_remembers_of_its_input():
+    for dim, keepdim, axes, count in [(1, False, (1,), 3), ((0, -1), False, (0, 2), 8), (None, True, (0, 1, 2), 24)]:
+        reduction = Reduction(dim, keepdim)
+        assert (reduction.dim, reduction.keepdim) == (dim, keepdim)
+        assert reduction.axes_of(np.zeros((2, 3, 4))) == reduction.axes == axes
+        assert reduction.count == count and reduction.shape == (2, 3, 4)
+        kept = np.sum(untied((2, 3, 4)), axis=axes, keepdims=True)
+        lost = kept if keepdim else np.squeeze(kept, axes)
+        assert np.array_equal(reduction.restore(lost), kept) and reduction.restore(lost).shape == kept.shape
+
+
+def test_options_are_kept_under_their_names():
+    var = Var(1, True, correction=0)
+    assert (var.dim, var.keepdim, var.correction) == (1, True, 0)
+    assert Softmax(1).dim == LogSoftmax(1).dim == CumSum(1).dim == 1
+
+
+@pytest.mark.parametrize("operation", [Softmax(0), LogSoftmax(0), LogSumExp(0)], ids=lambda operation: operation.name)
+def test_floats_only(operation):
+    with pytest.raises(TypeError, match="int64"):
+        operation.forward(np.array([1, 2]))
+    with pytest.raises(TypeError, match="bool"):
+        operation.forward(np.array([True]))
 
 
 def test_variance_is_divided_by_n_minus_correction():
@@ -154,8 +184,20 @@ def test_nan_stays_in_its_row_of_softmax():
     assert np.isnan(out[1]).all() and np.allclose(out[::2], Softmax(1).forward(x[::2]), rtol=1e-12)
 
 
+@pytest.mark.parametrize("operation", [Softmax, LogSoftmax])
+def test_an_empty_dim_and_a_number(operation):
+    assert operation(1).forward(np.zeros((3, 0))).shape == (3, 0)
+    out, gradient = given(operation(-1), 3.0)
+    assert np.isclose(out, operation(0).forward(np.array([3.0]))[0]) and np.isclose(gradient, 0)
+
+
+def test_log_softmax_keeps_shares_that_softmax_rounds_to_0():
+    assert np.array_equal(LogSoftmax(0).forward(np.array([0.0, 5000.0])), [-5000, 0])
+    assert np.allclose(LogSumExp(0).forward(np.array([np.inf, 1.0])), np.inf)
+
+
 def test_softmax_of_float32_is_exact_to_a_few_units_in_the_last_place():
-    rows = 15 * np.random.default_rng(0).random((200, 60))  # none is 16 above the mean
+    rows = 15 * np.random.default_rng(0).random((200, 60))
     exact, got = Softmax(1).forward(rows.astype(np.float32).astype(float)), Softmax(1).forward(rows.astype(np.float32))
     assert np.abs(got / exact - 1).max() < 2e-6
 

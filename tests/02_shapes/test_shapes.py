@@ -96,12 +96,12 @@ def test_an_element_read_twice_receives_both_gradients():
 def test_assigning_where_one_must_add_is_noticed():
     class Assigned(Index):
         def backward(self, grad):
-            dx = np.zeros(self.shape)
+            dx = np.zeros(3)
             dx[self.key] = grad
             return (dx,)
 
     check_function(lambda: Assigned(np.array([0, 2])), np.ones(3))  # right as long as nothing repeats
-    with pytest.raises(GradientError, match="added"):
+    with pytest.raises(GradientError, match="Assigned"):
         check_function(lambda: Assigned(np.array([0, 0, 2])), np.ones(3))
 
 
@@ -117,11 +117,37 @@ def test_gather(shape, dim):
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"gather: .*\(2, 3, 4\).*\(2,\)"):
+    with pytest.raises(ValueError) as raised:
         Gather(0).forward(X, np.array([0, 1]))
-    with pytest.raises(ValueError, match=r"tril: .*\(3,\)"):
-        Tril().forward(np.ones(3))
-    with pytest.raises(ValueError, match="reshape"):
-        Reshape(5, 5).forward(X)
-    with pytest.raises(IndexError, match="out of bounds"):
+    assert "(2, 3, 4)" in str(raised.value) and "(2,)" in str(raised.value)
+    for triangle in (Tril(), Triu(1)):
+        with pytest.raises(ValueError, match=r"\(3,\)"):
+            triangle.forward(np.ones(3))
+    for operation in (Reshape(5, 5), Expand(2, 3), Expand(3, 3, 4), Roll((1, 2), 0), Roll(1, (0, 1)), Permute(0, 1)):
+        with pytest.raises(ValueError):
+            operation.forward(X)
+    with pytest.raises(IndexError):
         Index(2).forward(X)
+
+
+def test_options_are_kept_under_their_names():
+    assert Reshape(2, 3).shape == Expand(2, 3).shape == (2, 3) and Permute(1, 0).dims == Flip(1, 0).dims == (1, 0)
+    assert (Roll(1, 2).shifts, Roll(1, 2).dims, Roll(1).dims) == (1, 2, None)
+    assert (Gather(1).dim, Cat(1).dim, Cat().dim, Tril(2).diagonal, Triu().diagonal) == (1, 1, 0, 2, 0)
+    border = Pad([(1, 2)], 3.0)
+    assert Index((0, None)).key == (0, None) and border.widths == [(1, 2)] and border.value == 3.0
+
+
+def test_an_integer_key_that_repeats_beside_slices():
+    "A key is a view or not as a whole: one integer array in it, and elements may repeat."
+    operation = Index((slice(0, 2), np.array([1, 1, 1])))
+    operation.forward(np.zeros((2, 3)))
+    assert np.array_equal(operation.backward(np.ones((2, 3)))[0], [[0, 3, 0], [0, 3, 0]])
+
+
+def test_numbers_of_no_dims():
+    for operation in (Reshape(), Permute(), Expand(), Flip(), Index(()), Index(...), Clone()):
+        number = np.array(3.0)
+        assert np.shape(operation.forward(number)) == ()
+        (gradient,) = operation.backward(np.array(2.0))
+        assert np.shape(gradient) == () and gradient == 2

@@ -18,13 +18,70 @@ class Mistake(NamedTuple):
 MISTAKES = [
     # ---- 01_elementwise
     Mistake(
+        "01_elementwise", "exp", "the slope is taken at the gradient",
+        "return (grad * np.exp(grad),)",
+        words="the slope is the output", region=3,
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "numerical-gradient", "two outputs that may be one array",
+        ("above = np.array(f())", "above = f()"),
+        words="copy each",
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "numerical-gradient", "no output is copied",
+        """
+slope = np.zeros_like(x)
+for index in np.ndindex(x.shape):
+    before = x[index]
+    x[index] = before + eps
+    above = f()
+    x[index] = before - eps
+    below = f()
+    x[index] = before
+    slope[index] = np.sum(cotangent * (above - below)) / (2 * eps)
+return slope
+""",
+        words="both outputs are one array",
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "numerical-gradient", "nudged one way only",
+        ("x[index] = before - eps", "x[index] = before"),
+        words="only one way",
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "numerical-gradient", "the numbers are not put back",
+        ("    x[index] = before\n", "    pass\n"),
+        words="x, after it was measured",
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "compare-gradients", "nan goes through",
+        ("~(difference <= allowed)", "difference > allowed"),
+        words="nan must be refused",
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "compare-gradients", "the difference has a sign",
+        ("np.abs(got - expected)", "got - expected"),
+        words="compare absolute values",
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "check-function", "returns after the first input",
+        ("largest = max(largest, compare_gradients(operation.name, i, expected, gradients[i], shapes))",
+         "return compare_gradients(operation.name, i, expected, gradients[i], shapes)"),
+        words="compare every input of floats", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "add-sub", "the second gradient of a difference has no sign",
+        ("unbroadcast(-grad,", "unbroadcast(grad,"),
+        words="the sign is wrong", region=3,
+    ),  # fmt: skip
+    Mistake(
         "01_elementwise", "mul", "unbroadcast is missing",
         """
 dx = grad * self.y if self.needs_grad[0] else None
 dy = grad * self.x if self.needs_grad[1] else None
 return dx, dy
 """,
-        words="unbroadcast",
+        words="unbroadcast", region=1,
     ),  # fmt: skip
     Mistake(
         "01_elementwise", "div", "the sign of the second gradient",
@@ -33,7 +90,22 @@ dx = unbroadcast(grad / self.y, np.shape(self.x)) if self.needs_grad[0] else Non
 dy = unbroadcast(grad * (self.x / self.y / self.y), np.shape(self.y)) if self.needs_grad[1] else None
 return dx, dy
 """,
-        words="the sign is wrong",
+        words="the sign is wrong", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "pow", "the exponent stays",
+        ("y * x ** (y - 1)", "y * x ** y"),
+        words="the exponent goes down by one", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "pow", "0 times infinity",
+        ("np.where(np.equal(y, 0), 0, y * x ** (y - 1))", "y * x ** (y - 1)"),
+        words="at y = 0 the slope is 0", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "roots", "a factor of 2 is missing",
+        "return (grad / self.out,)",
+        words="a factor of 2 is missing", region=1,
     ),  # fmt: skip
     Mistake(
         "01_elementwise", "where", "the mask is inverted",
@@ -42,12 +114,22 @@ dx = unbroadcast(np.where(self.condition, 0, grad), self.shapes[0]) if self.need
 dy = unbroadcast(np.where(self.condition, grad, 0), self.shapes[1]) if self.needs_grad[2] else None
 return None, dx, dy
 """,
-        words="the mask is inverted",
+        words="the mask is inverted", region=1,
     ),  # fmt: skip
     Mistake(
         "01_elementwise", "relu", "the gradient passes everywhere",
         "return (grad,)",
         words="the mask is missing", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "clamp-maximum-cast", "the gradient passes outside",
+        "return (grad,)",
+        words="no gradient from outside", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "clamp-maximum-cast", "of two that tie, x takes all",
+        ("np.where(np.equal(self.x, self.y), 0.5, self.wins(self.x, self.y))", "(self.x >= self.y)"),
+        words="where they tie, each gets half", region=4,
     ),  # fmt: skip
     Mistake(
         "01_elementwise", "unbroadcast", "a mean over the stretched axes",
@@ -59,26 +141,78 @@ return grad.mean(axis=stretched, keepdims=True) if stretched else grad
 """,
         words="a mean where it should be a sum",
     ),  # fmt: skip
+    Mistake(
+        "01_elementwise", "unbroadcast", "only the axes in front are summed",
+        "return grad.sum(axis=tuple(range(grad.ndim - len(shape))))",
+        words="axes of size 1 are not summed",
+    ),  # fmt: skip
     # ---- 02_shapes
     Mistake(
+        "02_shapes", "positive-dims", "negative dims stay negative",
+        "axes = tuple(sorted(dims))",
+        words="counted from the front", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "sum", "the gradient of a mean is that of a sum",
+        "return (np.broadcast_to(self.restore(grad), self.shape),)",
+        words="divide by the count", region=3,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "var-std", "divided by n",
+        ("1 / (self.count - self.correction)", "1 / self.count"),
+        words="the correction is missing", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "amax", "each of those that tie gets all of it",
+        "return (self.ties * self.restore(grad),)",
+        words="elements that tie share the gradient", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "prod-cumsum", "divides by the factor",
+        """
+out = self.x.prod(axis=self.axes, keepdims=True)
+with np.errstate(all="ignore"):
+    return (self.restore(grad) * (out / self.x),)
+""",
+        words="fails at 0", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "prod-cumsum", "the gradient runs from the front",
+        "return (np.cumsum(grad, axis=self.dim).reshape(grad.shape),)",
+        words="from the other end", region=4,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "log-softmax", "the logarithm of a rounded 0",
+        """
+exp = np.exp(x - x.max(axis=self.dim, keepdims=True))
+self.out = np.log(exp / exp.sum(axis=self.dim, keepdims=True))
+return self.out
+""",
+        words="rounded to 0", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "log-softmax", "the output is taken for p",
+        ("np.exp(self.out)", "self.out"),
+        words="p is the exponential of the output", region=2,
+    ),  # fmt: skip
+    Mistake(
         "02_shapes", "index", "assignment instead of scatter-add",
-        "dx[self.key] = grad",
-        words="assigned where it should be added",
+        """
+dx = np.zeros(self.shape, grad.dtype)
+dx[self.key] = grad
+return (dx,)
+""",
+        words="assigned where it should be added", region=2,
     ),  # fmt: skip
     Mistake(
         "02_shapes", "matmul", "no transpose",
-        """
-if self.needs_grad[0]:
-    dx = unbroadcast(grad @ y, x.shape).reshape(self.x.shape)
-if self.needs_grad[1]:
-    dy = unbroadcast(x @ grad, y.shape).reshape(self.y.shape)
-""",
-        words="is a transpose missing",
+        ("grad @ y.mT", "grad @ y"),
+        words="is a transpose missing", region=1,
     ),  # fmt: skip
     Mistake(
         "02_shapes", "softmax", "each share as if it stood alone",
         "return (grad * self.out * (1 - self.out),)",
-        words="a term is missing", region=1,
+        words="a term is missing", region=2,
     ),  # fmt: skip
     Mistake(
         "02_shapes", "softmax", "large scores overflow",
@@ -88,12 +222,52 @@ out /= out.sum(axis=self.dim, keepdims=True)
 self.out = out
 return out
 """,
-        words="overflow",
+        words="overflow", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "einsum", "what was summed away goes to one place",
+        ("dx = np.broadcast_to(unbroadcast(dx, shape), shape)",
+         "dx = np.pad(dx, [(0, n - m) for n, m in zip(shape, dx.shape)])"),
+        words="a letter summed away", region=3,
     ),  # fmt: skip
     Mistake(
         "02_shapes", "reshape-permute", "the permutation is not inverted",
         "return (grad.transpose(self.dims),)",
-        words="the inverse permutation", region=1,
+        words="the inverse permutation", region=5,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "reshape-permute", "one copy's gradient for all of them",
+        "return (grad[tuple(slice(size) for size in self.before)],)",
+        words="the gradients of all copies are summed", region=8,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "gather", "assignment instead of scatter-add",
+        """
+dx = np.zeros(self.shape, grad.dtype)
+dx[self.key] = grad
+return dx, None
+""",
+        words="assigned where it should be added", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "cat-flip-roll", "cut at the sizes, not at the ends",
+        ("np.cumsum(sizes)[:-1]", "sizes[:-1]"),
+        words="cut where the arrays end", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "cat-flip-roll", "backward rolls on",
+        ("-np.asarray", "np.asarray"),
+        words="the other way", region=8,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "pad", "the crop is forgotten",
+        "return (grad[self.inside],)",
+        words="gradient 0", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "02_shapes", "tril-clone", "the gradient comes through the zeros",
+        "return (grad,)",
+        words="through the zeros", region=2,
     ),  # fmt: skip
     # ---- 03_tensor
     Mistake(

@@ -18,11 +18,11 @@ class Function:
     Options go to `__init__`. `forward(*arrays)` returns an array and keeps on `self` what `backward` needs.
     `backward(grad)` takes dL/d(output) and returns a tuple with one gradient per input: `grad` itself, a view of it, or
     a fresh array that nobody else holds. Neither half modifies what it is given. An optional input may be None, and
-    its gradient then is None; so it may be where `needs_grad[i]` says that nobody asked for the gradient of input i.
+    its gradient then is None. So is the gradient of input i, of several, where `needs_grad[i]` is False: nobody asked.
     """
     needs_grad = (True,) * 4
     parents = None  # set when the operation is recorded in a graph
-    plain = None  # for a faster form: the class whose place it takes
+    plain = None  # for a faster form: the class in whose place it is made
 
     def __new__(cls, *args, **kwargs):
         "Make the form of `cls` that `tinytorch.dispatch.chosen` names, or else `cls` itself."
@@ -30,10 +30,11 @@ class Function:
 
     @property
     def name(self):
-        "The name of the operation, whichever of its forms runs."
+        "The name of the class, or of `plain` if that is set: the same whichever form runs."
         return (self.plain or type(self)).__name__
 
     def forward(self, *arrays):
+        "Return the output. Raises: NotImplementedError, with the names of the class and the half; so does `backward`."
         raise NotImplementedError(f"{type(self).__name__}.forward")
 
     def backward(self, grad):
