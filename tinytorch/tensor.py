@@ -4,7 +4,6 @@
 __all__ = ["FLOAT64", "ValuesIndices", "apply", "shape_from", "dim_of", "Tensor"]
 
 import math
-import operator
 from collections import namedtuple
 
 import numpy as np
@@ -68,16 +67,16 @@ def apply(operation, *inputs):
 
 
 def _run_forward(operation, arrays):
-    "Return operation.forward(*arrays); add the operation's name and the shapes to an error."
+    "Return operation.forward(*arrays), float64 only by `_floats_by_default`; say in an error's note what it ran on."
     observer = thread.observer
     try:
         out = operation.forward(*arrays) if observer is None else observer(operation.forward, *arrays)
+        return _floats_by_default(out, arrays) if out.dtype == FLOAT64 else out
     except (ValueError, IndexError, TypeError) as error:
         hint = "; aligned from the right, sizes must be equal or 1" if "broadcast" in str(error) else ""
         seen = ", ".join(str(np.shape(array)) for array in arrays if array is not None)
         error.add_note(f"{operation.name.lower().removesuffix('function')}: got {seen}{hint}")
         raise
-    return _floats_by_default(out, arrays) if out.dtype == FLOAT64 else out
 
 
 def shape_from(sizes):
@@ -103,7 +102,7 @@ def _as_key(key):
         key = np.asarray(key, None if np.size(key) else np.int64)
     dtype = getattr(key, "dtype", None)
     if isinstance(key, float) or dtype is not None and dtype.kind == "f":
-        raise IndexError(f"index: expected integers, slices, booleans, None or ..., got {dtype}; use .long()")
+        raise IndexError(f"index: expected integers, slices, booleans, None or ..., got {dtype or 'a float'}")
     return key
 
 
@@ -170,14 +169,11 @@ class Tensor:
         shape; NotImplementedError for `create_graph`: gradients are arrays, the backward pass is not itself recorded.
         """
         if create_graph:
-            raise NotImplementedError("backward: create_graph=True is not possible, the backward pass is not recorded; "
-                                      "for a second derivative take differences of two gradients (chapter 03)")
+            raise NotImplementedError("backward: no create_graph=True; take differences of two gradients (chapter 03)")
         if not self.requires_grad:
-            raise RuntimeError("backward: nothing that this tensor was computed from requires a gradient; set "
-                               "requires_grad=True on a leaf, and compute outside of no_grad")
+            raise RuntimeError("backward: nothing requires a gradient; set requires_grad=True, outside of no_grad")
         if gradient is None and self.data.size != 1:
-            raise RuntimeError(f"backward: expected a scalar such as a loss, got shape {self.shape}; reduce it with "
-                               ".sum() or .mean(), or pass a gradient of that shape")
+            raise RuntimeError(f"backward: expected a scalar, got shape {self.shape}; use .sum(), or pass a gradient")
         given = np.ones_like(self.data) if gradient is None else getattr(gradient, "data", gradient)
         gradient = np.asarray(given, self.dtype)
         if gradient.shape != self.shape:
@@ -214,7 +210,10 @@ class Tensor:
     def __bool__(self): return bool(self.item())
     def __float__(self): return float(self.item())
     def __int__(self): return int(self.item())
-    def __index__(self): return operator.index(self.item())
+    def __index__(self):
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"index: expected an integer tensor, got {self.dtype}; convert with .long()")
+        return self.item()
 
     def item(self):
         "Return the number in a tensor of one element. Raises: ValueError for any other."
@@ -239,30 +238,22 @@ class Tensor:
     def __add__(self, other): return apply(elementwise.Add(), self, other)
     def __radd__(self, other): return apply(elementwise.Add(), other, self)
     def __sub__(self, other): return apply(elementwise.Sub(), self, other)
+    def __mul__(self, other): return apply(elementwise.Mul(), self, other)
+    def __rmul__(self, other): return apply(elementwise.Mul(), other, self)
+    def __truediv__(self, other): return apply(elementwise.Div(), self, other)
+    def __pow__(self, other): return apply(elementwise.Pow(), self, other)
+    def __matmul__(self, other): return apply(reductions.MatMul(), self, other)
+    def __neg__(self): return apply(elementwise.Neg(), self)
+    def __abs__(self): return apply(elementwise.Abs(), self)
+    def __invert__(self): return Tensor.wrap(~self.data)
     def __rsub__(self, other):
         return apply(elementwise.Sub(), other, self)
-    def __mul__(self, other):
-        return apply(elementwise.Mul(), self, other)
-    def __rmul__(self, other):
-        return apply(elementwise.Mul(), other, self)
-    def __truediv__(self, other):
-        return apply(elementwise.Div(), self, other)
     def __rtruediv__(self, other):
         return apply(elementwise.Div(), other, self)
-    def __pow__(self, other):
-        return apply(elementwise.Pow(), self, other)
     def __rpow__(self, other):
         return apply(elementwise.Pow(), other, self)
-    def __matmul__(self, other):
-        return apply(reductions.MatMul(), self, other)
     def __rmatmul__(self, other):
         return apply(reductions.MatMul(), other, self)
-    def __neg__(self):
-        return apply(elementwise.Neg(), self)
-    def __abs__(self):
-        return apply(elementwise.Abs(), self)
-    def __invert__(self):
-        return Tensor.wrap(~self.data)
     def __eq__(self, other): return _compare(np.equal, self, other)
     def __ne__(self, other): return _compare(np.not_equal, self, other)
     def __lt__(self, other): return _compare(np.less, self, other)
@@ -417,7 +408,6 @@ class Tensor:
         before = (slice(None),) * dim_of("index_select", dim, self.ndim)
         return self[before + (index,)]
 
-    # ---- dtypes
     def to(self, dtype):
         "Return the same numbers as `dtype` (self where nothing changes); the gradient comes back in self's dtype."
         if self.dtype == np.dtype(dtype):

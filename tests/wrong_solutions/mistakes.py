@@ -273,7 +273,7 @@ return dx, None
     Mistake(
         "03_tensor", "tensor", "the slice is taken from .data",
         "return Tensor.wrap(self.data[_as_key(key)])",
-        words=".data", region=30,
+        words=".data", region=23,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "a second gradient replaces the first",
@@ -283,17 +283,17 @@ return dx, None
     Mistake(
         "03_tensor", "tensor", "1 - x is x - 1",
         "return apply(elementwise.Sub(), self, other)",
-        words="order", region=11,
+        words="order", region=12,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "masked_fill inverts the mask",
         "return apply(elementwise.Where(), mask, self, value)",
-        words="the mask is inverted", region=24,
+        words="the mask is inverted", region=17,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "the largest values are taken from .data",
         ("values = self.gather(dim, indices)", "values = Tensor(np.take_along_axis(self.data, indices.data, dim))"),
-        words="lost the graph", region=29,
+        words="lost the graph", region=22,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "repeat repeats each element",
@@ -303,17 +303,17 @@ for dim, count in enumerate(counts):
     self = self[(slice(None),) * dim + (np.repeat(np.arange(self.shape[dim]), count),)]
 return self
 """,
-        words="each element was repeated", region=35,
+        words="each element was repeated", region=28,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "a chunk's size is rounded down",
         ("-(-total // chunks)", "total // chunks"),
-        words="rounded up", region=37,
+        words="rounded up", region=30,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "another dtype loses the graph",
         "return self if self.dtype == np.dtype(dtype) else Tensor.wrap(self.data.astype(dtype))",
-        words="Cast", region=39,
+        words="Cast", region=32,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "as-array", "a NumPy scalar stays one",
