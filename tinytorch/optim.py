@@ -144,7 +144,7 @@ class Optimizer:
         if name not in entry or np.shape(entry[name]) != p.shape:
             raise ValueError(f"{self.name}.load_state_dict: parameter {i} needs {name} of shape {p.shape}, got "
                              f"{np.shape(entry[name]) if name in entry else 'none'}")
-        return np.array(entry[name], p.dtype)
+        return np.asarray(entry[name]).astype(p.dtype)
 
 
 @replaceable

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from tinytorch import Tensor
-from tinytorch.optim import SGD, AdamW, LambdaLR, clip_grad_norm_, constant, linear_warmup, warmup_cosine
+from tinytorch.optim import (
+    SGD,
+    AdamW,
+    LambdaLR,
+    clip_grad_norm_,
+    constant,
+    linear_warmup,
+    total_norm,
+    warmup_cosine,
+)
 
 
 def with_gradients(*gradients, dtype=np.float64):
@@ -69,9 +78,17 @@ def test_nan_beside_inf_is_not_mistaken_for_a_number():
 @pytest.mark.parametrize("max_norm", [0, -1.0, math.nan])
 def test_max_norm_must_be_positive(max_norm):
     params = with_gradients([3.0])
-    with pytest.raises(ValueError, match="max_norm must be positive"):
+    with pytest.raises(ValueError, match="max_norm"):
         clip_grad_norm_(params, max_norm)
     assert params[0].grad[0] == 3
+
+
+def test_total_norm_is_that_of_one_long_vector():
+    generator = np.random.default_rng(0)
+    arrays = [generator.standard_normal(shape) for shape in ((3, 4), (), (0,), (2, 3, 2))]
+    arrays.append(generator.standard_normal((4, 6)).T[::2])  # not contiguous
+    assert total_norm(arrays) == pytest.approx(np.linalg.norm(np.concatenate([a.ravel() for a in arrays])))
+    assert total_norm([]) == 0.0 and type(total_norm([np.ones(4, np.float32)])) is float
 
 
 # ---- multipliers
@@ -106,7 +123,7 @@ def test_warmup_cosine(torch, warmup, total, floor):
 
 @pytest.mark.parametrize("warmup, total", [(-1, 10), (10, 10), (20, 10)])
 def test_warmup_must_end_before_the_run(warmup, total):
-    with pytest.raises(ValueError, match="0 <= warmup < total"):
+    with pytest.raises(ValueError, match=f"{warmup}.*{total}"):
         warmup_cosine(warmup, total)
 
 

@@ -81,25 +81,44 @@ def test_zero_grad_forgets():
     assert all(p.grad is None for p in params)
 
 
+def test_zero_grad_may_keep_the_arrays():
+    p, q = make_params()[:2]
+    p.grad = mine = np.ones(p.shape)
+    SGD([p, q], lr=0.1).zero_grad(set_to_none=False)
+    assert p.grad is mine and not mine.any() and q.grad is None
+
+
+def test_state_is_pytorchs_dict():
+    p, q = make_params()[:2]
+    optimizer = Adam([p, q], lr=0.1)
+    assert p not in optimizer.state
+    for _ in range(2):
+        p.grad = np.ones(p.shape)
+        optimizer.step()
+    assert q not in optimizer.state and optimizer.state[p].keys() == {"step", "exp_avg", "exp_avg_sq"}
+    assert optimizer.state[p]["step"] == 2 and optimizer.state[p]["exp_avg"].shape == p.shape
+    np.testing.assert_allclose(optimizer.state[p]["exp_avg"], 1 - 0.9**2)
+
+
 # ---- what is refused
 
 @pytest.mark.parametrize("make, message", [
-    (lambda p: SGD([p], lr=-0.1), "lr must be at least 0, got -0.1"),
-    (lambda p: SGD([p], lr=float("nan")), "lr must be at least 0"),
-    (lambda p: SGD([p], lr=0.1, momentum=-1), "momentum must be"),
-    (lambda p: SGD([p], lr=0.1, nesterov=True), "nesterov=True needs momentum"),
-    (lambda p: SGD([p], lr=0.1, momentum=0.9, dampening=0.1, nesterov=True), "dampening = 0, got .*dampening=0.1"),
-    (lambda p: AdamW([p], weight_decay=-0.1), "weight_decay must be"),
-    (lambda p: Adam([p], eps=-1e-8), "eps must be"),
-    (lambda p: Adam([p], betas=(0.9, 1.0)), r"betas must be .* below 1, got \(0.9, 1.0\)"),
-    (lambda p: Adam([{"params": [p], "betas": (-0.1, 0.9)}]), "betas must be"),
-    (lambda p: AdamW([{"params": [p], "weigth_decay": 0}]), "unknown setting .*weigth_.*expected .*weight_"),
-    (lambda p: Adam([]), "got no parameters"),
-    (lambda p: Adam(iter(())), "walked only once"),
-    (lambda p: Adam([p, p]), "given twice"),
-    (lambda p: Adam([{"params": [p]}, {"params": [p]}]), "parameter 0 of shape .2, 3. is given twice"),
-    (lambda p: Adam([p.detach()]), "requires_grad=False"),
-    (lambda p: Adam([p * 2]), "not a leaf"),
+    (lambda p: SGD([p], lr=-0.1), "SGD.*lr.*-0.1"),
+    (lambda p: SGD([p], lr=float("nan")), "SGD.*lr.*nan"),
+    (lambda p: SGD([p], lr=0.1, momentum=-1), "SGD.*momentum.*-1"),
+    (lambda p: SGD([p], lr=0.1, nesterov=True), "SGD.*nesterov"),
+    (lambda p: SGD([p], lr=0.1, momentum=0.9, dampening=0.1, nesterov=True), "SGD.*nesterov"),
+    (lambda p: AdamW([p], weight_decay=-0.1), "AdamW.*weight_decay.*-0.1"),
+    (lambda p: Adam([p], eps=-1e-8), "Adam.*eps.*-1e-08"),
+    (lambda p: Adam([p], betas=(0.9, 1.0)), r"Adam.*betas.*\(0.9, 1.0\)"),
+    (lambda p: Adam([{"params": [p], "betas": (-0.1, 0.9)}]), "Adam.*betas.*-0.1"),
+    (lambda p: AdamW([{"params": [p], "weigth_decay": 0}]), "AdamW.*weigth_decay.*weight_decay"),
+    (lambda p: Adam([]), "Adam"),
+    (lambda p: Adam(iter(())), "Adam"),
+    (lambda p: Adam([p, p]), r"Adam.*\(2, 3\)"),
+    (lambda p: Adam([{"params": [p]}, {"params": [p]}]), r"Adam.*\(2, 3\)"),
+    (lambda p: Adam([p.detach()]), r"Adam.*\(2, 3\).*requires_grad"),
+    (lambda p: Adam([p * 2]), r"Adam.*\(2, 3\).*leaf"),
 ])
 def test_bad_settings_and_parameters(make, message):
     with pytest.raises(ValueError, match=message):
@@ -108,14 +127,14 @@ def test_bad_settings_and_parameters(make, message):
 
 @pytest.mark.parametrize("params", [Tensor([1.0], requires_grad=True), [np.ones(3)], {"params": []}, [("w", None)]])
 def test_what_is_no_list_of_tensors(params):
-    with pytest.raises(TypeError, match="expected"):
+    with pytest.raises(TypeError, match="Adam"):
         Adam(params)
 
 
 def test_a_refused_group_leaves_the_optimizer_as_it_was():
     a, b = Tensor([1.0], requires_grad=True), Tensor([1.0], requires_grad=True)
     optimizer = Adam([a])
-    with pytest.raises(ValueError, match="given twice"):
+    with pytest.raises(ValueError, match="Adam"):
         optimizer.add_param_group({"params": [b, a]})
     assert len(optimizer.param_groups) == 1
 
@@ -128,7 +147,7 @@ def test_a_gradient_of_another_shape_changes_nothing(name):
     for p in params:
         p.grad = np.ones(p.shape)
     params[1].grad = np.ones((1, 5))
-    with pytest.raises(ValueError, match=r"gradient of shape \(1, 5\)"):
+    with pytest.raises(ValueError, match=r"\(1, 5\)"):
         optimizer.step()
     assert optimizer.state_dict()["state"] == {}
     for p, x in zip(params, before):
@@ -141,13 +160,18 @@ def test_a_rule_of_your_own():
         def moment_names(self, group):
             return []
 
-        def update(self, x, grad, moments, step, group):
-            x -= group["lr"] * np.sign(grad)
+        def update(self, params, grads, moments, steps, *, lr):
+            assert moments == []
+            for x, grad, step in zip(params, grads, steps):
+                x -= lr * step * np.sign(grad)
 
     p = Tensor([1.0, 2.0], requires_grad=True)
     p.grad = np.array([5.0, -1e-3], np.float32)
-    SignSGD([p], lr=0.5).step()
+    optimizer = SignSGD([p], lr=0.5)
+    optimizer.step()
     assert p.data.tolist() == [0.5, 2.5]
+    optimizer.step()
+    assert p.data.tolist() == [-0.5, 3.5], "the second step has number 2"
 
 
 # ---- saving and resuming
@@ -226,10 +250,10 @@ def break_a_setting(state):
 
 
 @pytest.mark.parametrize("damage, message", [
-    (change_shape, r"parameter 2 needs exp_avg of shape \(200, 180\), got \(180, 200\)"),
-    (lose_a_moment, "parameter 3 needs exp_avg_sq .* got none"),
-    (lose_a_parameter, r"got groups of \[3\] parameters, expected \[4\]"),
-    (break_a_setting, "lr must be at least 0"),
+    (change_shape, r"2.*exp_avg.*\(200, 180\).*\(180, 200\)"),
+    (lose_a_moment, "3.*exp_avg_sq"),
+    (lose_a_parameter, r"3.*4"),
+    (break_a_setting, "lr.*-1.0"),
 ])
 def test_a_state_that_does_not_fit_changes_nothing(damage, message):
     params = make_params()
@@ -260,6 +284,10 @@ def test_an_optimizer_of_your_own_needs_moments_and_an_update():
 
     with pytest.raises(NotImplementedError, match="Sign.update"):
         Sign([p]).step()
-    Sign.update = lambda self, x, grad, moments, step, group: np.subtract(x, group["lr"] * np.sign(grad), out=x)
+
+    def update(self, params, grads, moments, steps, lr):
+        np.subtract(params[0], lr * np.sign(grads[0]), out=params[0])
+
+    Sign.update = update
     Sign([p], lr=0.25).step()
     assert p.item() == 0.75

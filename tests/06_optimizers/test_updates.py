@@ -3,15 +3,21 @@ import numpy as np
 import pytest
 
 from tinytorch import Tensor, optim
-from tinytorch.optim import BLOCK, SGD, Adam, AdamW, LambdaLR, clip_grad_norm_, constant, linear_warmup, warmup_cosine
+from tinytorch.optim import (
+    SGD,
+    Adam,
+    AdamW,
+    LambdaLR,
+    adam_update,
+    clip_grad_norm_,
+    constant,
+    linear_warmup,
+    sgd_update,
+    warmup_cosine,
+)
 
 SHAPES = [(3, 4), (4,), (), (2, 3, 5), (20, 31), (1, 7), (0, 3)]
-
-
-@pytest.fixture(params=[BLOCK, 100], ids=lambda size: f"block {size}")
-def block(request, monkeypatch):
-    "All parameters in one pack; or the fifth on its own, in several blocks."
-    monkeypatch.setattr(optim, "BLOCK", request.param)
+LARGE = 33_000  # elements of a parameter that fast forms may treat in another way than the small ones
 
 
 SETTINGS = [
@@ -51,7 +57,7 @@ class Race:
 
 
 @pytest.mark.parametrize("name, settings", SETTINGS)
-def test_100_steps_equal_pytorch(torch, block, name, settings):
+def test_100_steps_equal_pytorch(torch, name, settings):
     race = Race(torch)
     ours = getattr(optim, name)(race.ours, **settings)
     theirs = getattr(torch.optim, name)(race.theirs, **settings)
@@ -59,6 +65,17 @@ def test_100_steps_equal_pytorch(torch, block, name, settings):
         race.gradients()
         ours.step()
         theirs.step()
+    race.check()
+
+
+@pytest.mark.parametrize("name, settings", [SETTINGS[4], SETTINGS[6], SETTINGS[9]])
+def test_steps_of_a_large_parameter_between_small_ones_equal_pytorch(torch, name, settings):
+    race = Race(torch, [(3, 4), (LARGE,), (5,)])
+    sides = getattr(optim, name)(race.ours, **settings), getattr(torch.optim, name)(race.theirs, **settings)
+    for _ in range(10):
+        race.gradients()
+        for optimizer in sides:
+            optimizer.step()
     race.check()
 
 
@@ -82,7 +99,7 @@ def test_groups_clipping_and_a_schedule_together_equal_pytorch(torch, name, mult
 
 
 @pytest.mark.parametrize("name, settings", [SETTINGS[3], SETTINGS[6], SETTINGS[9]])
-def test_parameters_without_gradients_wait_as_in_pytorch(torch, block, name, settings):
+def test_parameters_without_gradients_wait_as_in_pytorch(torch, name, settings):
     race = Race(torch)
     ours = getattr(optim, name)(race.ours, **settings)
     theirs = getattr(torch.optim, name)(race.theirs, **settings)
@@ -157,7 +174,7 @@ def test_memory_layout_does_not_matter(cls):
     assert np.abs(results[0][0] - x).max() > 1e-3
 
 
-@pytest.mark.parametrize("size", [7, BLOCK, BLOCK + 1])
+@pytest.mark.parametrize("size", [7, LARGE])
 def test_data_may_be_bound_to_another_array(size):
     "Parameters are ordinary arrays: what load_state_dict or a student puts there is what is updated, in place."
     p = Tensor(np.zeros(size), requires_grad=True)
@@ -182,9 +199,8 @@ def stepped(place):
     return p, q
 
 
-def test_small_parameters_share_a_vector_and_may_leave_it():
+def test_a_parameter_may_be_a_view_of_other_memory():
     p, q = stepped(lambda data: data)
-    assert p.data.base is not None and p.data.base is q.data.base  # they have moved in together
     memory = np.zeros(10)  # somebody else's, of which a parameter may be a part
     for place in (np.array, np.asfortranarray, lambda data: np.add(data, 0, out=memory[2:8].reshape(2, 3))):
         elsewhere, beside = stepped(place)
@@ -197,7 +213,7 @@ def test_small_parameters_share_a_vector_and_may_leave_it():
 @pytest.mark.parametrize("cls", [SGD, Adam, AdamW])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dtypes_stay_and_gradients_are_only_read(cls, dtype):
-    params = [Tensor(np.ones(shape, dtype), requires_grad=True) for shape in ((3, 2), (BLOCK + 5,))]
+    params = [Tensor(np.ones(shape, dtype), requires_grad=True) for shape in ((3, 2), (LARGE,))]
     for p in params:
         p.grad = np.full(p.shape, 0.5, dtype)
         p.grad.flags.writeable = False
@@ -221,7 +237,7 @@ def test_mixed_dtypes_in_one_group():
 
 
 @pytest.mark.parametrize("cls, moment", [(Adam, "exp_avg"), (SGD, "momentum_buffer")])
-def test_moments_never_stay_denormal(cls, moment):
+def test_moments_of_gradients_that_stopped_fade_away(cls, moment):
     p = Tensor(np.ones(4), requires_grad=True, dtype=np.float32)
     optimizer = cls([p], lr=0.1, **({"momentum": 0.9} if cls is SGD else {}))
     p.grad = np.array([1.0, 0.0, 1e-3, 1.0], np.float32)
@@ -230,8 +246,47 @@ def test_moments_never_stay_denormal(cls, moment):
     for _ in range(1216):  # 0.9 ^ 1000 is about 1e-46
         optimizer.step()
     state = optimizer.state_dict()["state"][0]
-    assert state[moment][:3].tolist() == [0, 0, 0] and state[moment][3] > 0.9
+    assert np.all(np.abs(state[moment][:3]) < np.finfo(np.float32).smallest_normal) and state[moment][3] > 0.9
     assert np.all(np.isfinite(p.data))
+
+
+@pytest.mark.parametrize("make", [lambda p: SGD(p, lr=0.1), lambda p: SGD(p, lr=0.1, momentum=0.9), Adam, AdamW])
+@pytest.mark.parametrize("size", [3, LARGE])
+def test_a_step_never_puts_another_array_in_the_place_of_data(make, size):
+    params = [Tensor(np.ones(shape, np.float32), requires_grad=True) for shape in ((size,), (2, 3), ())]
+    arrays, views = [p.data for p in params], [p.detach() for p in params]
+    optimizer = make(params)
+    for _ in range(3):
+        for p in params:
+            p.grad = np.ones(p.shape, np.float32)
+        optimizer.step()
+    for p, array, view in zip(params, arrays, views):
+        assert p.data is array and np.shares_memory(view.data, array) and np.all(view.data < 1)
+
+
+def test_the_rules_work_on_lists_of_arrays_in_place():
+    generator = np.random.default_rng(0)
+    params, grads = ([generator.standard_normal(shape) for shape in ((3, 4), (5,), ())] for _ in range(2))
+    start, buffers = [x.copy() for x in params], [np.ones_like(x) for x in params]
+    sgd_update(params, grads, buffers, [1, 2, 3], lr=0.1, momentum=0.5, dampening=0.0, weight_decay=0.0, nesterov=False)
+    velocities = [grads[0], 0.5 + grads[1], 0.5 + grads[2]]
+    for x, before, buffer, velocity in zip(params, start, buffers, velocities):
+        np.testing.assert_allclose(buffer, velocity)
+        np.testing.assert_allclose(x, before - 0.1 * velocity)
+    sgd_update(params, grads, [], [1, 1, 1], lr=0.0, momentum=0, dampening=0, weight_decay=0.5, nesterov=False)
+
+    start = [x.copy() for x in params]
+    for decoupled in (False, True):
+        params, m, v = [x.copy() for x in start], [np.zeros_like(x) for x in start], [np.zeros_like(x) for x in start]
+        options = {"lr": 0.1, "betas": (0.5, 0.9), "eps": 0.01, "weight_decay": 0.2, "decoupled": decoupled}
+        adam_update(params, grads, m, v, [1, 1, 2], **options)
+        for x, before, g, mean, square, step in zip(params, start, grads, m, v, [1, 1, 2]):
+            g = g if decoupled else g + 0.2 * before
+            before = before * (1 - 0.1 * 0.2) if decoupled else before
+            np.testing.assert_allclose(mean, 0.5 * g)
+            np.testing.assert_allclose(square, 0.1 * g * g)
+            root = np.sqrt(0.1 * g * g / (1 - 0.9**step)) + 0.01
+            np.testing.assert_allclose(x, before - 0.1 * 0.5 * g / (1 - 0.5**step) / root)
 
 
 def test_a_zero_gradient_does_not_move_adam():

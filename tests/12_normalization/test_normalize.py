@@ -45,5 +45,19 @@ def test_like_pytorch_also_at_zero(torch, p, dtype, tolerance):
 
 @pytest.mark.parametrize("p", [0, -1.0])
 def test_other_powers_are_refused(p):
-    with pytest.raises(ValueError, match=f"got p={p}, expected p > 0"):
+    with pytest.raises(ValueError, match=f"normalize.*{p}"):
         normalize(Tensor([[1.0]]), p)
+
+
+def test_other_dims_are_refused():
+    with pytest.raises(IndexError):
+        normalize(Tensor([[1.0]]), dim=2)
+
+
+@pytest.mark.parametrize("p", POWERS)
+def test_a_vector_of_zeros_stays_and_its_gradient_is_over_eps(p):
+    x = Tensor([[0.0, 0.0], [3e-3, 4e-3]], requires_grad=True, dtype=np.float64)
+    out = normalize(x, p, eps=0.5)
+    out.sum().backward()
+    np.testing.assert_allclose(out.data, x.data / 0.5)
+    np.testing.assert_allclose(x.grad, 2)

@@ -9,7 +9,6 @@ from tinytorch.nn.normalization import (
     LayerNormFunction,
     RMSNorm,
     RMSNormFunction,
-    RowNorm,
     layer_norm,
     rms_norm,
 )
@@ -45,7 +44,7 @@ def test_gradients_are_those_of_finite_differences(operation, inputs, shape, dim
 @pytest.mark.parametrize("fused, composed, affine", [
     (layer_norm, composed_layer_norm, 2), (rms_norm, composed_rms_norm, 1)])
 def test_fused_and_composed_agree_in_value_and_gradient(fused, composed, affine):
-    cotangent = np.random.default_rng(9).standard_normal((500, 7, 40))  # several blocks of rows
+    cotangent = np.random.default_rng(9).standard_normal((500, 7, 40))
     results = []
     for norm in (lambda x, *wb: fused(x, 40, *wb, eps=1e-5), composed):
         inputs = [random(500, 7, 40, requires_grad=True)]
@@ -74,12 +73,16 @@ def test_statistics_taken_as_constants_are_rejected():
 @pytest.mark.parametrize("broken", ["no mean of grad", "no stretch"])
 def test_each_term_of_the_backward_is_needed(broken):
     class Broken(LayerNormFunction):
-        def standardize_backward(self, grad, xhat, scale, overlap):
-            if broken != "no mean of grad":
-                grad -= grad.mean(-1, keepdims=True)
+        def forward(self, x):
+            self.x, self.out = x, super().forward(x)
+            return self.out
+
+        def backward(self, grad):
+            scale = 1 / np.sqrt(self.x.var(-1, keepdims=True) + 1e-5)
+            dx = grad if broken == "no mean of grad" else grad - grad.mean(-1, keepdims=True)
             if broken != "no stretch":
-                grad -= xhat * overlap
-            grad *= scale
+                dx = dx - self.out * (grad * self.out).mean(-1, keepdims=True)
+            return (dx * scale,)
 
     with pytest.raises(GradientError, match="Broken"):
         check_function(Broken, random(3, 5).data)
@@ -192,16 +195,16 @@ def test_every_parameter_gets_a_gradient():
 def test_shapes_that_do_not_fit(norm):
     with pytest.raises(ValueError) as raised:
         norm(random(4, 3))
-    for words in ("got x of shape (4, 3)", f"normalized_shape={norm.normalized_shape}", "move the features"):
+    for words in ("(4, 3)", str(norm.normalized_shape)):
         assert words in str(raised.value)
 
 
 def test_weights_that_do_not_fit_and_integers():
-    with pytest.raises(ValueError, match=r"weight or bias of shape \(3,\), expected \(4,\)"):
+    with pytest.raises(ValueError, match=r"\(3,\).*\(4,\)"):
         layer_norm(random(2, 4), 4, random(3))
-    with pytest.raises(ValueError, match=r"weight or bias of shape \(1,\), expected \(4,\)"):
+    with pytest.raises(ValueError, match=r"\(1,\).*\(4,\)"):
         layer_norm(random(2, 4), 4, random(4), random(1))
-    with pytest.raises(TypeError, match=r"rms_norm: got x of dtype int64, expected floats; convert with .float\(\)"):
+    with pytest.raises(TypeError, match="rms_norm.*int64"):
         rms_norm(Tensor([[1, 2]]), 2)
 
 
@@ -253,6 +256,14 @@ def test_without_eps_rms_norm_takes_the_machine_epsilon_of_the_dtype(torch, dtyp
     np.testing.assert_allclose(RMSNorm(6, elementwise_affine=False)(Tensor(x)).numpy(), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_that_epsilon_by_hand(dtype):
+    out = rms_norm(Tensor(np.full((1, 2), 1e-4, dtype)), 2)
+    expected = 1e-4 / np.sqrt(1e-8 + float(np.finfo(dtype).eps))
+    assert out.dtype == dtype
+    np.testing.assert_allclose(out.data, expected, rtol=1e-5)
+
+
 def test_a_bias_without_a_weight(torch):
     x, bias = random(3, 5), random(5, seed=1)
     expected = torch.nn.functional.layer_norm(torch.tensor(x.data), (5,), None, torch.tensor(bias.data))
@@ -269,16 +280,21 @@ def test_state_dict_is_pytorchs(torch):
     np.testing.assert_allclose(ours(x).detach().numpy(), theirs(torch.tensor(x.data)).detach().numpy(), atol=1e-10)
 
 
-def test_a_norm_of_your_own_says_how_rows_are_standardized_and_back():
-    with pytest.raises(NotImplementedError, match="RowNorm.standardize"):
-        RowNorm().forward(np.ones((2, 3)))
+@pytest.mark.parametrize("given", [(), ("weight",), ("bias",), ("weight", "bias")])
+def test_what_is_absent_has_no_gradient(given):
+    rng = np.random.default_rng(0)
+    x, grad = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 3, 4))
+    affine = [rng.standard_normal(4) if name in given else None for name in ("weight", "bias")]
+    operation = LayerNormFunction(eps=0.1)
+    operation.forward(x, *affine)
+    gradients = operation.backward(grad)
+    assert [None if g is None else g.shape for g in gradients[1:]] == [None if a is None else (4,) for a in affine]
+    operation = RMSNormFunction(eps=0.1)
+    operation.forward(x, affine[0])
+    dx, dweight = operation.backward(grad)
+    assert dx.shape == x.shape and (dweight is None) == (affine[0] is None)
 
-    class OnlyForward(RowNorm):
-        def standardize(self, rows, xhat):
-            xhat[...] = rows
-            return np.ones((len(rows), 1))
 
-    operation = OnlyForward()
-    np.testing.assert_array_equal(operation.forward(np.ones((2, 3))), 1)
-    with pytest.raises(NotImplementedError, match="OnlyForward.standardize_backward"):
-        operation.backward(np.ones((2, 3)))
+def test_gradients_of_a_bias_without_a_weight():
+    x, bias = random(3, 5, requires_grad=True), random(5, seed=1, requires_grad=True)
+    gradcheck(lambda x, bias: layer_norm(x, 5, bias=bias), x, bias)

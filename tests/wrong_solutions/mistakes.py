@@ -585,15 +585,39 @@ return cross_entropy(input, target, self.weight, self.ignore_index, self.reducti
     ),  # fmt: skip
     # ---- 06_optimizers
     Mistake(
-        "06_optimizers", "sgd-update", "uphill",
+        "06_optimizers", "optimizer", "the data is copied",
         (
-            'x -= group["lr"]',
-            'x += group["lr"]',
+            "self.update([p.data for p in params]",
+            "self.update([p.data.copy() for p in params]",
+        ),
+        words="hand over p.data itself", region=4,
+    ),  # fmt: skip
+    Mistake(
+        "06_optimizers", "optimizer", "new moments at every step",
+        (
+            "new = [p for p in params if name not in self.state[p]]",
+            "new = params",
+        ),
+        words="a moment must live on", region=5,
+    ),  # fmt: skip
+    Mistake(
+        "06_optimizers", "optimizer", "state_dict gives away the moments themselves",
+        (
+            'np.copy(a) if name != "step" else a for name, a',
+            "a for name, a",
+        ),
+        words="must copy the arrays", region=6,
+    ),  # fmt: skip
+    Mistake(
+        "06_optimizers", "sgd-rule", "uphill",
+        (
+            "x -= lr * direction",
+            "x += lr * direction",
         ),
         words="uphill",
     ),  # fmt: skip
     Mistake(
-        "06_optimizers", "sgd-update", "the velocity is a new array",
+        "06_optimizers", "sgd-rule", "the velocity is a new array",
         (
             "            velocity *= momentum\n",
             "            velocity = velocity * momentum\n",
@@ -601,31 +625,44 @@ return cross_entropy(input, target, self.weight, self.ignore_index, self.reducti
         words="in place",
     ),  # fmt: skip
     Mistake(
-        "06_optimizers", "adam-update", "eps inside the root",
-        """
-m *= beta1
-m += (1 - beta1) * grad
-v *= beta2
-v += (1 - beta2) * grad * grad
-x -= lr * c2 / c1 * m / np.sqrt(v + eps)
-""",
+        "06_optimizers", "adam-step", "eps inside the root",
+        (
+            "(np.sqrt(v_hat) + eps)",
+            "np.sqrt(v_hat + eps)",
+        ),
         words="eps",
     ),  # fmt: skip
     Mistake(
-        "06_optimizers", "adam-update", "no correction of the first steps",
+        "06_optimizers", "adam-step", "no correction of the first steps",
         """
-m *= beta1
-m += (1 - beta1) * grad
-v *= beta2
-v += (1 - beta2) * grad * grad
+m *= betas[0]
+m += (1 - betas[0]) * grad
+v *= betas[1]
+v += (1 - betas[1]) * grad * grad
 x -= lr * m / (np.sqrt(v) + eps)
 """,
         words="correct",
     ),  # fmt: skip
     Mistake(
-        "06_optimizers", "adamw-update", "the decay goes into the gradient",
-        'adam_update(x, grad + group["weight_decay"] * x, *moments, step, group["lr"], group["betas"], group["eps"])',
+        "06_optimizers", "adamw-rule", "the decay goes into the gradient",
+        (
+            "        x *= 1 - lr * weight_decay\n",
+            "        grad = grad + weight_decay * x\n",
+        ),
         words="decay",
+    ),  # fmt: skip
+    Mistake(
+        "06_optimizers", "decay-groups", "frozen parameters are given to the optimizer",
+        (
+            "[p for p in model.parameters() if p.requires_grad]",
+            "list(model.parameters())",
+        ),
+        words="frozen",
+    ),  # fmt: skip
+    Mistake(
+        "06_optimizers", "total-norm", "squares overflow",
+        "return math.sqrt(sum(float(np.vdot(a, a)) for a in arrays))",
+        words="overflow",
     ),  # fmt: skip
     Mistake(
         "06_optimizers", "clip-grad-norm", "a new array is scaled",
@@ -634,6 +671,19 @@ x -= lr * m / (np.sqrt(v) + eps)
             "grad = p.grad * scale  # noqa: F841",
         ),
         words="in place",
+    ),  # fmt: skip
+    Mistake(
+        "06_optimizers", "warmup-and-cosine", "the first rate is 0",
+        "return lambda step: min(1.0, step / max(steps, 1))",
+        words="must not be 0",
+    ),  # fmt: skip
+    Mistake(
+        "06_optimizers", "lambda-lr", "the last rate is multiplied",
+        (
+            'group.setdefault("initial_lr", group["lr"]) *',
+            'group["lr"] *',
+        ),
+        words="not of the last", region=3,
     ),  # fmt: skip
     # ---- 07_data
     Mistake(
@@ -902,32 +952,70 @@ for text in texts:
     ),  # fmt: skip
     # ---- 10_embeddings
     Mistake(
-        "10_embeddings", "scatter-add-rows", "assignment instead of addition",
-        "table[indices] = rows",
+        "10_embeddings", "scatter-add", "assignment instead of addition",
+        (
+            "np.add.at(table, indices, rows)",
+            "table[indices] = rows",
+        ),
         words="scatter-add",
     ),  # fmt: skip
     Mistake(
-        "10_embeddings", "embedding-function", "padding_idx 0 is taken for None",
+        "10_embeddings", "embedding-halves", "padding_idx 0 is taken for None",
         (
             "if self.padding_idx is not None:",
             "if self.padding_idx:",
         ),
-        words="padding_idx",
+        words="padding_idx", region=1,
     ),  # fmt: skip
     Mistake(
-        "10_embeddings", "learned-positions", "through .data",
-        "return Tensor(self.weight.data[offset:offset + length])",
-        words=".data",
+        "10_embeddings", "embedding-module", "padding_idx is not counted from the front",
+        "return apply(EmbeddingFunction(None if padding_idx == -1 else padding_idx), indices, weight)",
+        words="-1 is the last row",
     ),  # fmt: skip
     Mistake(
-        "10_embeddings", "sinusoidal-table", "sines first, then cosines",
-        "return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[:, :dim]",
-        words="even columns",
+        "10_embeddings", "learned-places", "through .data",
+        (
+            "return self.weight[offset:offset + length]",
+            "return Tensor(self.weight.data[offset:offset + length])",
+        ),
+        words=".data", region=1,
     ),  # fmt: skip
     Mistake(
-        "10_embeddings", "rotary-function", "the gradient is turned on, not back",
+        "10_embeddings", "sinusoidal-angles", "the speeds grow",
+        (
+            "base ** (-pairs / dim)",
+            "base ** (pairs / dim)",
+        ),
+        words="the speeds shrink",
+    ),  # fmt: skip
+    Mistake(
+        "10_embeddings", "sinusoidal-angles", "sines first, then cosines",
+        """
+angles = position_angles(max_len, dim)
+return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[:, :dim]
+""",
+        words="even columns", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "10_embeddings", "rotary-halves", "the gradient is turned on, not back",
         "return (rotate(grad, self.cos, self.sin),)",
-        words="turned back", region=1,
+        words="turned back", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "10_embeddings", "rotary-module", "no minus in the table of sines",
+        (
+            "[-sin, sin]",
+            "[sin, sin]",
+        ),
+        words="have a minus",
+    ),  # fmt: skip
+    Mistake(
+        "10_embeddings", "rotary-module", "the offset is ignored",
+        (
+            "places = slice(offset, offset + length)",
+            "places = slice(length)",
+        ),
+        words="the offset is ignored", region=2,
     ),  # fmt: skip
     # ---- 11_attention
     Mistake(
@@ -966,34 +1054,67 @@ for text in texts:
     ),  # fmt: skip
     # ---- 12_normalization
     Mistake(
-        "12_normalization", "layer-norm-function", "eps outside the root",
+        "12_normalization", "layer-norm-halves", "eps outside the root",
         (
-            "np.sqrt(mean_product(xhat, xhat) + self.eps)",
-            "(np.sqrt(mean_product(xhat, xhat)) + self.eps)",
+            "np.sqrt(variance + self.eps)",
+            "(np.sqrt(variance) + self.eps)",
         ),
         words="eps",
     ),  # fmt: skip
     Mistake(
-        "12_normalization", "layer-norm-function", "the mean is a constant to backward",
+        "12_normalization", "layer-norm-halves", "the mean of large numbers",
         (
-            "grad -= row_mean(grad)\n",
-            "\n",
+            "x = x - x.min(self.axes, keepdims=True)",
+            "x = x + 0",
+        ),
+        words="before the mean",
+    ),  # fmt: skip
+    Mistake(
+        "12_normalization", "layer-norm-halves", "the mean is a constant to backward",
+        (
+            "dx = dxhat - dxhat.mean(self.axes, keepdims=True)",
+            "dx = dxhat.copy()",
         ),
         words="the mean depends on x", region=1,
     ),  # fmt: skip
     Mistake(
-        "12_normalization", "rms-norm-function", "the mean is removed",
-        """
-rows = rows - row_mean(rows)
-scale = 1 / np.sqrt(mean_product(rows, rows) + self.eps)
-np.multiply(rows, scale, out=xhat)
-return scale
-""",
+        "12_normalization", "layer-norm-halves", "the weight's gradient is a mean",
+        (
+            "unbroadcast(grad * self.xhat, self.weight.shape)",
+            "(grad * self.xhat).mean(tuple(range(grad.ndim - self.dims)))",
+        ),
+        words="a sum over rows, not a mean", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "12_normalization", "layer-norm-module", "a bias without elementwise_affine",
+        (
+            "elementwise_affine and bias",
+            "bias",
+        ),
+        words="without elementwise_affine", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "12_normalization", "rms-norm-halves", "the mean is removed",
+        (
+            "mean_square = ",
+            "x = x - x.mean(self.axes, keepdims=True)\nmean_square = ",
+        ),
         words="mean",
     ),  # fmt: skip
     Mistake(
-        "12_normalization", "normalize", "the root has no slope at 0",
-        "length = (x.abs() ** p).sum(dim, keepdim=True) ** (1 / p)",
+        "12_normalization", "rms-norm-module", "the eps of float32",
+        (
+            "np.finfo(x.dtype).eps",
+            "np.finfo(np.float32).eps",
+        ),
+        words="machine epsilon of x's dtype",
+    ),  # fmt: skip
+    Mistake(
+        "12_normalization", "normalize-length", "the root has no slope at 0",
+        """
+length = (x.abs() ** p).sum(dim, keepdim=True) ** (1 / p)
+return x / length.clamp(min=eps)
+""",
         words="zeros",
     ),  # fmt: skip
     # ---- 13_transformer
