@@ -267,6 +267,15 @@ MISTAKES = {
         ("nan: gradients are not watched", "not all(np.isfinite(a).all() for a in outputs)",
          'half.__name__ == "forward" and not all(np.isfinite(a).all() for a in outputs)'),
     ],
+    ("tokenizers.py", "09_tokenizers/test_tokenizers.py"): [
+        ("tokenizer: a piece at the end of what was read does not wait", "if end > len(rest) - margin:",
+         "if end > len(rest):"),
+        ("words: a closing quote has a space before it", ' and not (token == \'"\' and quoted):', ":"),
+    ],
+    ("tokenizers.py", "09_tokenizers/test_bpe.py"): [
+        ("byte pairs: old pairs stay counted", "counts[other] -= weights[p]", "counts[other] -= 0"),
+        ("merging: a pair that is gone is merged", "if j == n or (ids[i], ids[j]) != pair:", "if j == n:"),
+    ],
     ("nn/embedding.py", "10_embeddings/test_embedding.py"): [
         ("embedding: assigned instead of added", "np.add.at(table, indices, rows)", "table[indices] = rows"),
         ("embedding: of repeats only one counts", "np.add.at(table, indices, rows)", "table[indices] += rows"),

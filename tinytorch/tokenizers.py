@@ -2,9 +2,9 @@
 """Text as integers, and back: characters, words, and byte pairs as in GPT-2."""
 
 __all__ = [
-    "split_special", "plain_parts", "Tokenizer", "CharTokenizer", "most_frequent", "WordTokenizer",
-    "merge_pair", "gpt2_pattern", "find_merges", "merge_by_rank", "byte_characters", "visible",
-    "invisible", "BPETokenizer",
+    "GPT2_PATTERN", "split_special", "plain_parts", "Tokenizer", "CharTokenizer", "most_frequent",
+    "WordTokenizer", "merge_pair", "gpt2_pattern", "find_merges", "merge_by_rank",
+    "byte_characters", "visible", "invisible", "BPETokenizer",
 ]
 
 import heapq
@@ -163,10 +163,9 @@ def most_frequent(counts, n):
 
 
 class WordTokenizer(Tokenizer):
-    """Give each frequent word, punctuation mark and line break a token, and all others the special token "<unk>".
-    Of other white space, only the spaces that a reader expects come back. lowercase: "The" is "the"."""
+    """Give each frequent word (\\w+, also with ' or ’ inside), other mark and line break a token, and all others the
+    special token "<unk>". Other white space only separates. lowercase: "The" is "the"."""
     pattern, options = re.compile(r"\n|\w+(?:['’]\w+)*|[^\w\s]"), ("lowercase",)
-    opens, closes = [*"\n([{“$#@"], [*".,;:!?)]}'’”…%\n"]  # no space after these, and none before these
 
     def __init__(self, tokens, special_tokens=("<unk>",), lowercase=False):
         super().__init__(tokens, special_tokens)
@@ -191,15 +190,17 @@ class WordTokenizer(Tokenizer):
         return [self.ids.get(word, self.ids["<unk>"])]
 
     def decode(self, ids):
-        """Return the tokens as text, with a space between two unless the first is in `opens` or the second in `closes`;
-        double quotes open and close in turns. Raises: IndexError for an id outside of the vocabulary."""
+        """Return the tokens as text, with a space between two, but not after `\\n ( [ { “ $ # @` or before
+        `\\n . , ; : ! ? ) ] } ' ’ ” … %`; of double quotes, each second one closes.
+        Raises: IndexError for an id outside of the vocabulary."""
+        opens, closes = [*"\n([{“$#@"], [*".,;:!?)]}'’”…%\n"]
         text, quoted, space = "", False, False
         for token in self.tokens_of(ids):
-            if space and token not in self.closes and not (token == '"' and quoted):
+            if space and token not in closes and not (token == '"' and quoted):
                 text += " "
             text += token
             quoted ^= token == '"'
-            space = token not in self.opens and not (token == '"' and quoted)
+            space = token not in opens and not (token == '"' and quoted)
         return text
 
 
@@ -214,13 +215,16 @@ def merge_pair(ids, pair, merged):
     return out
 
 
+GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
 def gpt2_pattern():
-    "Return GPT-2's compiled pattern (Radford et al. 2019, section 2.2). Raises: ImportError without `regex`."
+    "Return GPT2_PATTERN (Radford et al. 2019, section 2.2), compiled. Raises: ImportError without the package `regex`."
     try:
         import regex
     except ImportError as error:
         raise ImportError("BPETokenizer needs the package regex: pip install 'tinytorch[text]'") from error
-    return regex.compile(r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
+    return regex.compile(GPT2_PATTERN)
 
 
 def find_merges(weights, n, min_count=2):
@@ -279,7 +283,8 @@ def merge_by_rank(ids, merges):
 
 @cache
 def byte_characters():
-    "Return GPT-2's visible characters for the bytes 0 to 255, a text of 256 characters."
+    """Return GPT-2's visible characters for the bytes 0 to 255, a text of length 256: those of ! to ~, ¡ to ¬, ® to ÿ
+    themselves, and for the other bytes, in order, the characters from number 256 on."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [b for b in range(256) if b not in printable]
     return "".join(chr(b) if b in printable else chr(256 + others.index(b)) for b in range(256))
@@ -307,14 +312,13 @@ class BPETokenizer(Tokenizer):
     def __init__(self, tokens, merges, special_tokens=()):
         super().__init__([t.encode() if t in special_tokens else invisible(t) for t in tokens], special_tokens)
         self.pattern, self.merge_list = gpt2_pattern(), [(invisible(a), invisible(b)) for a, b in merges]
-        needed = [bytes([b]) for b in range(256)] + [part for a, b in self.merge_list for part in (a, b, a + b)]
-        missing = [token for token in needed if token not in self.ids]
-        if missing:
-            raise ValueError(f"BPETokenizer: {missing[0]!r} is no token; do vocabulary and merges belong together?")
-        self.byte_ids = [self.ids[bytes([b])] for b in range(256)]
-        self.ranks = {}
-        for rank, (a, b) in enumerate(self.merge_list):
-            self.ranks[self.ids[a], self.ids[b]] = rank, self.ids[a + b]
+        try:
+            self.byte_ids = [self.ids[bytes([b])] for b in range(256)]
+            self.ranks = {}
+            for rank, (a, b) in enumerate(self.merge_list):
+                self.ranks[self.ids[a], self.ids[b]] = rank, self.ids[a + b]
+        except KeyError as error:
+            raise ValueError(f"BPETokenizer: {error} is no token; do vocabulary and merges belong together?") from None
 
     @classmethod
     def train(cls, text, vocab_size, special_tokens=()):

@@ -112,4 +112,4 @@ def test_a_pass_is_resumed():
     resumed = dealt(other)
     assert len(resumed) == 3, f"one of four batches had been dealt, three are left: got {len(resumed)}"
     assert resumed == rest, f"the order follows from the state `began`: expected {rest}, got {resumed}"
-    assert dealt(other) == later, "the loader's own generator goes on from the saved state, so the next epoch is the same"
+    assert dealt(other) == later, "the loader's own generator goes on from the saved state: the next epoch is the same"

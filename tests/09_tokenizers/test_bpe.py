@@ -221,7 +221,8 @@ def test_other_characters_are_no_bytes():
 
 
 def test_tokens_may_be_given_as_visible_text(trained):
-    again = BPETokenizer([*map(visible, trained.tokens)], [(visible(a), visible(b)) for a, b in trained.merge_list], [END])
+    merges = [(visible(a), visible(b)) for a, b in trained.merge_list]
+    again = BPETokenizer([visible(token) for token in trained.tokens], merges, [END])
     assert again.tokens == trained.tokens and again.merge_list == trained.merge_list
 
 

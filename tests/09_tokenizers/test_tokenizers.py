@@ -122,11 +122,11 @@ def test_memory_does_not_grow_with_the_number_of_different_words():
     import tracemalloc
     tokenizer = make(WordTokenizer)
     tracemalloc.start()
-    tokens = sum(1 for _ in tokenizer.encode_iterable(f"word{i} " for i in range(250_000)))
+    tokens = sum(1 for _ in tokenizer.encode_iterable(f"{i} " for i in range(150_000)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert tokens == 250_000, tokens
-    assert peak < 25_000_000, peak  # bytes; the ids of each word ever met would take twice as much
+    assert tokens == 150_000, tokens
+    assert peak < 16_000_000, peak  # bytes; the ids of each word ever met would take twice as much
 
 
 def test_pieces_and_where_they_end():
