@@ -16,7 +16,7 @@ from tinytorch.state import observed_by
 
 @dataclass(eq=False)
 class Call:
-    "One call of a Function's `forward` or `backward` whose result held inf or nan."
+    "Record one call of a Function's `forward` or `backward` whose result held inf or nan."
     operation: Function
     half: str  # "forward" or "backward"
     inputs: list  # of the arrays of floats among its inputs; `outputs` likewise
@@ -68,9 +68,9 @@ def path_to_origin(calls):
 def first_nonfinite(run, names=None):
     """Call `run()` and return a text that says which operation gave inf or nan first; None where there is none.
 
-    "Exp.forward at file.py:12 gave float32 2x3, 1 inf from inputs (...)", and after "; then " the operation that made
-    nan of it, if another; for a finite loss the first backward. `names`: {name: Tensor}, to name inputs that are
-    parameters. A FloatingPointError of `run` is not passed on.
+    "Exp.forward at file.py:12 gave float32 2x3, 1 inf from inputs (w: float32 2x3, 1 to 89)", and after "; then " the
+    operation that made nan of it, if another; for a finite loss the first backward. `names`: {name: Tensor} of inputs
+    to be named. A FloatingPointError of `run` is not passed on.
     """
     with watched() as calls, suppress(FloatingPointError):
         run()

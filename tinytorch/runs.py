@@ -144,13 +144,10 @@ def ctrl_c_waits():
             raise KeyboardInterrupt
         pressed.append(signum)
 
-    is_main = threading.current_thread() is threading.main_thread()  # only that one receives signals
-    before = signal.signal(signal.SIGINT, note) if is_main else None
-    try:
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():  # no other receives signals
+            stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, note))
         yield pressed
-    finally:
-        if is_main:
-            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ __all__ = [
 
 import math
 import time
-from collections import deque
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -116,15 +115,15 @@ def _check_shapes(s, t):
 
 
 class TrainingLoop:
-    """The steps of training, without files: `steps` optimizer steps or `epochs` passes over `loader`.
+    """Make the steps of training, without files: `steps` optimizer steps or `epochs` passes over `loader`.
 
     `loss_fn`, `max_norm`: as for `train_step`; `accumulate`: batches a step. `schedule.step()` follows each step.
     `evaluate()`: a dict of numbers, called every `evaluate_every` steps (default: an epoch) and after the last;
     `better` (min or max) of its first is the best; `patience`: stop after so many in a row that are not.
     `loader`: a DataLoader, or an iterable that gives the same batches again from the same random numbers.
-    Attributes: the arguments; `step`, steps made; `epoch`, from 1; `dealt`, batches of it so far; `best`, None or
-    {"metric", "value", "step"}; `stale`, evaluations since; `stopped`, None or why training ended early.
-    Raises: ValueError unless one of `steps` and `epochs` is given; for `accumulate` < 1.
+    Attributes: the arguments; `total`, steps in all or None; `step`, steps made; `epoch`, from 1; `dealt`, batches of
+    it so far; `best`, None or {"metric", "value", "step"}; `stale`, evaluations since; `stopped`, None or the reason.
+    Raises: ValueError unless one of `steps` and `epochs` is given, for `accumulate` < 1, for an epoch without batches.
     """
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
                  max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None):
@@ -151,7 +150,7 @@ class TrainingLoop:
             self.batches = iter(self.loader)
             if resumed:
                 if not hasattr(self.loader, "load_state_dict"):
-                    deque(islice(self.batches, self.dealt), maxlen=0)
+                    next(islice(self.batches, self.dealt, self.dealt), None)  # skips these
                 generator.state = now
 
     def next_batches(self):
@@ -202,11 +201,12 @@ class TrainingLoop:
 
 
 class Trainer(TrainingLoop):
-    """A TrainingLoop that reports, saves and resumes.
+    """Train as a TrainingLoop, and report, save and resume.
 
     `folder` (see `new_run`): for metrics.jsonl, status.json and the checkpoints last.safetensors (every `save_every`
     steps and at the end) and best.safetensors. `callbacks`: called with each record; a text that one returns stops
-    training. `show`: print progress. Attributes: `history`, all records; `seconds` of training.
+    training. `show`: print progress. `watching(self)` of tinytorch.runs keeps these books while `fit` runs, and sets
+    `metrics`, else None. Attributes: the arguments; `history`, all records; `seconds` of training.
     """
     kept = {"step": int, "epoch": int, "dealt": int, "stale": int, "seconds": float, "began": dict,
             "best": (dict, type(None)), "stopped": (str, type(None))}
