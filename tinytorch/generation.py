@@ -2,70 +2,70 @@
 """Letting a language model write: choosing tokens, a cache of keys and values, and how much a text repeats itself."""
 
 __all__ = [
-    "ON_ROWS", "probabilities", "draw", "keep_top_k", "keep_top_p", "penalize_repeats", "choose",
-    "LayerCache", "KVCache", "on_rows", "linear_on_rows", "norm_on_rows", "mlp_on_rows",
-    "block_on_rows", "Decoder", "generate", "next_logits_of", "check_options", "as_ids",
-    "distinct_n", "repeated_ngram_rate",
+    "probabilities", "draw", "keep_top_k", "keep_top_p", "penalize_repeats", "choose", "LayerCache",
+    "KVCache", "next_logits", "generate", "check_options", "distinct_n", "repeated_ngram_rate",
 ]
+
+import inspect
 
 import numpy as np
 
 from tinytorch.data import as_generator
-from tinytorch.nn.attention import CachedAttention
-from tinytorch.nn.layers import Linear
-from tinytorch.nn.normalization import LayerNorm, LayerNormFunction, RMSNorm, RMSNormFunction
-from tinytorch.nn.transformer import GPT, MLP, TransformerBlock
 from tinytorch.tensor import Tensor
 from tinytorch.training import evaluating
 
 
 def probabilities(logits, temperature=1.0):
-    "softmax(logits / temperature) of each row, (B, V) -> (B, V), as float64; temperature above 0."
+    "Return softmax(logits / temperature) of each row, (B, V), as float64; temperature above 0."
     logits = np.asarray(logits, np.float64)
     with np.errstate(over="ignore"):  # -1e3 / 1e-308 is -inf, whose share is 0: right
         shares = np.exp((logits - logits.max(axis=-1, keepdims=True)) / temperature)
-    return shares / shares.sum(axis=-1, keepdims=True)
+        return shares / shares.sum(axis=-1, keepdims=True)
 
 
 def draw(shares, generator):
-    "One index for each row of probabilities (B, V), drawn with np.random.Generator `generator`: integers (B,)."
+    "Return one index for each row of probabilities (B, V), drawn with one generator.random((B, 1)): integers (B,)."
     ends = shares.cumsum(axis=-1)
-    ends /= ends[:, -1:]  # exactly 1 at the end, so that every u below 1 falls into a piece
+    ends = ends / ends[:, -1:]  # exactly 1 at the end, so that every u below 1 falls into a piece
     u = generator.random((len(shares), 1))
     return (ends <= u).sum(axis=-1)
 
 
 def keep_top_k(logits, k):
-    "logits (B, V) with all below the k-th largest of their row at -inf (Fan et al. 2018); what ties with it is kept."
-    if k >= logits.shape[-1]:
-        return logits
-    kth = np.partition(logits, -k, axis=-1)[:, -k:-k + 1 or None]
+    "Return logits (B, V) with -inf below the k-th largest of each row (Fan et al. 2018); what ties with it is kept."
+    kth = np.sort(logits, axis=-1)[:, -k:][:, :1]
     return np.where(logits >= kth, logits, -np.inf)
 
 
 def keep_top_p(logits, p, temperature=1.0):
-    """logits (B, V) with -inf for all but the likeliest of each row that together reach probability p, 0 < p <= 1.
+    """Return logits (B, V) with -inf for all but the likeliest of each row that together reach probability p <= 1.
 
-    The token that crosses p is kept as well (Holtzman et al. 2019, section 3.1).
+    Probabilities are those at `temperature`; the token that crosses p is kept (Holtzman et al. 2019, section 3.1).
     """
     order = np.argsort(-logits, axis=-1, kind="stable")
     shares = np.take_along_axis(probabilities(logits, temperature), order, axis=-1)
-    kept = shares.cumsum(axis=-1) - shares < p
+    before = shares.cumsum(axis=-1) - shares
     cut = np.empty(logits.shape, bool)
-    np.put_along_axis(cut, order, ~kept, axis=-1)  # from the sorted order back to that of the vocabulary
+    np.put_along_axis(cut, order, before >= p, axis=-1)  # from the sorted order back to that of the vocabulary
     return np.where(cut, -np.inf, logits)
 
 
 def penalize_repeats(logits, ids, penalty):
-    "logits (B, V), less for tokens among ids (B, T): / penalty where positive, else * penalty (Keskar et al. 2019)."
+    """Return logits (B, V) with those of tokens among ids (B, T) lowered: / penalty if positive, else * penalty.
+
+    (Keskar et al. 2019, section 4.1)
+    """
     seen = np.zeros(logits.shape, bool)
     np.put_along_axis(seen, ids, True, axis=-1)
-    less = np.where(logits > 0, logits / penalty, logits * penalty)
-    return np.where(seen, less, logits)
+    lowered = np.where(logits > 0, logits / penalty, logits * penalty)
+    return np.where(seen, lowered, logits)
 
 
 def choose(logits, ids, generator, temperature=1.0, top_k=None, top_p=None, repetition_penalty=1.0):
-    "The next token of each row, integers (B,), for logits (B, V) behind ids (B, T); options as in `generate`."
+    """Return the next token of each row, integers (B,), for logits (B, V) behind ids (B, T); options as in `generate`.
+
+    The penalty comes first, then top_k, then top_p. Raises: FloatingPointError where the largest logit is not finite.
+    """
     if not np.isfinite(logits.max()):
         raise FloatingPointError(f"generate: the largest logit is {logits.max()}; did training diverge?")
     if repetition_penalty != 1:
@@ -80,35 +80,40 @@ def choose(logits, ids, generator, temperature=1.0, top_k=None, top_p=None, repe
 
 
 class LayerCache:
-    "Room for the keys and values of `context` tokens in one attention layer: (B, H, context, head_dim) each."
-    def __init__(self, batch_size, num_heads, context, head_dim, dtype=np.float32):
-        self.keys, self.values = np.zeros((2, batch_size, num_heads, context, head_dim), dtype)
-        self.length = 0
+    """Keys and values of up to `context` tokens in one attention layer; `length` is how many it holds, 0 at first.
+
+    Setting `length` to 0 empties it.
+    """
+    def __init__(self, context):
+        self.context, self.length = context, 0
+        self.keys = self.values = None
 
     def append(self, key, value):
-        """Keep those of the newest T tokens, (B, H, T, head_dim); returns all, as views (B, H, length, head_dim).
+        """Store those of the newest T tokens, arrays (B, H, T, head_dim); return all, views (B, H, length, head_dim).
 
-        ValueError where they do not fit behind the others.
+        Room for all `context` tokens is made at the first. Raises: ValueError for too many, or another batch size.
         """
-        start, end = self.length, self.length + key.shape[-2]
-        if end > self.keys.shape[-2] or key.shape[:2] != self.keys.shape[:2]:
-            raise ValueError(f"KVCache: got keys of shape {key.shape} behind {start} tokens, expected at most "
-                             f"{self.keys.shape}; reset() it, and give it the last tokens that fit")
-        self.keys[:, :, start:end] = key
-        self.values[:, :, start:end] = value
+        end = self.length + key.shape[-2]
+        if end > self.context or (self.length and key.shape[:-2] != self.keys.shape[:-2]):
+            before = self.keys.shape if self.length else f"{self.context} tokens"
+            raise ValueError(f"KVCache: got keys of shape {key.shape} behind {self.length} tokens, expected at most "
+                             f"{before}; reset() it, and give it the last tokens that fit")
+        if self.length == 0:
+            self.keys, self.values = (np.empty((*x.shape[:-2], self.context, x.shape[-1]), x.dtype)
+                                      for x in (key, value))
+        self.keys[..., self.length:end, :] = key
+        self.values[..., self.length:end, :] = value
         self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        return self.keys[..., :end, :], self.values[..., :end, :]
 
 
 class KVCache:
-    """Keys and values of up to model.context tokens for all blocks of a GPT, allocated once.
+    """Keys and values of up to model.context tokens for all blocks of a GPT, in `layers`.
 
     Under no_grad, `model(ids, cache=cache)` reads only the newest ids (B, T) and gives the logits that follow them.
     """
-    def __init__(self, model, batch_size=1):
-        dtype = model.token_embedding.weight.dtype
-        sizes = [(block.attention.num_heads, model.context, block.attention.head_dim) for block in model.blocks]
-        self.layers = [LayerCache(batch_size, *size, dtype) for size in sizes]
+    def __init__(self, model):
+        self.layers = [LayerCache(model.context) for _ in model.transformer.blocks]
 
     @property
     def length(self):
@@ -121,142 +126,65 @@ class KVCache:
             layer.length = 0
 
 
-def on_rows(module):
-    "What `module` computes, as a function of an array (N, features): without Tensors where its type is in `ON_ROWS`."
-    make = ON_ROWS.get(type(module))
-    return make(module) if make else lambda rows: module(Tensor.wrap(rows)).data
+def next_logits(model, ids, cache=None):
+    """Return the logits of the token behind ids (B, T), of which `model` sees the last model.context: an array (B, V).
 
-
-def linear_on_rows(layer):
-    weight, bias = layer.weight.data.T, None if layer.bias is None else layer.bias.data
-    return lambda rows: rows.dot(weight) if bias is None else rows.dot(weight) + bias
-
-
-def norm_on_rows(norm):
-    "LayerNorm and RMSNorm over the features: the `standardize` of their Function, then weight and bias."
-    weight, bias = norm.weight, getattr(norm, "bias", None)
-    if weight is None or weight.ndim != 1:
-        return lambda rows: norm(Tensor.wrap(rows)).data
-    eps = np.finfo(weight.dtype).eps if norm.eps is None else norm.eps
-    operation = LayerNormFunction(eps=eps) if isinstance(norm, LayerNorm) else RMSNormFunction(eps=eps)
-
-    def normed(rows):
-        out = np.empty_like(rows)
-        operation.standardize(rows, out)
-        out *= weight.data
-        return out if bias is None else np.add(out, bias.data, out=out)
-    return normed
-
-
-def mlp_on_rows(mlp):
-    fc1, fc2, gate = on_rows(mlp.fc1), on_rows(mlp.fc2), None if mlp.gate is None else on_rows(mlp.gate)
-
-    def activate(rows):
-        return mlp.activate(Tensor.wrap(rows)).data
-    return lambda rows: fc2(activate(fc1(rows)) if gate is None else activate(gate(rows)) * fc1(rows))
-
-
-ON_ROWS = {Linear: linear_on_rows, LayerNorm: norm_on_rows, RMSNorm: norm_on_rows, MLP: mlp_on_rows}
-
-
-def block_on_rows(block, layer, batch_size):
-    "A block with its `LayerCache`, as a function of rows (batch_size * T, d_model)."
-    if type(block) is not TransformerBlock:
-        texts = (batch_size, -1, block.attention.embed_dim)
-        return lambda rows: block(Tensor.wrap(rows.reshape(texts)), cache=layer).data.reshape(rows.shape)
-    attention, norm1, norm2, mlp = block.attention, on_rows(block.norm1), on_rows(block.norm2), on_rows(block.mlp)
-    in_proj, out_proj = on_rows(attention.in_proj), on_rows(attention.out_proj)
-    operation = CachedAttention(attention.num_heads, layer, attention.rotary)
-
-    def attend(rows):
-        packed = in_proj(rows).reshape(batch_size, -1, 3 * attention.embed_dim)  # (B, T, 3D)
-        return out_proj(operation.forward(packed).reshape(rows.shape))
-
-    def pre_norm(rows):
-        rows = rows + attend(norm1(rows))
-        return rows + mlp(norm2(rows))
-
-    def post_norm(rows):
-        rows = norm1(rows + attend(rows))
-        return norm2(rows + mlp(rows))
-    return pre_norm if block.pre_norm else post_norm
-
-
-class Decoder:
-    """A GPT as it writes: decoder(ids) for a growing text, ids (B, T) -> logits of the next token, (B, V).
-
-    Same numbers as `model(ids, cache=...)`, but computed on bare arrays, without dropout. What it has read of `ids`
-    it keeps in its cache. Once a text is longer than the context, places change with every token, and the last
-    `context` tokens are read again at each step.
+    Without a cache: model(ids). With a `KVCache` that holds the beginning of the same texts, only the newer tokens are
+    read: model(newest, cache=cache, last_only=True). Past the context the cache is reset, and the last are all read.
     """
-    def __init__(self, model, batch_size=1):
-        self.model, self.cache, self.batch_size = model, KVCache(model, batch_size), batch_size
-        self.blocks = [block_on_rows(block, layer, batch_size) for block, layer in zip(model.blocks, self.cache.layers)]
-        self.norm, self.head = on_rows(model.norm), on_rows(model.head)
-
-    def __call__(self, ids):
-        if ids.shape[-1] > self.model.context:
-            self.cache.reset()
-            ids = ids[:, -self.model.context:]
-        newest = ids[:, self.cache.length:]
-        rows = self.model.embed(newest, self.cache.length).data.reshape(newest.size, -1)  # (B T, d_model)
-        for block in self.blocks:
-            rows = block(rows)
-        last = rows.reshape(self.batch_size, -1, rows.shape[-1])[:, -1]  # (B, d_model)
-        return self.head(self.norm(last))
+    if cache is None:
+        return model(ids[:, -model.context:]).data[:, -1]
+    if ids.shape[-1] > model.context:
+        cache.reset()
+        ids = ids[:, -model.context:]
+    return model(ids[:, cache.length:], cache=cache, last_only=True).data[:, -1]
 
 
 def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, top_p=None, repetition_penalty=1.0,
              stop_tokens=(), suppress_tokens=(), generator=None, use_cache=True, on_token=None):
-    """`prompt_ids` continued by up to `max_new_tokens` tokens that `model` draws, one after the other.
+    """Return `prompt_ids` continued by up to `max_new_tokens` tokens that `model` draws, one after the other.
 
     model: a GPT, or any module with `vocab_size`, `context` and ids (B, T) -> logits (B, T, V). prompt_ids: (T,), or
-    (B, T) for B texts of one length; lists, array or Tensor. Returns an integer array like it, with the new tokens.
+    (B, T) for B texts of one length; lists, array or Tensor. The result is an integer array like it.
     temperature: below 1 safer, above 1 wilder, 0 greedy. top_k, top_p: draw among the k likeliest, among the fewest
     that reach probability p. repetition_penalty: above 1 makes tokens of the text so far less likely. stop_tokens:
     one id or several; a text ends with the first that it draws, repeated while others of the batch go on.
     suppress_tokens: ids that are never drawn, such as that of <unk>.
     generator: np.random.Generator or seed; None is the library's. on_token(ids): called with each new column (B,).
-    use_cache: keep keys and values (of a GPT). The model sees the last `context` tokens: a longer text is
-    cropped, and from there on each step reads them all again, with or without a cache. In eval mode, without a graph.
-    Errors: ValueError for an empty prompt, prompts of several lengths, or an option out of range; IndexError for ids
+    use_cache: keep keys and values, where the model's forward takes `cache` and `last_only`, as that of a GPT does. The
+    model sees the last `context` tokens, as `next_logits` says. In eval mode, without a graph.
+    Raises: ValueError for an empty prompt, prompts of several lengths, or an option out of range; IndexError for ids
     outside the vocabulary; TypeError for ids that are no integers; FloatingPointError for logits that are nan or inf.
     """
     options = dict(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
     check_options(max_new_tokens, **options)
-    prompt = as_ids(prompt_ids, model.vocab_size)
+    prompt = _as_ids(prompt_ids, model.vocab_size)
     rows = np.atleast_2d(prompt)
-    batch_size, start = rows.shape
-    ids = np.concatenate([rows, np.zeros((batch_size, max_new_tokens), np.int64)], axis=1)
+    end, stop = rows.shape[1], rows.shape[1] + max_new_tokens
+    ids = np.concatenate([rows, np.zeros((len(rows), max_new_tokens), np.int64)], axis=1)
     stop_tokens = [stop_tokens] if isinstance(stop_tokens, (int, np.integer)) else list(stop_tokens)
     suppressed = np.isin(np.arange(model.vocab_size), list(suppress_tokens))  # (V,)
     if suppressed.all():
         raise ValueError(f"generate: suppress_tokens has all {model.vocab_size} tokens, expected one that may be drawn")
-    generator, stopped, end = as_generator(generator), np.zeros(batch_size, bool), start
+    takes_cache = {"cache", "last_only"} <= set(inspect.signature(model.forward).parameters)
+    cache = KVCache(model) if use_cache and takes_cache else None
+    generator, stopped = as_generator(generator), np.zeros(len(rows), bool)
     with evaluating(model):
-        next_logits = next_logits_of(model, batch_size, use_cache)
-        while end < start + max_new_tokens and not stopped.all():
-            logits = next_logits(ids[:, :end])
+        while end < stop and not stopped.all():
+            logits = next_logits(model, ids[:, :end], cache)
             if suppressed.any():
                 logits = np.where(suppressed, -np.inf, logits)
             chosen = choose(logits, ids[:, :end], generator, **options)
             ids[:, end] = np.where(stopped, ids[:, end - 1], chosen)
-            stopped |= np.isin(ids[:, end], stop_tokens)
-            end += 1
+            stopped = stopped | np.isin(ids[:, end], stop_tokens)
             if on_token is not None:
-                on_token(ids[:, end - 1].copy())
+                on_token(ids[:, end].copy())
+            end += 1
     return ids[:, :end] if prompt.ndim == 2 else ids[0, :end]
 
 
-def next_logits_of(model, batch_size, use_cache):
-    "A function: ids (B, T) of a growing text -> logits of its next token, (B, V)."
-    if use_cache and isinstance(model, GPT) and type(model).forward is GPT.forward:
-        return Decoder(model, batch_size)
-    return lambda ids: model(ids[:, -model.context:]).data[:, -1]
-
-
 def check_options(max_new_tokens, temperature, top_k, top_p, repetition_penalty):
-    "ValueError for an option out of range."
+    "Check the options of `generate`. Raises: ValueError for one out of range."
     for name, value, fits, expected in [
             ("max_new_tokens", max_new_tokens, max_new_tokens >= 0, "0 or more"),
             ("temperature", temperature, 0 <= temperature < np.inf, "0 (greedy) or more"),
@@ -267,8 +195,8 @@ def check_options(max_new_tokens, temperature, top_k, top_p, repetition_penalty)
             raise ValueError(f"generate: {name} is {value}, expected {expected}")
 
 
-def as_ids(prompt_ids, vocab_size):
-    "A prompt as an integer array (T,) or (B, T). Errors: see `generate`."
+def _as_ids(prompt_ids, vocab_size):
+    "Return a prompt as an integer array (T,) or (B, T). Raises: see `generate`."
     try:
         ids = np.asarray(prompt_ids.data if isinstance(prompt_ids, Tensor) else prompt_ids)
     except ValueError:
@@ -288,9 +216,9 @@ def as_ids(prompt_ids, vocab_size):
 
 
 def distinct_n(tokens, n=2):
-    """The share of the n-grams of `tokens` (ids, words or a string) that are different, 0 to 1 (Li et al. 2016).
+    """Return the share of the n-grams of `tokens` (ids, words or a string) that are different (Li et al. 2016).
 
-    1.0 where there are fewer than n tokens. ValueError for n below 1.
+    1.0 where there are fewer than n tokens. Raises: ValueError for n below 1.
     """
     if n < 1:
         raise ValueError(f"distinct_n: n is {n}, expected at least 1")
@@ -300,5 +228,5 @@ def distinct_n(tokens, n=2):
 
 
 def repeated_ngram_rate(tokens, n=4):
-    "The share of n-grams that have occurred before in `tokens`: 1 - distinct_n (seq-rep-n of Welleck et al. 2020)."
+    "Return the share of n-grams that have occurred before: 1 - distinct_n (seq-rep-n of Welleck et al. 2020)."
     return 1 - distinct_n(tokens, n)

@@ -38,4 +38,11 @@ from tinytorch.nn.losses import (
 )
 from tinytorch.nn.module import Module, ModuleDict, ModuleList, Parameter, Sequential
 from tinytorch.nn.normalization import LayerNorm, RMSNorm
-from tinytorch.nn.transformer import GPT, MLP, Transformer, TransformerBlock
+from tinytorch.nn.transformer import (
+    GPT,
+    MLP,
+    GPTConfig,
+    Transformer,
+    TransformerBlock,
+    TransformerConfig,
+)
