@@ -9,6 +9,6 @@ from tinytorch.optim import AdamW
 def build(seed=0):
     seeded(seed)
     ids = np.minimum(np.random.default_rng(seed).zipf(1.2, (16, 17)) - 1, 8191)
-    model = nn.GPT(8192, 16, d_model=32, num_layers=2, num_heads=4)
+    model = nn.GPT(nn.GPTConfig(vocab_size=8192, context=16, d_model=32, num_layers=2, num_heads=4))
     return {"model": model, "batch": (Tensor(ids[:, :-1]), Tensor(ids[:, 1:])), "loss_fn": token_loss,
             "optimizer": AdamW(model.parameters(), lr=3e-4)}

@@ -14,6 +14,6 @@ def build(seed=0):
     for row, length in zip(ids, lengths):
         row[length:] = PAD
     inputs, targets = ids[:, :-1], ids[:, 1:]
-    model = nn.GPT(VOCABULARY + 1, CONTEXT, d_model=32, num_layers=1, num_heads=4)
+    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY + 1, context=CONTEXT, d_model=32, num_layers=1, num_heads=4))
     return {"model": model, "batch": (Tensor(inputs), Tensor(targets)), "loss_fn": token_loss,
             "optimizer": AdamW(model.parameters(), lr=5e-3)}

@@ -13,7 +13,7 @@ def write(model):
 def build(seed=0):
     seeded(seed)
     ids = windows(seed, rows=64)
-    model = nn.GPT(VOCABULARY, CONTEXT, d_model=32, num_layers=1, num_heads=4)
+    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=CONTEXT, d_model=32, num_layers=1, num_heads=4))
     batch, optimizer = (Tensor(ids[:, :-1]), Tensor(ids[:, 1:])), AdamW(model.parameters(), lr=5e-3)
     for _ in range(60):
         train_step(model, [batch], token_loss, optimizer)

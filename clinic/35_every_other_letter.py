@@ -8,6 +8,6 @@ def build(seed=0):
     seeded(seed)
     ids = windows(seed, length=CONTEXT + 2)
     inputs, targets = ids[:, :CONTEXT], ids[:, 2:]
-    model = nn.GPT(VOCABULARY, CONTEXT, d_model=32, num_layers=1, num_heads=4)
+    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=CONTEXT, d_model=32, num_layers=1, num_heads=4))
     return {"model": model, "batch": (Tensor(inputs), Tensor(targets)), "loss_fn": token_loss,
             "optimizer": AdamW(model.parameters(), lr=5e-3)}

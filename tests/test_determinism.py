@@ -18,7 +18,7 @@ from tinytorch.training import train
 
 ONES = Tensor(np.ones((6, 8), np.float32))
 ROWS = TensorDataset(np.arange(20))
-MODEL = nn.GPT(13, 40, 8, num_layers=1, num_heads=2)
+MODEL = nn.GPT(nn.GPTConfig(vocab_size=13, context=40, d_model=8, num_layers=1, num_heads=2))
 DRAWS = {  # everything that draws random numbers, as arrays
     "rand": lambda: tinytorch.rand(3, 4).data,
     "randn": lambda: tinytorch.randn(3, 4).data,
@@ -35,7 +35,7 @@ DRAWS = {  # everything that draws random numbers, as arrays
     "Embedding": lambda: nn.Embedding(7, 4).weight.data,
     "LearnedPositions": lambda: nn.LearnedPositions(7, 4).weight.data,
     "MultiHeadAttention": lambda: nn.MultiHeadAttention(8, 2).in_proj.weight.data,
-    "GPT": lambda: nn.GPT(13, 8, 8, num_layers=1, num_heads=2).blocks[0].mlp.fc2.weight.data,
+    "GPT": lambda: nn.GPT(nn.GPTConfig(vocab_size=13, context=8, d_model=8, num_layers=1, num_heads=2)).blocks[0].mlp.fc2.weight.data,
     "dropout": lambda: F.dropout(ONES, 0.5).data,
     "Dropout": lambda: nn.Dropout(0.3)(ONES).data,
     "dropout of attention": lambda: F.scaled_dot_product_attention(ONES, ONES, ONES * np.arange(8), dropout_p=0.5).data,
@@ -70,7 +70,7 @@ def training_run(seed):
     "A small GPT with all that is random: start, dropout, shuffling; (losses, weights)."
     tinytorch.manual_seed(seed)
     windows = (np.arange(40)[:, None] * 7 + np.arange(9) ** 2) % 11
-    model = nn.GPT(vocab_size=11, context=8, d_model=16, num_layers=2, num_heads=2, dropout=0.2)
+    model = nn.GPT(nn.GPTConfig(vocab_size=11, context=8, d_model=16, num_layers=2, num_heads=2, dropout=0.2))
     loader = DataLoader(TensorDataset(windows[:, :-1], windows[:, 1:]), batch_size=6, shuffle=True)
     optimizer = AdamW(model.parameters(), lr=1e-2)
 

@@ -93,10 +93,11 @@ class GPT(nn.Module):
         if positions == "learned":
             self.position_embedding = nn.Embedding(context, d_model)
         hidden = round(8 * d_model / 3) if activation == "swiglu" else 4 * d_model
-        self.blocks = nn.ModuleList(
+        self.transformer = nn.Module()
+        self.transformer.blocks = nn.ModuleList(
             Block(d_model, num_heads, hidden, activation, norm, pre_norm, bias, positions == "rotary")
             for _ in range(num_layers))
-        self.norm = make_norm(norm, d_model, bias) if pre_norm else nn.Identity()
+        self.transformer.norm = make_norm(norm, d_model, bias) if pre_norm else nn.Identity()
         self.head = nn.Linear(d_model, vocab_size, bias=False)
         if tied_head:
             self.head.weight = self.token_embedding.weight
@@ -108,9 +109,9 @@ class GPT(nn.Module):
             x = x + self.position_embedding.weight[:T]
         elif self.positions == "sinusoidal":
             x = x * math.sqrt(d) + sinusoids(T, d).to(x.dtype)
-        for block in self.blocks:
+        for block in self.transformer.blocks:
             x = block(x)
-        return self.head(self.norm(x))
+        return self.head(self.transformer.norm(x))
 
 
 def twin_of(model, **options):

@@ -38,10 +38,7 @@ def keep_top_k(logits, k):
 
 
 def keep_top_p(logits, p, temperature=1.0):
-    """Return logits (B, V) with -inf for all but the likeliest of each row that together reach probability p <= 1.
-
-    Probabilities are those at `temperature`; the token that crosses p is kept (Holtzman et al. 2019, section 3.1).
-    """
+    "Return logits (B, V) with -inf for all but the fewest of each row that reach probability p (Holtzman et al. 2019)."
     order = np.argsort(-logits, axis=-1, kind="stable")
     shares = np.take_along_axis(probabilities(logits, temperature), order, axis=-1)
     before = shares.cumsum(axis=-1) - shares
@@ -51,10 +48,7 @@ def keep_top_p(logits, p, temperature=1.0):
 
 
 def penalize_repeats(logits, ids, penalty):
-    """Return logits (B, V) with those of tokens among ids (B, T) lowered: / penalty if positive, else * penalty.
-
-    (Keskar et al. 2019, section 4.1)
-    """
+    "Return logits (B, V), lowered for tokens among ids (B, T): / penalty if positive, else * penalty."
     seen = np.zeros(logits.shape, bool)
     np.put_along_axis(seen, ids, True, axis=-1)
     lowered = np.where(logits > 0, logits / penalty, logits * penalty)
@@ -64,7 +58,7 @@ def penalize_repeats(logits, ids, penalty):
 def choose(logits, ids, generator, temperature=1.0, top_k=None, top_p=None, repetition_penalty=1.0):
     """Return the next token of each row, integers (B,), for logits (B, V) behind ids (B, T); options as in `generate`.
 
-    The penalty comes first, then top_k, then top_p. Raises: FloatingPointError where the largest logit is not finite.
+    First the penalty, then top_k, top_p, temperature. Raises: FloatingPointError where the largest logit is not finite.
     """
     if not np.isfinite(logits.max()):
         raise FloatingPointError(f"generate: the largest logit is {logits.max()}; did training diverge?")
@@ -80,10 +74,7 @@ def choose(logits, ids, generator, temperature=1.0, top_k=None, top_p=None, repe
 
 
 class LayerCache:
-    """Keys and values of up to `context` tokens in one attention layer; `length` is how many it holds, 0 at first.
-
-    Setting `length` to 0 empties it.
-    """
+    "Keys and values of up to `context` tokens of one attention layer; `length`, of those it holds: 0 empties it."
     def __init__(self, context):
         self.context, self.length = context, 0
         self.keys = self.values = None
@@ -95,9 +86,8 @@ class LayerCache:
         """
         end = self.length + key.shape[-2]
         if end > self.context or (self.length and key.shape[:-2] != self.keys.shape[:-2]):
-            before = self.keys.shape if self.length else f"{self.context} tokens"
-            raise ValueError(f"KVCache: got keys of shape {key.shape} behind {self.length} tokens, expected at most "
-                             f"{before}; reset() it, and give it the last tokens that fit")
+            raise ValueError(f"KVCache: got keys of shape {key.shape} behind {self.length} of {self.context} tokens, "
+                             "expected at most as many as fit, of the same texts; reset() it first")
         if self.length == 0:
             self.keys, self.values = (np.empty((*x.shape[:-2], self.context, x.shape[-1]), x.dtype)
                                       for x in (key, value))
@@ -108,20 +98,16 @@ class LayerCache:
 
 
 class KVCache:
-    """Keys and values of up to model.context tokens for all blocks of a GPT, in `layers`.
-
-    Under no_grad, `model(ids, cache=cache)` reads only the newest ids (B, T) and gives the logits that follow them.
-    """
+    "`layers`, a LayerCache for each block of a GPT, for model(ids, cache=cache); `length`, of the tokens it holds."
     def __init__(self, model):
         self.layers = [LayerCache(model.context) for _ in model.transformer.blocks]
 
     @property
     def length(self):
-        "How many tokens it holds."
         return self.layers[0].length
 
     def reset(self):
-        "Forget them all."
+        "Forget all tokens."
         for layer in self.layers:
             layer.length = 0
 
@@ -129,8 +115,8 @@ class KVCache:
 def next_logits(model, ids, cache=None):
     """Return the logits of the token behind ids (B, T), of which `model` sees the last model.context: an array (B, V).
 
-    Without a cache: model(ids). With a `KVCache` that holds the beginning of the same texts, only the newer tokens are
-    read: model(newest, cache=cache, last_only=True). Past the context the cache is reset, and the last are all read.
+    With a `KVCache` that holds the beginning of the same texts, only the newer tokens are read: model(newest,
+    cache=cache, last_only=True). Past the context the cache is reset, and the last are all read.
     """
     if cache is None:
         return model(ids[:, -model.context:]).data[:, -1]
@@ -149,28 +135,26 @@ def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, 
     temperature: below 1 safer, above 1 wilder, 0 greedy. top_k, top_p: draw among the k likeliest, among the fewest
     that reach probability p. repetition_penalty: above 1 makes tokens of the text so far less likely. stop_tokens:
     one id or several; a text ends with the first that it draws, repeated while others of the batch go on.
-    suppress_tokens: ids that are never drawn, such as that of <unk>.
-    generator: np.random.Generator or seed; None is the library's. on_token(ids): called with each new column (B,).
-    use_cache: keep keys and values, where the model's forward takes `cache` and `last_only`, as that of a GPT does. The
-    model sees the last `context` tokens, as `next_logits` says. In eval mode, without a graph.
-    Raises: ValueError for an empty prompt, prompts of several lengths, or an option out of range; IndexError for ids
-    outside the vocabulary; TypeError for ids that are no integers; FloatingPointError for logits that are nan or inf.
+    suppress_tokens: ids that are never drawn. generator: np.random.Generator or seed; None is the library's.
+    on_token(ids): called with each new column (B,). use_cache: keep keys and values, if model.forward takes `cache` and
+    `last_only`; the model sees what `next_logits` says. In eval mode, without a graph. Raises: ValueError for a prompt
+    that is empty or of several lengths, or an option out of range; TypeError for ids that are no integers, (T,) or
+    (B, T); FloatingPointError for logits that are nan or inf.
     """
     options = dict(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
     check_options(max_new_tokens, **options)
-    prompt = _as_ids(prompt_ids, model.vocab_size)
-    rows = np.atleast_2d(prompt)
-    end, stop = rows.shape[1], rows.shape[1] + max_new_tokens
-    ids = np.concatenate([rows, np.zeros((len(rows), max_new_tokens), np.int64)], axis=1)
+    prompt, generator = _as_ids(prompt_ids), as_generator(generator)
     stop_tokens = [stop_tokens] if isinstance(stop_tokens, (int, np.integer)) else list(stop_tokens)
     suppressed = np.isin(np.arange(model.vocab_size), list(suppress_tokens))  # (V,)
     if suppressed.all():
         raise ValueError(f"generate: suppress_tokens has all {model.vocab_size} tokens, expected one that may be drawn")
     takes_cache = {"cache", "last_only"} <= set(inspect.signature(model.forward).parameters)
     cache = KVCache(model) if use_cache and takes_cache else None
-    generator, stopped = as_generator(generator), np.zeros(len(rows), bool)
+    rows = np.atleast_2d(prompt)
+    ids = np.concatenate([rows, np.zeros((len(rows), max_new_tokens), np.int64)], axis=1)
+    end, stopped = rows.shape[1], np.zeros(len(rows), bool)
     with evaluating(model):
-        while end < stop and not stopped.all():
+        while end < ids.shape[1] and not stopped.all():
             logits = next_logits(model, ids[:, :end], cache)
             if suppressed.any():
                 logits = np.where(suppressed, -np.inf, logits)
@@ -195,23 +179,17 @@ def check_options(max_new_tokens, temperature, top_k, top_p, repetition_penalty)
             raise ValueError(f"generate: {name} is {value}, expected {expected}")
 
 
-def _as_ids(prompt_ids, vocab_size):
+def _as_ids(prompt_ids):
     "Return a prompt as an integer array (T,) or (B, T). Raises: see `generate`."
     try:
         ids = np.asarray(prompt_ids.data if isinstance(prompt_ids, Tensor) else prompt_ids)
     except ValueError:
-        raise ValueError("generate: the prompts have several lengths, expected one; generate them one by one, or in "
-                         "groups of one length") from None
+        raise ValueError("generate: the prompts have several lengths, expected one; generate them one by one") from None
     if ids.size == 0:
-        raise ValueError("generate: the prompt is empty, but the first token needs something to follow; begin with a "
-                         "token such as <|endoftext|> or a line break")
+        raise ValueError("generate: the prompt is empty; begin with a token such as <|endoftext|> or a line break")
     if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2):
         raise TypeError(f"generate: expected token ids, integers (T,) or (B, T), got {ids.dtype} {ids.shape}; encode "
                         "text with the tokenizer of the model")
-    outside = ids[(ids < 0) | (ids >= vocab_size)]
-    if outside.size:
-        raise IndexError(f"generate: id {outside[0]} is outside of the model's vocabulary of {vocab_size}; does the "
-                         "tokenizer belong to this model?")
     return ids.astype(np.int64)
 
 

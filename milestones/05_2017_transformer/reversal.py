@@ -69,7 +69,7 @@ class ReversalTransformer(nn.Module):
     def __init__(self, length):
         self.token = nn.Embedding(DIGITS, D_MODEL)
         self.position = nn.LearnedPositions(length, D_MODEL)
-        self.block = nn.TransformerBlock(D_MODEL, HEADS, HIDDEN)
+        self.block = nn.TransformerBlock(nn.TransformerConfig(d_model=D_MODEL, num_heads=HEADS, mlp_hidden=HIDDEN))
         self.norm = nn.LayerNorm(D_MODEL)
         self.head = nn.Linear(D_MODEL, DIGITS)
 

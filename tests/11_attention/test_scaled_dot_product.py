@@ -7,12 +7,10 @@ from tinytorch import Tensor
 from tinytorch.gradcheck import check_function, gradcheck
 from tinytorch.nn.attention import (
     Attention,
-    SelfAttention,
     attention_weights,
     causal_mask,
     scaled_dot_product_attention,
 )
-from tinytorch.tensor import apply
 
 SHAPES = [  # query, key, value: no, one and several leading dims; other lengths; another size of values; broadcasting
     ((3, 4), (5, 4), (5, 2)),
@@ -21,7 +19,7 @@ SHAPES = [  # query, key, value: no, one and several leading dims; other lengths
     ((2, 3, 5, 4), (3, 6, 4), (1, 1, 6, 2)),
     ((2, 4, 1), (2, 1, 1), (2, 1, 3)),
 ]
-LONG = [  # several blocks of queries: as many keys, one more, fewer than queries, more, and with heads that broadcast
+LONG = [  # several blocks, in a faster form: as many keys, one more, fewer than queries, more; broadcast heads
     ((2, 64, 4), (2, 64, 4), (2, 64, 3)),
     ((2, 65, 4), (2, 65, 4), (2, 65, 3)),
     ((200, 4), (70, 4), (70, 2)),
@@ -63,18 +61,25 @@ def test_the_formula_one_number_at_a_time():
     np.testing.assert_allclose(causal.data, by_loops(query, key, value, allowed), rtol=1e-12)
 
 
+def textbook(query, key, value, attn_mask=None, is_causal=False, scale=None):
+    "made of operations of Tensor"
+    scores = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        scores = scores + np.triu(np.full(scores.shape[-2:], -np.inf), 1)
+    return (scores if attn_mask is None else scores + attn_mask).softmax(dim=-1) @ value
+
+
 @pytest.mark.parametrize("shapes", SHAPES + LONG)
 @pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"scale": 0.3}])
-def test_fused_equals_textbook(shapes, options):
-    fused_in, textbook_in = leaves(shapes), leaves(shapes)
-    fused = scaled_dot_product_attention(*fused_in, **options)
-    textbook = attention_weights(*textbook_in[:2], **options) @ textbook_in[2]
-    np.testing.assert_allclose(fused.data, textbook.data, atol=1e-12)
-    cotangent = np.random.default_rng(1).standard_normal(fused.shape)
-    fused.backward(cotangent)
-    textbook.backward(cotangent)
-    for ours, expected in zip(fused_in, textbook_in):
-        np.testing.assert_allclose(ours.grad, expected.grad, atol=1e-12)
+def test_one_operation_equals_its_parts(shapes, options):
+    inputs, same = leaves(shapes), leaves(shapes)
+    out, expected = scaled_dot_product_attention(*inputs, **options), textbook(*same, **options)
+    np.testing.assert_allclose(out.data, expected.data, atol=1e-12)
+    cotangent = np.random.default_rng(1).standard_normal(out.shape)
+    out.backward(cotangent)
+    expected.backward(cotangent)
+    for ours, theirs in zip(inputs, same):
+        np.testing.assert_allclose(ours.grad, theirs.grad, atol=1e-12)
 
 
 @pytest.mark.parametrize("shapes", SHAPES[:4] + LONG)
@@ -124,49 +129,35 @@ def test_an_added_mask_has_a_gradient(shape):
 
 @pytest.mark.parametrize("shape", [(150, 70), (150, 1), (70,), (2, 1, 150, 70), (2, 1, 1, 70)])
 def test_an_added_mask_of_a_long_sequence(shape):
-    fused_in, textbook_in = (leaves([(2, 3, 150, 4), (2, 3, 70, 4), (2, 3, 70, 2), shape]) for _ in range(2))
-    fused = scaled_dot_product_attention(*fused_in)
-    textbook = attention_weights(*textbook_in[:2], textbook_in[3]) @ textbook_in[2]
-    np.testing.assert_allclose(fused.data, textbook.data, atol=1e-12)
-    cotangent = np.random.default_rng(1).standard_normal(fused.shape)
-    fused.backward(cotangent)
-    textbook.backward(cotangent)
-    for ours, expected in zip(fused_in, textbook_in):
-        np.testing.assert_allclose(ours.grad, expected.grad, atol=1e-12)
+    inputs, same = (leaves([(2, 3, 150, 4), (2, 3, 70, 4), (2, 3, 70, 2), shape]) for _ in range(2))
+    out, expected = scaled_dot_product_attention(*inputs), textbook(*same)
+    np.testing.assert_allclose(out.data, expected.data, atol=1e-12)
+    cotangent = np.random.default_rng(1).standard_normal(out.shape)
+    out.backward(cotangent)
+    expected.backward(cotangent)
+    for ours, theirs in zip(inputs, same):
+        np.testing.assert_allclose(ours.grad, theirs.grad, atol=1e-12)
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
-def test_weights_are_put_together_from_the_blocks(is_causal):
-    query, key, value = arrays([(2, 150, 4), (2, 150, 4), (2, 150, 2)])
+def test_the_operation_keeps_what_it_was_given_and_what_it_weighed(is_causal):
+    query, key, value = arrays([(2, 9, 4), (2, 9, 4), (2, 9, 2)])
     operation = Attention(is_causal)
     operation.forward(query, key, value)
     expected = attention_weights(Tensor(query), Tensor(key), is_causal=is_causal).data
-    np.testing.assert_allclose(operation.weights.swapaxes(-1, -2), expected, atol=1e-14)
+    np.testing.assert_allclose(operation.weights, expected, atol=1e-14)
+    assert operation.scale == 0.5 and operation.is_causal == is_causal and operation.dropout_p == 0.0
+    assert all(np.array_equal(kept, given) for kept, given in zip(operation.inputs, (query, key, value)))
 
 
-def test_a_causal_block_computes_no_later_keys():
-    query, key, value = arrays([(256, 4)] * 3)
-    operation = Attention(is_causal=True)
-    operation.forward(query, key, value)
-    assert [block.weights.shape for _, _, block in operation.blocks] == [(64, 64), (128, 64), (192, 64), (256, 64)]
-
-
-@pytest.mark.parametrize("shape", [(2, 4, 12), (4, 12), (2, 1, 4, 12), (2, 1, 12)])
-@pytest.mark.parametrize("is_causal", [False, True])
-def test_packed_gradients_are_finite_differences(shape, is_causal):
-    check_function(lambda: SelfAttention(2, is_causal), *arrays([shape]))
-
-
-def test_packed_equals_separate():
-    packed, joined = leaves([(2, 5, 3 * 12)]) + leaves([(2, 5, 3 * 12)])
-    fused = apply(SelfAttention(3, is_causal=True), packed)
-    heads = [part.reshape(2, 5, 3, 4).transpose(1, 2) for part in joined.chunk(3, dim=-1)]
-    separate = scaled_dot_product_attention(*heads, is_causal=True).transpose(1, 2).reshape(2, 5, 12)
-    np.testing.assert_allclose(fused.data, separate.data, atol=1e-13)
-    cotangent = np.random.default_rng(1).standard_normal(fused.shape)
-    fused.backward(cotangent)
-    separate.backward(cotangent)
-    np.testing.assert_allclose(packed.grad, joined.grad, atol=1e-13)
+@pytest.mark.parametrize("shapes", SHAPES[:4])
+def test_one_gradient_for_each_input(shapes):
+    for mask in (None, np.ones((1, 1), bool), np.ones((1, 1))):
+        operation = Attention()
+        out = operation.forward(*arrays(shapes), mask)
+        gradients = operation.backward(out)
+        assert [np.shape(dx) for dx in gradients[:3]] == list(shapes) and len(gradients) == 4
+        assert (gradients[3] is None) == (mask is None or mask.dtype == bool)
 
 
 def test_attention_responds_to_queries_keys_and_values():
@@ -276,10 +267,10 @@ def test_padding_mask_is_equal_to_leaving_the_padding_out():
 
 
 @pytest.mark.parametrize("mask, error, says", [
-    (np.ones((3, 5), np.int64), TypeError, "int64.*True = may attend.*mask.bool"),
+    (np.ones((3, 5), np.int64), TypeError, "int64"),
     (np.ones((3, 5), np.uint8), TypeError, "uint8"),
-    (np.ones((3, 4), bool), ValueError, r"\(3, 4\).*\(\.\.\., T_query, T_key\) = \(2, 3, 5\)"),
-    (np.ones((4, 2, 3, 5), bool), ValueError, r"\(4, 2, 3, 5\).*T_key"),
+    (np.ones((3, 4), bool), ValueError, r"\(3, 4\).*\(2, 3, 5\)"),
+    (np.ones((4, 2, 3, 5), bool), ValueError, r"\(4, 2, 3, 5\)"),
 ])
 def test_masks_that_are_refused(mask, error, says):
     query, key, value = leaves([(2, 3, 4), (2, 5, 4), (2, 5, 6)])
@@ -291,13 +282,13 @@ def test_masks_that_are_refused(mask, error, says):
 
 def test_errors_name_what_they_got():
     query, key, value = leaves([(2, 3, 4), (2, 5, 4), (2, 5, 6)])
-    with pytest.raises(ValueError, match="both given.*attn_mask & causal_mask"):
+    with pytest.raises(ValueError, match="attn_mask.*is_causal"):
         scaled_dot_product_attention(query, key, value, attn_mask=np.ones((3, 5), bool), is_causal=True)
-    with pytest.raises(ValueError, match="same last dim"):
+    with pytest.raises(ValueError, match=r"\(2, 3, 4\).*\(2, 5, 6\)"):
         scaled_dot_product_attention(query, value, value)
-    with pytest.raises(ValueError, match="same length"):
+    with pytest.raises(ValueError, match=r"\(2, 5, 4\).*\(2, 4, 6\)"):
         scaled_dot_product_attention(query, key, value[:, :4])
-    with pytest.raises(ValueError, match="0 to 1, got 1.5"):
+    with pytest.raises(ValueError, match="1.5"):
         scaled_dot_product_attention(query, key, value, dropout_p=1.5)
 
 

@@ -6,7 +6,15 @@ import numpy as np
 from by_hand import expect, likely
 
 from tinytorch import Tensor
-from tinytorch.nn.transformer import GPT, MLP, Transformer, TransformerBlock, relu_squared
+from tinytorch.nn.transformer import (
+    GPT,
+    MLP,
+    GPTConfig,
+    Transformer,
+    TransformerBlock,
+    TransformerConfig,
+    relu_squared,
+)
 
 rng = np.random.default_rng(0)
 X = Tensor(rng.standard_normal((2, 4, 6)))
@@ -26,7 +34,7 @@ def test_the_square_of_a_relu():
 
 
 def test_mlp():
-    mlp = MLP(6, activation="swiglu").double()
+    mlp = MLP(TransformerConfig(d_model=6, activation="swiglu")).double()
     gate, fc1, fc2, silu = mlp.gate(X), mlp.fc1(X), mlp.fc2, mlp.activate
     expect(
         "MLP with swiglu",
@@ -38,7 +46,7 @@ def test_mlp():
             "only the gate is activated": fc2(silu(gate * fc1)).data,
         },
     )
-    mlp = MLP(6, activation="relu").double()
+    mlp = MLP(TransformerConfig(d_model=6, activation="relu")).double()
     expect(
         "MLP with relu",
         mlp(X).data,
@@ -49,7 +57,7 @@ def test_mlp():
 
 def test_blocks():
     for pre_norm in (True, False):
-        block = TransformerBlock(6, num_heads=2, pre_norm=pre_norm).double()
+        block = TransformerBlock(TransformerConfig(d_model=6, num_heads=2, pre_norm=pre_norm)).double()
         n1, n2, attend, mlp = block.norm1, block.norm2, block.attention, block.mlp
         a = X + attend(n1(X), is_causal=True)
         pre, no_path = a + mlp(n2(a)), mlp(n2(attend(n1(X), is_causal=True)))
@@ -70,7 +78,7 @@ def test_blocks():
 
 
 def test_what_writes_to_the_residual_path_starts_smaller():
-    block = Transformer(64, num_layers=8, num_heads=4).blocks[0]
+    block = Transformer(TransformerConfig(d_model=64, num_layers=8, num_heads=4)).blocks[0]
     for name, layer in (("attention.out_proj", block.attention.out_proj), ("mlp.fc2", block.mlp.fc2)):
         std = float(layer.weight.data.std())
         likely_mistake = {
@@ -84,7 +92,8 @@ def test_what_writes_to_the_residual_path_starts_smaller():
 def test_gpt_does_not_look_ahead_and_knows_the_places():
     ids = np.array([[1, 2, 3, 4]])
     for positions in ("learned", "sinusoidal", "rotary"):
-        model = GPT(vocab_size=7, context=8, d_model=8, num_layers=2, num_heads=2, positions=positions).double()
+        config = GPTConfig(vocab_size=7, context=8, d_model=8, num_layers=2, num_heads=2, positions=positions)
+        model = GPT(config).double()
         with likely(
             f"GPT with positions={positions!r}: rotary ones are not added, position_embedding is None then"
         ):
@@ -95,7 +104,8 @@ def test_gpt_does_not_look_ahead_and_knows_the_places():
         assert np.abs(swapped[0, 3] - logits[0, 3]).max() > 1e-9, (
             f"{positions}: the order of the tokens makes no difference: is the position added?"
         )
-    model = GPT(vocab_size=7, context=8, d_model=16, num_layers=1, num_heads=2, positions="sinusoidal").double()
+    config = GPTConfig(vocab_size=7, context=8, d_model=16, num_layers=1, num_heads=2, positions="sinusoidal")
+    model = GPT(config).double()
     tokens, places = model.token_embedding.weight.data[[1, 2]], model.position_embedding(2, 3).data
     expect(
         "embed",

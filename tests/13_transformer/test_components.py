@@ -13,7 +13,14 @@ from tinytorch.nn.embedding import Embedding, LearnedPositions
 from tinytorch.nn.layers import Linear
 from tinytorch.nn.losses import cross_entropy
 from tinytorch.nn.module import Module
-from tinytorch.nn.transformer import MLP, ReluSquared, Transformer, TransformerBlock, relu_squared
+from tinytorch.nn.transformer import (
+    MLP,
+    ReluSquared,
+    Transformer,
+    TransformerBlock,
+    TransformerConfig,
+    relu_squared,
+)
 from tinytorch.optim import SGD, AdamW
 from tinytorch.tensor import apply
 
@@ -27,7 +34,7 @@ class Reverser(Module):
     def __init__(self):
         self.tokens = Embedding(VOCABULARY, WIDTH)
         self.positions = LearnedPositions(LENGTH, WIDTH)
-        self.transformer = Transformer(WIDTH, num_layers=1, num_heads=HEADS)
+        self.transformer = Transformer(TransformerConfig(d_model=WIDTH, num_layers=1, num_heads=HEADS))
         self.output = Linear(WIDTH, VOCABULARY)
 
     def forward(self, ids):
@@ -96,7 +103,7 @@ def test_attention_responds_to_its_queries():
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_feed_forward(activation):
-    mlp, x = MLP(6, activation=activation).double(), random(2, 3, 6)
+    mlp, x = MLP(TransformerConfig(d_model=6, activation=activation)).double(), random(2, 3, 6)
     out = mlp(x)
     assert out.shape == x.shape
     out.backward(np.random.default_rng(1).standard_normal(out.shape))
@@ -116,21 +123,21 @@ def test_feed_forward_is_its_formula():
 
     formulas = {"gelu": gelu, "relu": lambda h: np.maximum(h, 0), "relu_squared": lambda h: np.maximum(h, 0) ** 2}
     for activation, formula in formulas.items():
-        mlp = MLP(6, activation=activation).double()
+        mlp = MLP(TransformerConfig(d_model=6, activation=activation)).double()
         np.testing.assert_allclose(mlp(Tensor(x)).data, layer(mlp.fc2, formula(layer(mlp.fc1, x))), atol=1e-12)
-    mlp = MLP(6, activation="swiglu").double()
+    mlp = MLP(TransformerConfig(d_model=6, activation="swiglu")).double()
     gate = layer(mlp.gate, x)
     hidden = gate / (1 + np.exp(-gate)) * layer(mlp.fc1, x)
     np.testing.assert_allclose(mlp(Tensor(x)).data, layer(mlp.fc2, hidden), atol=1e-12)
 
 
 def test_widths_of_the_feed_forward_network():
-    assert MLP(12).fc1.out_features == 48
-    assert MLP(12, activation="swiglu").fc1.out_features == 32
-    mlp = MLP(12, hidden=20, activation="swiglu", bias=False)
+    assert MLP(TransformerConfig(d_model=12)).fc1.out_features == 48
+    assert MLP(TransformerConfig(d_model=12, activation="swiglu")).fc1.out_features == 32
+    mlp = MLP(TransformerConfig(d_model=12, mlp_hidden=20, activation="swiglu", bias=False))
     assert {name: p.shape for name, p in mlp.named_parameters()} == {
         "fc1.weight": (20, 12), "gate.weight": (20, 12), "fc2.weight": (12, 20)}
-    assert MLP(12, dropout=1.0)(random(2, 12).float()).data.max() == 0
+    assert MLP(TransformerConfig(d_model=12, dropout=1.0))(random(2, 12).float()).data.max() == 0
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 0), (3, 4), (2, 3, 50_000)])
@@ -147,7 +154,8 @@ def test_relu_squared(shape):
 
 @pytest.mark.parametrize("pre_norm", [True, False])
 def test_residual_connections(pre_norm):
-    block, x = TransformerBlock(WIDTH, HEADS, pre_norm=pre_norm).double(), random(2, LENGTH, WIDTH)
+    block = TransformerBlock(TransformerConfig(d_model=WIDTH, num_heads=HEADS, pre_norm=pre_norm)).double()
+    x = random(2, LENGTH, WIDTH)
     out = block(x)
     out.backward(np.random.default_rng(1).standard_normal(out.shape))
     assert_all_reached(block)
@@ -170,7 +178,7 @@ def test_residual_connections(pre_norm):
     dict(), dict(pre_norm=False), dict(norm="rms_norm", activation="swiglu", bias=False),
     dict(activation="relu_squared", mlp_hidden=5)])
 def test_gradients_of_a_block_are_finite_differences(options):
-    block, x = TransformerBlock(4, 2, **options).double(), random(2, 3, 4)
+    block, x = TransformerBlock(TransformerConfig(d_model=4, num_heads=2, **options)).double(), random(2, 3, 4)
     gradcheck(lambda x, *_: block(x, is_causal=True), x, *block.parameters())
 
 

@@ -9,7 +9,7 @@ from tinytorch.diagnosis import first_difference, sweep
 
 
 def gpt():
-    return nn.GPT(11, 8, d_model=16, num_layers=2, num_heads=2)
+    return nn.GPT(nn.GPTConfig(vocab_size=11, context=8, d_model=16, num_layers=2, num_heads=2))
 
 
 IDS = np.random.default_rng(0).integers(0, 11, (3, 8))

@@ -56,7 +56,7 @@ def tokens(seed=0, rows=16, length=8):
 
 
 def gpt(**options):
-    return nn.GPT(12, 8, d_model=16, num_layers=1, num_heads=2, **options)
+    return nn.GPT(nn.GPTConfig(vocab_size=12, context=8, d_model=16, num_layers=1, num_heads=2, **options))
 
 
 def faults(findings):

@@ -28,7 +28,7 @@ def step(model, size=B):
 
 def watched(observer, layers, size=B, **options):
     tinytorch.manual_seed(0)
-    model = nn.GPT(VOCABULARY, T, D, layers, H, **options)
+    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=D, num_layers=layers, num_heads=H, **options))
     with observed_by(observer):
         step(model, size)
     return observer
@@ -125,7 +125,7 @@ def test_peak_of_a_step():
     """A block holds 16 + WEIGHTS units until the way back comes, less than its operations saved: results that
     nobody needs again, such as fc1's, are freed at once. The way back frees faster than it allocates."""
     tinytorch.manual_seed(0)
-    model = nn.GPT(VOCABULARY, T, D, 4, H)
+    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=D, num_layers=4, num_heads=H))
     step(model)
     model.zero_grad()
     tracemalloc.start()
@@ -174,7 +174,7 @@ def residual_lattice(n):
 
 
 def whole_step():
-    model = nn.GPT(VOCABULARY, T, 16, 3, 2, positions="rotary", activation="swiglu", dropout=0.1)
+    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=16, num_layers=3, num_heads=2, positions="rotary", activation="swiglu", dropout=0.1))
     ids = Tensor(np.random.default_rng(0).integers(VOCABULARY, size=(2, 8)))
     return F.cross_entropy(model(ids).flatten(0, 1), ids.flatten())
 

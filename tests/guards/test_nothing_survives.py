@@ -49,7 +49,7 @@ MODELS = {
 
 
 def make(name, layers=2):
-    return nn.GPT(VOCABULARY, T, 16, layers, 2, **MODELS[name])
+    return nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=16, num_layers=layers, num_heads=2, **MODELS[name]))
 
 
 class Census:

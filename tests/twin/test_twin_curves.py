@@ -129,7 +129,7 @@ def column(history, name):
 def test_two_hundred_steps_side_by_side(torch, twins, dtype, text, variant):
     ids, vocabulary = text
     options = SIZE | variant | dict(vocab_size=vocabulary)
-    ours = nn.GPT(**options)
+    ours = nn.GPT(nn.GPTConfig(**options))
     theirs = twins.twin_of(ours, **options)
     *batches, held_out = batches_of(ids, STEPS * ACCUMULATE + 1)
 

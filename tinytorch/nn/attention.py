@@ -20,19 +20,13 @@ from tinytorch.tensor import Tensor, apply
 
 
 def causal_mask(T, S=None):
-    """Return a Tensor of booleans (T, S) for queries that are the last T of S tokens (S = T if None).
-
-    True where query i may attend to key j: j <= S - T + i, so never to a later token.
-    """
+    "Return booleans (T, S), S = T if None: query i, one of the last T of S tokens, may attend to keys j <= S - T + i."
     S = T if S is None else S
     return Tensor(np.tril(np.ones((T, S), bool), S - T))
 
 
 def mask_scores(scores, mask=None, is_causal=False):
-    """Return the array scores (..., T, S) with -inf where `mask` is False, or plus a mask of floats, in their dtype.
-
-    mask: an array that broadcasts to the scores, booleans or floats, or None. is_causal: query i sees keys 0 to i.
-    """
+    "Return scores (..., T, S): -inf where a mask is False or, if is_causal, j > i; plus a mask of floats; same dtype."
     if is_causal:
         mask = np.tril(np.ones(scores.shape[-2:], bool))
     if mask is None:
@@ -56,11 +50,9 @@ def dropout_mask(weights, p):
 
 
 class Attention(Function):
-    """softmax(query @ key^T * scale, masked) @ value (Vaswani et al. 2017, eq. 1).
+    """`scaled_dot_product_attention` of arrays (Vaswani et al. 2017, eq. 1), with mask None or as there.
 
-    query (..., T, d), key (..., S, d), value (..., S, e), mask None or broadcasting to (..., T, S) -> (..., T, e).
-    Options, masks and errors are those of `scaled_dot_product_attention`. After `forward`, `inputs` are the first
-    three, `weights` (..., T, S) what each query took from each key, before dropout, and `scale` is a number.
+    After `forward`, `inputs` are (query, key, value), `weights` (..., T, S) are those before dropout, `scale` a number.
     """
     def __init__(self, is_causal=False, scale=None, dropout_p=0.0):
         if not 0 <= dropout_p <= 1:
@@ -92,18 +84,16 @@ class Attention(Function):
 
 
 def _check_inputs(query, key, value, mask, is_causal):
-    "Raise what `scaled_dot_product_attention` promises for shapes that do not fit, or a mask that is none."
+    "Raise what `scaled_dot_product_attention` promises."
     shapes = query.shape, key.shape, value.shape
     if min(map(len, shapes)) < 2 or shapes[0][-1] != shapes[1][-1] or shapes[1][-2] != shapes[2][-2]:
         raise ValueError("query, key, value have shapes {}, {}, {}, expected (..., T_query, d), (..., T_key, d), "
-                         "(..., T_key, e): query and key need the same last dim, key and value the same length"
-                         .format(*shapes))
+                         "(..., T_key, e), with the same d and the same T_key".format(*shapes))
     if mask is None:
         return
     shape = (*np.broadcast_shapes(*(shape[:-2] for shape in shapes)), query.shape[-2], key.shape[-2])
     if is_causal:
-        raise ValueError("attn_mask and is_causal=True were both given, expected one of them; combine booleans with "
-                         "attn_mask & causal_mask(T)")
+        raise ValueError("attn_mask and is_causal were both given; combine booleans with attn_mask & causal_mask(T)")
     if mask.dtype.kind not in "bf":
         raise TypeError(f"attn_mask has dtype {mask.dtype}, expected booleans (True = may attend) or floats (added to "
                         "the scores); convert with mask.bool(), or with mask == 0 where 1 meant 'hide'")
@@ -119,17 +109,13 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     attn_mask broadcasts to (..., T_query, T_key): booleans, True = may attend, or floats, added to the scores.
     is_causal: query i attends to keys 0 to i. A query that may attend to nothing gets zeros, and no gradient.
     scale: 1 / sqrt(d) if None. dropout_p: the share of weights set to 0 (pass 0.0 outside training).
-    Raises: ValueError for shapes that do not fit, attn_mask with is_causal, or a dropout_p that is no probability;
-    TypeError for an integer mask.
+    Raises: ValueError for shapes that do not fit, attn_mask with is_causal, a wrong dropout_p; TypeError for integers.
     """
     return apply(Attention(is_causal, scale, dropout_p), query, key, value, attn_mask)
 
 
 def attention_weights(query, key, attn_mask=None, is_causal=False, scale=None):
-    """Return how much each query takes from each key, softmax(query @ key^T * scale, masked): (..., T_query, T_key).
-
-    Tensors, masks, options and errors are those of `scaled_dot_product_attention`. For pictures and for study.
-    """
+    "Return what `scaled_dot_product_attention` multiplies the values with, as a Tensor (..., T_query, T_key)."
     values = np.eye(key.shape[-2], dtype=key.dtype)
     return scaled_dot_product_attention(query, key, values, attn_mask, is_causal=is_causal, scale=scale)
 
@@ -150,10 +136,10 @@ def merge_heads(heads):
 def self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=False, rotary=None, cache=None):
     """Return multi-head self-attention of `packed` (B, T, 3D), query, key and value side by side: (B, T, D).
 
-    Masks and dropout are those of `scaled_dot_product_attention`; attn_mask broadcasts to (B, H, T, T).
+    attn_mask (which broadcasts to (B, H, T, T)), dropout_p, is_causal: as in `scaled_dot_product_attention`.
     rotary: a `Rotary` for D / num_heads features, which turns queries and keys by their place.
-    cache: `packed` are the newest tokens, behind the cache.length that it holds. cache.append(key, value), arrays
-    (B, H, T, D / H), keeps theirs and returns those of all; attention is causal. No gradient flows through a cache.
+    cache: `packed` are the newest tokens, behind the cache.length that it holds; cache.append(key, value), arrays
+    (B, H, T, D / H), keeps theirs and returns those of all. Attention then is causal, and has no gradient.
     """
     query, key, value = (split_heads(x, num_heads) for x in packed.chunk(3, dim=-1))  # (B, H, T, head_dim)
     if rotary is not None:
@@ -176,9 +162,8 @@ def head_size(embed_dim, num_heads):
 class MultiHeadAttention(Module):
     """num_heads attentions side by side, each on its share of the features (Vaswani et al. 2017, section 3.2.2).
 
-    in_proj, a Linear to 3 embed_dim features, makes query, key and value (in this order), out_proj mixes what the
-    heads found. dropout, of the attention weights, acts while training. rotary: as in `self_attention`.
-    Raises: ValueError where num_heads does not divide embed_dim.
+    in_proj, Linear to 3 embed_dim features, makes query, key and value (in this order); out_proj, Linear, mixes what
+    the heads found. dropout, of the weights, acts while training. rotary: see `self_attention`. Raises: as `head_size`.
     """
     def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, rotary=None):
         self.embed_dim, self.num_heads, self.dropout, self.rotary = embed_dim, num_heads, dropout, rotary
@@ -201,19 +186,15 @@ class MultiHeadAttention(Module):
 
         Without key this is self-attention; without value, key is both. attn_mask broadcasts to (B, H, T, S); masks
         and errors as in `scaled_dot_product_attention`. cache: as in `self_attention`.
-        Raises: ValueError for a cache next to a key or a mask; RuntimeError for a cache where a graph is recorded.
+        Raises: RuntimeError for a cache next to a key or a mask, or where a graph is recorded.
         """
+        if cache is not None and (is_grad_enabled() or any(x is not None for x in (key, value, attn_mask))):
+            raise RuntimeError("attention: a cache keeps numbers and no graph, of causal self-attention alone; use it "
+                               "under no_grad, and leave out key, value and attn_mask")
         key = query if key is None else key
         value = key if value is None else value
-        packed_way = query is key is value
-        if cache is not None and (not packed_way or attn_mask is not None):
-            raise ValueError("attention: with a cache, expected causal self-attention of the newest tokens, got "
-                             "another key, value or attn_mask; leave them out, or the cache")
-        if cache is not None and is_grad_enabled():
-            raise RuntimeError("attention: a cache keeps numbers and no graph, so there is no gradient through it; "
-                               "run this under no_grad, or without a cache")
         dropout = self.dropout if self.training else 0.0
-        if packed_way:
+        if query is key is value:
             packed = self.in_proj(query)
             found = self_attention(packed, self.num_heads, attn_mask, dropout, is_causal, self.rotary, cache)
         else:
@@ -224,7 +205,8 @@ class MultiHeadAttention(Module):
     def weights(self, query, key=None, attn_mask=None, is_causal=False):
         "Return how much each position takes from each, head by head, for a picture: (B, H, T, S)."
         key = query if key is None else key
-        return attention_weights(*self.project(query, key, key)[:2], attn_mask, is_causal)
+        query, key, _ = self.project(query, key, key)
+        return attention_weights(query, key, attn_mask, is_causal)
 
     def extra_repr(self):
         return f"{self.embed_dim}, num_heads={self.num_heads}, dropout={self.dropout}"

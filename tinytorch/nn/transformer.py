@@ -2,13 +2,13 @@
 """The transformer: attention, then a network for each position, block upon block; and GPT, which has one."""
 
 __all__ = [
-    "ACTIVATIONS", "NORMS", "POSITIONS", "STD", "ReluSquared", "relu_squared", "gelu_tanh",
-    "TransformerConfig", "GPTConfig", "MLP", "make_norm", "TransformerBlock", "init_weights",
-    "Transformer", "GPT",
+    "CHOICES", "ReluSquared", "relu_squared", "TransformerConfig", "GPTConfig", "MLP", "make_norm",
+    "TransformerBlock", "init_weights", "Transformer", "GPT",
 ]
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -37,23 +37,19 @@ def relu_squared(input):
     return apply(ReluSquared(), input)
 
 
-def gelu_tanh(input):
-    "Return gelu by the tanh formula, as GPT-2 computes it."
-    return gelu(input, approximate="tanh")
-
-
-ACTIVATIONS = {"gelu": gelu_tanh, "relu": relu, "relu_squared": relu_squared, "swiglu": silu}
-NORMS = {"layer_norm": LayerNorm, "rms_norm": RMSNorm}
-POSITIONS = {"learned": LearnedPositions, "sinusoidal": SinusoidalPositions, "rotary": Rotary}
+CHOICES = {  # what the names stand for
+    "activation": {
+        "gelu": partial(gelu, approximate="tanh"), "relu": relu, "relu_squared": relu_squared, "swiglu": silu},
+    "norm": {"layer_norm": LayerNorm, "rms_norm": RMSNorm},
+    "positions": {"learned": LearnedPositions, "sinusoidal": SinusoidalPositions, "rotary": Rotary}}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """The options of a Transformer and its parts.
+    """The options of a Transformer and its parts. Raises: ValueError for a name not in CHOICES, or as `head_size`.
 
-    activation, norm: a name in ACTIVATIONS and NORMS. mlp_hidden: width of the MLP, if None 4 d_model, for swiglu
-    round(8/3 d_model). pre_norm: norms before attention and MLP, else behind the sums. bias: of linear layers, norms.
-    Raises: ValueError for an unknown name, or heads that do not divide d_model.
+    mlp_hidden: width of the MLP, if None 4 d_model, for swiglu round(8/3 d_model). pre_norm: norms before attention
+    and MLP, else behind the sums. dropout: a probability. bias: in linear layers and layer norms.
     """
     d_model: int
     num_layers: int = 1
@@ -67,41 +63,25 @@ class TransformerConfig:
 
     def __post_init__(self):
         head_size(self.d_model, self.num_heads)
-        _check_name("activation", self.activation, ACTIVATIONS)
-        _check_name("norm", self.norm, NORMS)
+        for option in [name for name in CHOICES if hasattr(self, name)]:
+            if (name := getattr(self, option)) not in CHOICES[option]:
+                raise ValueError(f"{option}: got {name!r}, expected one of {', '.join(map(repr, CHOICES[option]))}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig(TransformerConfig):
-    """The options of a GPT: those of its Transformer, and its ends.
-
-    context: the largest number of tokens it reads. positions: a name in POSITIONS. tied_head: the head's weight is
-    that of the embedding.
-    """
+    "The options of a GPT, which reads up to `context` tokens; tied_head: the head's weight is the embedding's."
     vocab_size: int
     context: int
     positions: str = "learned"
     tied_head: bool = True
 
-    def __post_init__(self):
-        super().__post_init__()
-        _check_name("positions", self.positions, POSITIONS)
-
-
-def _check_name(option, value, names):
-    if value not in names:
-        raise ValueError(f"{option}: got {value!r}, expected one of {', '.join(map(repr, names))}")
-
 
 class MLP(Module):
-    """A network for each position alone: fc2(activation(fc1(x))), (..., d_model) -> (..., d_model).
-
-    With activation "swiglu": fc2(silu(gate(x)) * fc1(x)); gate is None otherwise. Dropout acts on the result.
-    """
+    "Dropout of fc2(activate(fc1(x))), or for swiglu of fc2(silu(gate(x)) * fc1(x)); (..., d_model), as x is."
     def __init__(self, config):
+        self.activate, self.dropout = CHOICES["activation"][config.activation], Dropout(config.dropout)
         gated, d_model, hidden = config.activation == "swiglu", config.d_model, config.mlp_hidden
-        self.activate = ACTIVATIONS[config.activation]
-        self.dropout = Dropout(config.dropout)
         if hidden is None:
             hidden = round(8 * d_model / 3) if gated else 4 * d_model
         self.fc1 = Linear(d_model, hidden, bias=config.bias)
@@ -124,17 +104,15 @@ def make_norm(config):
 class TransformerBlock(Module):
     """Attention, then an MLP, each added to what came in: (B, T, d_model) -> (B, T, d_model).
 
-    pre_norm: x + f(norm(x)), as GPT-2 (Radford et al. 2019); else norm(x + f(x)) (Vaswani et al. 2017). Dropout acts
-    on the attention weights and on what is added. Masks and cache: as in `MultiHeadAttention`.
-    Its parts are norm1, attention, norm2 and mlp, in this order.
+    pre_norm: x + f(norm(x)), as GPT-2 (Radford et al. 2019); else norm(x + f(x)) (Vaswani et al. 2017). Parts: norm1,
+    attention, norm2, mlp. Dropout acts on the attention weights and on what is added. Masks: as `MultiHeadAttention`.
     """
     def __init__(self, config, rotary=None):
-        self.pre_norm = config.pre_norm
+        self.pre_norm, self.dropout = config.pre_norm, Dropout(config.dropout)
         self.norm1 = make_norm(config)
         self.attention = MultiHeadAttention(config.d_model, config.num_heads, config.dropout, config.bias, rotary)
         self.norm2 = make_norm(config)
         self.mlp = MLP(config)
-        self.dropout = Dropout(config.dropout)
 
     def forward(self, x, attn_mask=None, is_causal=False, cache=None):
         options = {"attn_mask": attn_mask, "is_causal": is_causal, "cache": cache}
@@ -145,29 +123,21 @@ class TransformerBlock(Module):
         return self.norm2(x + self.mlp(x))
 
 
-STD = 0.02  # of all matrices at the start (Radford et al. 2018, section 4.1)
+def init_weights(model, num_layers, std=0.02):
+    """Draw the weights of Linear, Embedding and LearnedPositions under `model` from N(0, std^2); set biases to 0.
 
-
-def init_weights(model, num_layers):
-    """Start all Linear, Embedding and LearnedPositions modules under `model` as GPT-2 does: this is the only place.
-
-    Weights N(0, STD^2), smaller by 1 / sqrt(2 num_layers) in those named out_proj or fc2, which write to the residual
-    path; biases 0.
+    Smaller by 1 / sqrt(2 num_layers) in those named out_proj or fc2 (Radford et al. 2019, section 2.3).
     """
     for name, module in model.named_modules():
         if isinstance(module, (Linear, Embedding, LearnedPositions)):
             residual = name.endswith(("out_proj", "fc2"))
-            normal_(module.weight, std=STD / math.sqrt(2 * num_layers) if residual else STD)
+            normal_(module.weight, std=std / math.sqrt(2 * num_layers) if residual else std)
         if isinstance(module, Linear) and module.bias is not None:
             zeros_(module.bias)
 
 
 class Transformer(Module):
-    """config.num_layers blocks in a row, for pre_norm with a norm behind them: (B, T, d_model) -> (B, T, d_model).
-
-    Without a mask every position sees all (an encoder); is_causal=True hides later ones. cache.layers: one cache for
-    each block. Masks as in `TransformerBlock`. Its parts are blocks and norm; weights start as `init_weights` says.
-    """
+    "config.num_layers `blocks` in a row, then `norm`, an Identity for post-norm; cache.layers: one for each block."
     def __init__(self, config, rotary=None):
         self.config = config
         self.blocks = ModuleList(TransformerBlock(config, rotary) for _ in range(config.num_layers))
@@ -182,19 +152,16 @@ class Transformer(Module):
 
 
 class GPT(Module):
-    """A causal language model: ids (B, T), a Tensor or an array -> logits of each next token, (B, T, vocab_size).
-
-    config: a `GPTConfig`. Its parts are token_embedding, position_embedding (None for rotary positions), transformer
-    and head; weights start as `init_weights` says. `vocab_size` and `context` are those of the config.
-    """
+    "A causal language model; parts: token_embedding, position_embedding (None if rotary), transformer, head."
     def __init__(self, config):
         self.config, self.vocab_size, self.context = config, config.vocab_size, config.context
-        self.token_embedding = Embedding(config.vocab_size, config.d_model)
-        self.token_scale = math.sqrt(config.d_model) if config.positions == "sinusoidal" else 1.0
-        is_rotary = config.positions == "rotary"
-        rotary = Rotary(head_size(config.d_model, config.num_heads), config.context) if is_rotary else None
-        self.position_embedding = None if is_rotary else POSITIONS[config.positions](config.context, config.d_model)
         self.dropout = Dropout(config.dropout)
+        self.token_scale = math.sqrt(config.d_model) if config.positions == "sinusoidal" else 1.0
+        turns = config.positions == "rotary"
+        rotary = Rotary(config.d_model // config.num_heads, config.context) if turns else None
+        self.token_embedding = Embedding(config.vocab_size, config.d_model)
+        self.position_embedding = None if turns else CHOICES["positions"][config.positions](
+            config.context, config.d_model)
         self.transformer = Transformer(config, rotary)
         self.head = Linear(config.d_model, config.vocab_size, bias=False)
         for part in (self.token_embedding, self.position_embedding, None if config.tied_head else self.head):
@@ -204,10 +171,7 @@ class GPT(Module):
             self.head.weight = self.token_embedding.weight
 
     def embed(self, ids, offset=0):
-        """Return what the first block gets for ids (B, T) at places offset to offset + T - 1: (B, T, d_model).
-
-        Raises: ValueError past the context; for ids as in `embedding`.
-        """
+        "Return the first block's input (B, T, d_model) of ids at places offset, ... Raises: ValueError past context."
         length = ids.shape[-1]
         if offset + length > self.context:
             raise ValueError(f"GPT: got {offset + length} tokens in a row, expected at most context={self.context}; "
@@ -220,10 +184,10 @@ class GPT(Module):
         return self.dropout(x)
 
     def forward(self, ids, cache=None, last_only=False):
-        """Return the logits behind each token of ids (B, T), (B, T, vocab_size); last_only: behind the last, (B, 1, V).
+        """Return logits (B, T, vocab_size) of the token behind each of ids (B, T), a Tensor or an array.
 
-        cache: a `KVCache`. ids are then the newest tokens, behind the cache.length that it holds, and it keeps them.
-        Raises: as `embed`; RuntimeError for a cache where a graph is recorded.
+        last_only: behind the last alone, (B, 1, vocab_size). cache: a `KVCache`, under no_grad; ids are then the newest
+        tokens, behind the cache.length that it holds, and it keeps them.
         """
         offset = 0 if cache is None else cache.length
         x = self.transformer(self.embed(ids, offset), is_causal=True, cache=cache)
