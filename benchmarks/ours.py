@@ -7,7 +7,7 @@ import numpy as np
 import tinytorch.nn.functional as F
 from benchmarks.workloads import LEARNING_RATE, OPERATIONS, Workload, arrays, batches
 from tinytorch import Tensor, nn, no_grad
-from tinytorch.generation import Decoder, KVCache
+from tinytorch.generation import KVCache, next_logits
 from tinytorch.optim import AdamW
 
 
@@ -15,13 +15,14 @@ class Encoder(nn.GPT):
     """A GPT whose positions see those behind them too."""
 
     def forward(self, ids):
-        return self.head(nn.Transformer.forward(self, self.embed(ids)))
+        return self.head(self.transformer(self.embed(ids)))
 
 
 def build(w: Workload) -> nn.GPT:
     make = nn.GPT if w.causal else Encoder
+    sizes = {"d_model": w.width, "num_layers": w.blocks, "num_heads": w.heads}
     options = {"norm": w.norm, "activation": w.activation, "bias": w.bias, "tied_head": False}
-    return make(w.vocabulary, w.context, w.width, w.blocks, w.heads, **options)
+    return make(nn.GPTConfig(vocab_size=w.vocabulary, context=w.context, **sizes, **options))
 
 
 def load(workload: Workload, weights: str) -> nn.GPT:
@@ -51,19 +52,10 @@ def generation(workload: Workload, weights: str, variant: str):
     """A function that reads a text (1, T) token by token and returns the logits behind each, (T, vocabulary)."""
     model = load(workload, weights).eval()
 
-    def next_logits():
-        """A function of a growing text, for one text."""
-        if variant == "ours fast":
-            return Decoder(model)
-        if variant == "ours uncached":
-            return lambda ids: model(ids).data[:, -1]
-        cache = KVCache(model)
-        return lambda ids: model(ids[:, cache.length :], cache=cache).data[:, -1]
-
     def read(ids):
         with no_grad():
-            follow = next_logits()
-            return np.concatenate([follow(ids[:, :end]) for end in range(1, 1 + ids.shape[1])])
+            cache = None if variant == "ours uncached" else KVCache(model)
+            return np.concatenate([next_logits(model, ids[:, :end], cache) for end in range(1, 1 + ids.shape[1])])
 
     return read
 

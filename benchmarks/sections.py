@@ -20,7 +20,6 @@ VARIANTS = {
 }
 BASELINE = "eager"
 GENERATION = {
-    "ours fast": "ours, cached, on arrays",
     "ours": "ours, cached",
     "eager": "PyTorch, cached",
     "ours uncached": "ours, uncached",
