@@ -6,7 +6,7 @@ from tinytorch.optim import AdamW
 
 class Model(nn.GPT):
     def __init__(self):
-        super().__init__(VOCABULARY, CONTEXT, d_model=32, num_layers=1, num_heads=4)
+        super().__init__(nn.GPTConfig(vocab_size=VOCABULARY, context=CONTEXT, d_model=32, num_layers=1, num_heads=4))
         self.head.weight = nn.Parameter(self.token_embedding.weight)
 
 

@@ -7,7 +7,8 @@ from tinytorch.optim import AdamW
 def build(seed=0):
     seeded(seed)
     ids = windows(seed)
-    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=CONTEXT, d_model=32, num_layers=2, num_heads=4, tied_head=False))
-    trained = [*model.blocks.parameters(), *model.norm.parameters(), *model.head.parameters()]
+    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=CONTEXT, d_model=32, num_layers=2, num_heads=4,
+                                tied_head=False))
+    trained = [*model.transformer.parameters(), *model.head.parameters()]
     return {"model": model, "batch": (Tensor(ids[:, :-1]), Tensor(ids[:, 1:])), "loss_fn": token_loss,
             "optimizer": AdamW(trained, lr=5e-3)}

@@ -7,7 +7,8 @@ from tinytorch.optim import AdamW
 def build(seed=0):
     seeded(seed)
     ids = windows(seed)
-    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=CONTEXT, d_model=32, num_layers=1, num_heads=4))
-    model.blocks = nn.ModuleList([nn.TransformerBlock(nn.TransformerConfig(d_model=32, num_heads=4))] * 4)
+    config = nn.GPTConfig(vocab_size=VOCABULARY, context=CONTEXT, d_model=32, num_layers=1, num_heads=4)
+    model = nn.GPT(config)
+    model.transformer.blocks = nn.ModuleList([nn.TransformerBlock(config)] * 4)
     return {"model": model, "batch": (Tensor(ids[:, :-1]), Tensor(ids[:, 1:])), "loss_fn": token_loss,
             "optimizer": AdamW(model.parameters(), lr=5e-3)}

@@ -7,7 +7,8 @@ from tinytorch.optim import AdamW
 class Model(nn.Module):
     def __init__(self, width=32):
         self.token, self.position = nn.Embedding(VOCABULARY, width), nn.LearnedPositions(CONTEXT, width)
-        self.blocks = nn.ModuleList(nn.TransformerBlock(nn.TransformerConfig(d_model=width, num_heads=4)) for _ in range(2))
+        config = nn.TransformerConfig(d_model=width, num_heads=4)
+        self.blocks = nn.ModuleList(nn.TransformerBlock(config) for _ in range(2))
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, VOCABULARY)
 
     def forward(self, ids):

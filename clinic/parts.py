@@ -84,7 +84,8 @@ class Small(nn.Module):
         self.token = nn.Embedding(vocabulary, d_model)
         self.position = nn.LearnedPositions(length, d_model)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(d_model) for _ in range(3))
-        self.attention, self.mlp, self.head = attention, nn.MLP(nn.TransformerConfig(d_model=d_model)), nn.Linear(d_model, vocabulary)
+        self.attention, self.head = attention, nn.Linear(d_model, vocabulary)
+        self.mlp = nn.MLP(nn.TransformerConfig(d_model=d_model))
 
     def embed(self, ids):
         return self.token(ids) + self.position(ids.shape[1])

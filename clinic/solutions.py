@@ -51,8 +51,7 @@ SOLUTIONS = {
     "18_short_answers": Solution("padding-counted", "The padding at the ends of rows is most of what it learns.", [
         ("targets = ids[:, :-1], ids[:, 1:]", "targets = ids[:, :-1], np.where(ids[:, 1:] == PAD, -100, ids[:, 1:])")]),
     "19_stubborn_words": Solution("left-out", "The optimizer has blocks, norm and head, but no embeddings.", [
-        ("[*model.blocks.parameters(), *model.norm.parameters(), *model.head.parameters()]",
-         "list(model.parameters())")]),
+        ("[*model.transformer.parameters(), *model.head.parameters()]", "list(model.parameters())")]),
     "20_silent_units": Solution("dead-units", "Biases of -3 keep most units below 0 for every input.", [
         ("constant_(model[0].bias, -3.0)", "constant_(model[0].bias, 0.0)")]),
     "21_sure_of_itself": Solution("start-too-large", "Weights of deviation 1 make logits of deviation 6.", [
@@ -65,7 +64,7 @@ SOLUTIONS = {
         ("[nn.Linear(32, 32) for _ in range(depth)]", "nn.ModuleList(nn.Linear(32, 32) for _ in range(depth))"),
         ("lr=0.5, momentum=0.9", "lr=0.1, momentum=0.9")]),
     "25_four_blocks": Solution("shared", "[block] * 4 is four times the same block.", [
-        ("[nn.TransformerBlock(32, 4)] * 4", "nn.TransformerBlock(32, 4) for _ in range(4)")]),
+        ("[nn.TransformerBlock(config)] * 4", "nn.TransformerBlock(config) for _ in range(4)")]),
     "26_new_head": Solution("foreign", "The head was replaced after the optimizer had been made.", [
         ("    optimizer = SGD(model.parameters(), lr=0.3)\n    model.head = nn.Linear(32, 8)\n",
          "    model.head = nn.Linear(32, 8)\n    optimizer = SGD(model.parameters(), lr=0.3)\n")]),

@@ -145,7 +145,8 @@ REFUSED = [  # what is called, the error, and words that it must contain
     ("Embedding", lambda: nn.Embedding(3, 2)(Tensor([[0, 3]])), IndexError, "embedding id 3 (0, 1) vocabulary of 3"),
     ("Rotary", lambda: nn.Rotary(4, 3)(ones(5, 4)), ValueError, "rotary length 5 max_len=3"),
     ("MultiHeadAttention", lambda: nn.MultiHeadAttention(4, 2)(ones(2, 3, 5)), ValueError, "(2, 3, 5) (12, 4)"),
-    ("GPT", lambda: nn.GPT(nn.GPTConfig(vocab_size=5, context=4, d_model=4, num_layers=1, num_heads=2))(np.zeros((1, 5), int)), ValueError, "gpt 5 tokens context=4"),
+    ("GPT", lambda: nn.GPT(nn.GPTConfig(vocab_size=5, context=4, d_model=4, num_heads=2))(np.zeros((1, 5), int)),
+     ValueError, "gpt 5 tokens context=4"),
     ("backward of a matrix", lambda: (random(2, 3) * 2).backward(), RuntimeError, "backward (2, 3) .sum()"),
 ] + [
     (f"{name} dim", lambda name=name: getattr(M, name)(4), IndexError, f"{name} 4 (2, 3)")

@@ -35,7 +35,7 @@ DRAWS = {  # everything that draws random numbers, as arrays
     "Embedding": lambda: nn.Embedding(7, 4).weight.data,
     "LearnedPositions": lambda: nn.LearnedPositions(7, 4).weight.data,
     "MultiHeadAttention": lambda: nn.MultiHeadAttention(8, 2).in_proj.weight.data,
-    "GPT": lambda: nn.GPT(nn.GPTConfig(vocab_size=13, context=8, d_model=8, num_layers=1, num_heads=2)).blocks[0].mlp.fc2.weight.data,
+    "GPT": lambda: nn.GPT(MODEL.config).transformer.blocks[0].mlp.fc2.weight.data,
     "dropout": lambda: F.dropout(ONES, 0.5).data,
     "Dropout": lambda: nn.Dropout(0.3)(ONES).data,
     "dropout of attention": lambda: F.scaled_dot_product_attention(ONES, ONES, ONES * np.arange(8), dropout_p=0.5).data,

@@ -151,12 +151,14 @@ class Texts:
 def build_model(vocab_size, size, broken=None):
     kinds = {"no_positions": WithoutPositions, "uniform_attention": WithUniformAttention, "peek": Peek}
     kind = kinds.get(broken, nn.GPT)
-    return kind(vocab_size, size.context, size.width, size.layers, size.heads, positions="rotary", tied_head=False)
+    return kind(nn.GPTConfig(vocab_size=vocab_size, context=size.context, d_model=size.width, num_layers=size.layers,
+                             num_heads=size.heads, positions="rotary", tied_head=False))
 
 
 def trained_parameters(model, broken=None):
     "All; for `frozen` all but those of the blocks."
-    return [p for name, p in model.named_parameters() if not (broken == "frozen" and name.startswith("blocks"))]
+    frozen = "transformer.blocks" if broken == "frozen" else "none"
+    return [p for name, p in model.named_parameters() if not name.startswith(frozen)]
 
 
 def make_trainer(settings, texts, folder=None, show=False):

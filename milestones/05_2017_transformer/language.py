@@ -11,7 +11,7 @@ import tinytorch.nn.functional as F
 from tinytorch import Tensor
 from tinytorch.checkpoint import CheckpointError, write_whole
 from tinytorch.datasets import DatasetError
-from tinytorch.generation import next_logits_of
+from tinytorch.generation import KVCache, next_logits
 from tinytorch.runs import Metrics
 from tinytorch.training import evaluating
 from tito.report import plot_loss, write_report
@@ -76,7 +76,7 @@ def attention_maps(model, ids):
     maps = []
     with evaluating(model):
         x = model.embed(np.asarray(ids)[None])  # (1, T, d_model)
-        for block in model.blocks:
+        for block in model.transformer.blocks:
             maps.append(block.attention.weights(block.norm1(x), is_causal=True).data[0])  # (H, T, T)
             x = block(x, is_causal=True)
     return np.stack(maps)
@@ -90,17 +90,17 @@ def looks_ahead(model, dataset, windows=16):
     ids, targets = dataset.batch(np.arange(min(windows, len(dataset))))
     with evaluating(model):
         whole = loss_of(model, ids, targets).item()
-        next_logits = next_logits_of(model, len(ids), use_cache=True)
-        logits = np.stack([next_logits(ids.data[:, :end]) for end in range(1, ids.shape[1] + 1)], axis=1)  # (B, T, V)
+        cache = None if isinstance(model, (Blind, Peek)) else KVCache(model)
+        logits = np.stack([next_logits(model, ids.data[:, :end], cache) for end in range(1, ids.shape[1] + 1)], axis=1)
     one_by_one = F.cross_entropy(Tensor(logits).reshape(-1, logits.shape[-1]), targets.reshape(-1)).item()
     return abs(one_by_one - whole)
 
 
 class WithoutPositions(nn.GPT):
     "A broken model: it sees which tokens came before, not where."
-    def __init__(self, *sizes, **options):
-        super().__init__(*sizes, **options)
-        for block in self.blocks:
+    def __init__(self, config):
+        super().__init__(config)
+        for block in self.transformer.blocks:
             block.attention.rotary = None
 
     def embed(self, ids, offset=0):
@@ -109,24 +109,24 @@ class WithoutPositions(nn.GPT):
 
 class WithUniformAttention(nn.GPT):
     "A broken model: without queries all scores are 0, and each place takes the mean of the values up to its own."
-    def forward(self, ids, cache=None):
-        for block in self.blocks:
-            block.attention.in_proj.weight.data[:self.d_model] = 0
-            block.attention.in_proj.bias.data[:self.d_model] = 0
-        return super().forward(ids, cache)
+    def forward(self, ids, cache=None, last_only=False):
+        for block in self.transformer.blocks:
+            block.attention.in_proj.weight.data[:self.config.d_model] = 0
+            block.attention.in_proj.bias.data[:self.config.d_model] = 0
+        return super().forward(ids, cache, last_only)
 
 
 class Blind(nn.GPT):
     "A broken model: every position attends to itself alone."
-    def forward(self, ids, cache=None):
+    def forward(self, ids):
         itself = np.eye(ids.shape[-1], dtype=bool)
-        return self.head(nn.Transformer.forward(self, self.embed(ids), attn_mask=itself))
+        return self.head(self.transformer(self.embed(ids), attn_mask=itself))
 
 
 class Peek(nn.GPT):
     "A broken model: without the causal mask, every position attends to all, those to come as well."
-    def forward(self, ids, cache=None):
-        return self.head(nn.Transformer.forward(self, self.embed(ids)))
+    def forward(self, ids):
+        return self.head(self.transformer(self.embed(ids)))
 
 
 def save_curves(folder, histories, names):

@@ -143,8 +143,8 @@ def examples(texts, level):
 
 def build_model(level, broken=None):
     kind = BROKEN.get(broken, nn.GPT)
-    return kind(TOKENIZER.vocab_size, level.context, level.d_model, num_layers=1, num_heads=level.heads,
-                tied_head=False)
+    return kind(nn.GPTConfig(vocab_size=TOKENIZER.vocab_size, context=level.context, d_model=level.d_model,
+                             num_layers=1, num_heads=level.heads, tied_head=False))
 
 
 def loss_of(model, ids, targets):

@@ -134,8 +134,8 @@ class Texts:
 
 def build_model(vocab_size, size, broken=None):
     kind = {"blind": Blind, "peek": Peek}.get(broken, nn.GPT)
-    return kind(vocab_size, size.context, size.width, size.layers, size.heads, norm=size.norm,
-                activation=size.activation, bias=False)
+    return kind(nn.GPTConfig(vocab_size=vocab_size, context=size.context, d_model=size.width, num_layers=size.layers,
+                             num_heads=size.heads, norm=size.norm, activation=size.activation, bias=False))
 
 
 def make_trainer(settings, texts, folder=None, show=False):

@@ -155,7 +155,8 @@ class Texts:
 
 def build_model(size, broken=None):
     kind = {"blind": Blind, "peek": Peek}.get(broken, nn.GPT)
-    return kind(size.vocabulary, size.context, size.width, size.layers, size.heads, tied_head=size.tied_head)
+    return kind(nn.GPTConfig(vocab_size=size.vocabulary, context=size.context, d_model=size.width,
+                             num_layers=size.layers, num_heads=size.heads, tied_head=size.tied_head))
 
 
 def smoothed_loss(smoothing):

@@ -46,17 +46,18 @@ class GPT(nn.Module):
         super().__init__()
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.position_embedding = nn.Embedding(context, width)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
+        self.transformer = nn.Module()
+        self.transformer.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.transformer.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocab_size, bias=False)
         if tied_head:
             self.head.weight = self.token_embedding.weight
 
     def forward(self, ids):
         x = self.token_embedding(ids) + self.position_embedding.weight[:ids.shape[1]]
-        for block in self.blocks:
+        for block in self.transformer.blocks:
             x = block(x)
-        return self.head(self.norm(x))
+        return self.head(self.transformer.norm(x))
 
 
 def loss_of(model, ids, targets, smoothing=0.0):

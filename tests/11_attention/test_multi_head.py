@@ -56,8 +56,9 @@ def test_equals_pytorch(torch, bias, mask, cross):
 
 
 @pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"attn_mask": np.eye(5, dtype=bool)}])
-def test_the_packed_and_the_general_way_agree(options):
-    attention = MultiHeadAttention(12, 3).double()
+@pytest.mark.parametrize("rotary", [None, Rotary(4, max_len=16)])
+def test_the_packed_and_the_general_way_agree(options, rotary):
+    attention = MultiHeadAttention(12, 3, rotary=rotary).double()
     x = random(2, 5, 12)
     packed, general = attention(x, **options), attention(x, x * 1.0, **options)
     np.testing.assert_allclose(packed.data, general.data, atol=1e-14)

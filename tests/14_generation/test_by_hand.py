@@ -3,15 +3,20 @@
 import numpy as np
 from by_hand import expect, likely
 
+from tinytorch import Tensor
 from tinytorch.generation import (
     LayerCache,
     distinct_n,
     draw,
+    generate,
     keep_top_k,
     keep_top_p,
+    next_logits,
     penalize_repeats,
     probabilities,
+    repeated_ngram_rate,
 )
+from tinytorch.nn import Module
 
 LOGITS = np.log([[1.0, 2.0, 5.0]])
 
@@ -102,12 +107,70 @@ def test_the_cache_grows_to_the_right():
         keys.ravel(),
         [1, 2, 3],
         {
-            "the newest go behind those that are there, not to the front": [3, 2, 3],
+            "the newest go behind those that are there, not to the front": [3, 2, keys.ravel()[-1]],
             "only the newest were returned": [3],
         },
     )
     expect("values after 1, 2 and 3", values.ravel(), [-1, -2, -3], {"the values are the keys": [1, 2, 3]})
     assert cache.length == 3, f"it holds 3 tokens, length says {cache.length}: move it"
+
+
+class Counting(Module):
+    "The next token is the last one plus one; notes what it reads."
+
+    vocab_size, context = 7, 4
+
+    def __init__(self):
+        self.read = []
+
+    def forward(self, ids, cache=None, last_only=False):
+        self.read.append(ids.tolist())
+        if cache is not None:
+            assert cache.length + ids.shape[1] <= self.context, (
+                f"{ids.shape[1]} tokens behind {cache.length}: reset the cache once the text is longer than the context"
+            )
+            cache.length += ids.shape[1]
+        return Tensor(10.0 * np.eye(7)[(ids[:, -1:] if last_only else ids) + 1])
+
+
+class Room:
+    length = 0
+
+    def reset(self):
+        self.length = 0
+
+
+def test_what_is_read_with_a_cache():
+    model, cache, text = Counting(), Room(), np.array([[0, 1, 2, 3, 4, 5]])
+    for t in (2, 3, 5, 6):
+        with likely("read only what the cache does not hold; reset it once the text is longer than the context"):
+            expect("next_logits", next_logits(model, text[:, :t], cache).argmax(-1), [t])
+    expected = [[[0, 1]], [[2]], [[1, 2, 3, 4]], [[2, 3, 4, 5]]]
+    assert model.read == expected, f"read only what is new, past the context all: expected {expected}, got {model.read}"
+    model.read.clear()
+    next_logits(model, text)
+    assert model.read == [[[2, 3, 4, 5]]], f"without a cache the last `context` tokens are read, got {model.read}"
+
+
+class Around(Module):
+    "The next token is the last one plus one, and 0 behind 6."
+
+    vocab_size, context = 7, 4
+
+    def forward(self, ids):
+        return Tensor(10.0 * np.eye(7)[(ids + 1) % 7])
+
+
+def test_texts_stop_one_by_one():
+    expect(
+        "generate from 1, 3 and 5, which stop at 4 and 0",
+        generate(Around(), [[1], [3], [5]], 20, temperature=0, stop_tokens=[4, 0]),
+        [[1, 2, 3, 4], [3, 4, 4, 4], [5, 6, 0, 0]],
+        {
+            "a text that has stopped repeats its last token": [[1, 2, 3, 4], [3, 4, 5, 6], [5, 6, 0, 1]],
+        },
+    )
+    expect("generate 3 from 4 and 5", generate(Around(), [4, 5], 3, temperature=0), [4, 5, 6, 0, 1])
 
 
 def test_distinct_pairs():
@@ -122,3 +185,4 @@ def test_distinct_pairs():
         },
     )
     assert distinct_n([1], 2) == 1.0, "where there is no n-gram, nothing is repeated: 1.0"
+    expect("repeated_ngram_rate of ababab", [repeated_ngram_rate("ababab", 2)], [0.6], {"that is distinct_n": [0.4]})

@@ -54,7 +54,8 @@ def memorize(level):
 
 def language(vocabulary, context, width, layers, heads, batch, rate, **options):
     "Tokens as frequent as words are: the k-th has a share that falls with 1 / k."
-    model = nn.GPT(nn.GPTConfig(vocab_size=vocabulary, context=context, d_model=width, num_layers=layers, num_heads=heads, **options))
+    sizes = dict(vocab_size=vocabulary, context=context, d_model=width, num_layers=layers, num_heads=heads)
+    model = nn.GPT(nn.GPTConfig(**sizes, **options))
     shares = 1 / np.arange(1, vocabulary + 1)
     ids = np.random.default_rng(0).choice(vocabulary, (batch, context + 1), p=shares / shares.sum())
     optimizer = AdamW(model.parameters(), lr=rate)

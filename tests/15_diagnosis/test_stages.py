@@ -243,15 +243,15 @@ class Masked(nn.TransformerBlock):
 ])
 def test_masks(make_mask, expected):
     model = gpt()
-    model.blocks = nn.ModuleList([Masked(16, 2)])
-    model.blocks[0].make_mask = make_mask
+    model.transformer.blocks = nn.ModuleList([Masked(model.config)])
+    model.transformer.blocks[0].make_mask = make_mask
     assert faults(examine_forward(Case(model, tokens(), token_loss))) == expected
 
 
 def test_a_model_that_may_look_ahead_is_not_blamed():
     model = gpt()
-    model.blocks = nn.ModuleList([Masked(16, 2)])
-    model.blocks[0].make_mask = lambda T: np.ones((T, T), bool)
+    model.transformer.blocks = nn.ModuleList([Masked(model.config)])
+    model.transformer.blocks[0].make_mask = lambda T: np.ones((T, T), bool)
     ids, _ = tokens()
     assert not examine_forward(Case(model, (ids, Tensor(ids.data[:, ::-1].copy())), token_loss))
 

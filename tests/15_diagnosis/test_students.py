@@ -45,7 +45,7 @@ class Transformer(nn.Module):
         self.token, self.position = nn.Embedding(V, width), nn.Parameter(0.05 * tinytorch.randn(T, width).data)
         self.attentions = nn.ModuleList(attention(width, 3, causal) for _ in range(blocks))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * blocks))
-        self.mlps = nn.ModuleList(nn.MLP(width) for _ in range(blocks))
+        self.mlps = nn.ModuleList(nn.MLP(nn.TransformerConfig(d_model=width)) for _ in range(blocks))
         self.head = nn.Linear(width, V)
 
     def embed(self, ids):
@@ -193,14 +193,15 @@ def test_causal_models_without_positions(blocks, expected):
     model = Transformer(causal=True, blocks=blocks)
     model.embed, model.position = lambda ids: model.token(ids), None
     assert found(model, next_tokens()) == [expected]
-    gpt = nn.GPT(V, T, 24, blocks, 3)
+    gpt = nn.GPT(nn.GPTConfig(vocab_size=V, context=T, d_model=24, num_layers=blocks, num_heads=3))
     gpt.position_embedding = None
     assert found(gpt, next_tokens()) == [expected]
 
 
 @pytest.mark.parametrize("options", [{"positions": "rotary"}, {"positions": "sinusoidal"}, {"dropout": 0.2}, {}])
 def test_models_with_positions_of_any_kind(options):
-    assert not found(nn.GPT(V, T, 24, 2, 3, **options), next_tokens())
+    config = nn.GPTConfig(vocab_size=V, context=T, d_model=24, num_layers=2, num_heads=3, **options)
+    assert not found(nn.GPT(config), next_tokens())
 
 
 def test_a_bias_for_distance_is_a_kind_of_position():

@@ -70,7 +70,7 @@ losses = []
 for options in ({"dropout": 0.1}, {"norm": "rms_norm", "activation": "swiglu", "positions": "rotary", "bias": False},
                 {"activation": "relu_squared", "tied_head": False}):
     tinytorch.manual_seed(0)
-    model = nn.GPT(17, 12, 24, 2, 3, **options)
+    model = nn.GPT(nn.GPTConfig(vocab_size=17, context=12, d_model=24, num_layers=2, num_heads=3, **options))
     optimizer = optim.AdamW(model.parameters(), lr=1e-2)
     for step in range(6):
         ids = np.random.default_rng(step).integers(17, size=(4, 13))

@@ -174,7 +174,8 @@ def residual_lattice(n):
 
 
 def whole_step():
-    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=16, num_layers=3, num_heads=2, positions="rotary", activation="swiglu", dropout=0.1))
+    options = dict(positions="rotary", activation="swiglu", dropout=0.1)
+    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=16, num_layers=3, num_heads=2, **options))
     ids = Tensor(np.random.default_rng(0).integers(VOCABULARY, size=(2, 8)))
     return F.cross_entropy(model(ids).flatten(0, 1), ids.flatten())
 

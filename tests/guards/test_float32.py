@@ -56,6 +56,10 @@ def ids():
     return Tensor(np.random.default_rng(1).integers(VOCABULARY, size=(B, T)))
 
 
+def gpt(layers, **options):
+    return nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=D, num_layers=layers, num_heads=4, **options))
+
+
 OPTIONS = {
     "positions": ["learned", "sinusoidal", "rotary"],
     "activation": ["gelu", "relu", "relu_squared", "swiglu"],
@@ -68,7 +72,7 @@ OPTIONS = {
 @pytest.mark.parametrize("values", list(itertools.product(*OPTIONS.values())), ids=lambda v: "-".join(map(str, v)))
 def test_gpt(values):
     options = dict(zip(OPTIONS, values))
-    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=D, num_layers=2, num_heads=4, bias=options["pre_norm"], tied_head=options["pre_norm"], **options))
+    model = gpt(2, bias=options["pre_norm"], tied_head=options["pre_norm"], **options)
     train(model, lambda model: model(ids()), AdamW(model.parameters()))
 
 
@@ -82,7 +86,8 @@ MASKS = {
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("activation", ["gelu", "swiglu"])
 def test_encoder(mask, activation):
-    model = nn.Sequential(nn.Transformer(nn.TransformerConfig(d_model=D, num_layers=2, num_heads=4, activation=activation, dropout=0.1)), nn.Linear(D, VOCABULARY))
+    config = nn.TransformerConfig(d_model=D, num_layers=2, num_heads=4, activation=activation, dropout=0.1)
+    model = nn.Sequential(nn.Transformer(config), nn.Linear(D, VOCABULARY))
     x = Tensor(np.random.default_rng(2).standard_normal((B, T, D), dtype=np.float32), requires_grad=True)
     optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
     train(model, lambda model: model[1](model[0](x, attn_mask=MASKS[mask])), optimizer)
@@ -102,8 +107,8 @@ def test_activations(activation):
 def test_writing_with_a_cache():
     from tinytorch.generation import KVCache
     for positions in OPTIONS["positions"]:
-        model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=D, num_layers=2, num_heads=4, positions=positions))
-        cache = KVCache(model, batch_size=B)
+        model = gpt(2, positions=positions)
+        cache = KVCache(model)
         with no_grad(), observed_by(OnlyFloat32()):
             for tokens in (ids()[:, :3], ids()[:, 3:4]):
                 assert model(tokens, cache=cache).dtype == np.float32
@@ -114,15 +119,15 @@ def test_the_guard_itself_catches_a_leak():
         def forward(self, x):
             return x * Tensor(np.float64(0.5))
 
-    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=D, num_layers=1, num_heads=4))
-    model.norm = Leaky()
+    model = gpt(1)
+    model.transformer.norm = Leaky()
     with pytest.raises(AssertionError, match=r"Mul.forward received float64"):
         train(model, lambda model: model(ids()), AdamW(model.parameters()))
 
 
 def test_float64_stays_float64_too():
     "The other way round: a model in double must not be rounded on the way."
-    model = nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=D, num_layers=1, num_heads=4)).double()
+    model = gpt(1).double()
 
     def only_float64(half, *arrays):
         result = half(*arrays)

@@ -49,7 +49,8 @@ MODELS = {
 
 
 def make(name, layers=2):
-    return nn.GPT(nn.GPTConfig(vocab_size=VOCABULARY, context=T, d_model=16, num_layers=layers, num_heads=2, **MODELS[name]))
+    sizes = dict(vocab_size=VOCABULARY, context=T, d_model=16, num_layers=layers, num_heads=2)
+    return nn.GPT(nn.GPTConfig(**sizes, **MODELS[name]))
 
 
 class Census:

@@ -20,9 +20,8 @@ from operations.table import (
     values,
 )
 
-from tinytorch.nn.attention import SelfAttention
+from tinytorch.nn.attention import self_attention
 from tinytorch.nn.embedding import Rotary
-from tinytorch.tensor import apply
 
 
 def norm_cases(shape):
@@ -163,7 +162,7 @@ ATTENTION = [
 
 def packed_attention(t, packed, *mask, num_heads=2, is_causal=False):
     "all heads of a self-attention, from query, key and value side by side: (..., T, 3D) -> (..., T, D)"
-    return apply(SelfAttention(num_heads, is_causal), packed, *mask)
+    return self_attention(packed, num_heads, *mask, is_causal=is_causal)
 
 
 def heads_one_by_one(t, packed, *mask, num_heads=2, is_causal=False):

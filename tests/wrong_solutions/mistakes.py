@@ -1019,37 +1019,38 @@ return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[:, :dim]
     ),  # fmt: skip
     # ---- 11_attention
     Mistake(
-        "11_attention", "causal-mask", "inverted",
-        "return Tensor(np.triu(np.ones((T, T), bool)))",
+        "11_attention", "causal-mask-of-the-last", "inverted",
+        ("np.tril(np.ones((T, S), bool), S - T)", "np.triu(np.ones((T, S), bool), S - T)"),
         words="the mask is inverted",
     ),  # fmt: skip
     Mistake(
-        "11_attention", "softmax-over-keys", "0 / 0 where everything is masked",
-        (
-            "np.maximum(total, 1, out=total)",
-            "pass",
-        ),
+        "11_attention", "causal-mask-of-the-last", "queries counted from the front",
+        ("np.tril(np.ones((T, S), bool), S - T)", "np.tril(np.ones((T, S), bool))"),
+        words="the last two of three",
+    ),  # fmt: skip
+    Mistake(
+        "11_attention", "mask-scores", "True hides",
+        ("np.where(mask, scores, -np.inf)", "np.where(mask, -np.inf, scores)"),
+        words="the mask is inverted",
+    ),  # fmt: skip
+    Mistake(
+        "11_attention", "masked-softmax", "0 / 0 where everything is masked",
+        ("np.maximum(shares.sum(axis=-1, keepdims=True), 1)", "shares.sum(axis=-1, keepdims=True)"),
         words="nothing",
     ),  # fmt: skip
     Mistake(
-        "11_attention", "attention-function", "the average is not subtracted",
-        (
-            "softmax_over_keys_backward(dscores, self.weights, average)",
-            "dscores *= self.weights",
-        ),
-        words="the average of the gradients must be subtracted",
+        "11_attention", "attention-operation", "the average is not subtracted",
+        ("(dweights - (dweights * self.weights).sum(axis=-1, keepdims=True))", "dweights"),
+        words="the average of the gradients must be subtracted", region=1,
     ),  # fmt: skip
     Mistake(
-        "11_attention", "attention-function", "the average lacks the scale",
-        (
-            "average *= self.scale",
-            "pass",
-        ),
-        words="the average needs the scale",
+        "11_attention", "attention-operation", "keys without the scale",
+        ("dkey = dscores.swapaxes(-1, -2) @ query * self.scale", "dkey = dscores.swapaxes(-1, -2) @ query"),
+        words="the scale is missing", region=1,
     ),  # fmt: skip
     Mistake(
-        "11_attention", "multi-head-attention", "reshaped at once",
-        "return x.reshape(*x.shape[:-2], self.num_heads, x.shape[-2], -1)",
+        "11_attention", "split-and-merge-heads", "reshaped at once",
+        "return x.reshape(*x.shape[:-2], num_heads, x.shape[-2], -1)",
         words="side by side",
     ),  # fmt: skip
     # ---- 12_normalization
@@ -1119,56 +1120,60 @@ return x / length.clamp(min=eps)
     ),  # fmt: skip
     # ---- 13_transformer
     Mistake(
-        "13_transformer", "mlp", "the wrong half is activated",
-        (
-            "self.activate(self.gate(x)) * self.fc1(x)",
-            "self.gate(x) * self.activate(self.fc1(x))",
-        ),
-        words="gate",
+        "13_transformer", "mlp-layers", "the wrong half is activated",
+        ("self.activate(self.gate(x)) * self.fc1(x)", "self.gate(x) * self.activate(self.fc1(x))"),
+        words="gate", region=1,
     ),  # fmt: skip
     Mistake(
-        "13_transformer", "transformer-block", "no residual path",
-        """
-x = self.dropout(self.attention(self.norm1(x), **options))
-return self.mlp(self.norm2(x))
-""",
-        words="residual",
+        "13_transformer", "block-of-parts", "no residual path",
+        ("return x + self.mlp(self.norm2(x))", "return self.mlp(self.norm2(x))"),
+        words="residual", region=2,
     ),  # fmt: skip
     Mistake(
-        "13_transformer", "gpt", "looks ahead",
-        "return self.head(super().forward(self.embed(ids, offset), cache=cache))",
-        words="is_causal", region=1,
+        "13_transformer", "init-weights", "as loud as all others",
+        ("std=std / math.sqrt(2 * num_layers) if residual else std", "std=std"),
+        words="as loud as all others",
     ),  # fmt: skip
     Mistake(
-        "13_transformer", "gpt", "positions are not added",
+        "13_transformer", "gpt-model", "looks ahead",
+        ("is_causal=True, cache=cache", "cache=cache"),
+        words="is_causal", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "13_transformer", "gpt-model", "positions are not added",
         "return self.dropout(self.token_embedding(ids) * self.token_scale)",
-        words="position",
+        words="position", region=1,
     ),  # fmt: skip
     # ---- 14_generation
     Mistake(
-        "14_generation", "probabilities", "times the temperature",
-        "shares = np.exp((logits - logits.max(axis=-1, keepdims=True)) * temperature)",
+        "14_generation", "softmax-with-temperature", "times the temperature",
+        ("/ temperature)", "* temperature)"),
         words="temperature",
     ),  # fmt: skip
     Mistake(
-        "14_generation", "top-k-top-p", "the token that crosses p is cut",
-        "kept = shares.cumsum(axis=-1) <= p",
+        "14_generation", "cut-the-tail", "the token that crosses p is cut",
+        ("before = shares.cumsum(axis=-1) - shares", "before = shares.cumsum(axis=-1)"),
         words="the token that crosses p", region=1,
     ),  # fmt: skip
     Mistake(
-        "14_generation", "penalize-repeats", "negative logits grow",
-        "return np.where(seen, logits / penalty, logits)",
+        "14_generation", "repetition-penalty", "negative logits grow",
+        ("np.where(logits > 0, logits / penalty, logits * penalty)", "logits / penalty"),
         words="negative",
     ),  # fmt: skip
     Mistake(
-        "14_generation", "kv-cache", "always written to the front",
-        """
-self.keys[:, :, :key.shape[-2]] = key
-self.values[:, :, :key.shape[-2]] = value
-self.length = end
-return self.keys[:, :, :end], self.values[:, :, :end]
-""",
+        "14_generation", "layer-cache", "always written to the front",
+        ("self.keys[..., self.length:end, :] = key", "self.keys[..., :key.shape[-2], :] = key"),
         words="behind",
+    ),  # fmt: skip
+    Mistake(
+        "14_generation", "next-logits", "the cache is never reset",
+        ("cache.reset()", "pass"),
+        words="reset",
+    ),  # fmt: skip
+    Mistake(
+        "14_generation", "generate-loop", "a text that has stopped goes on",
+        ("np.where(stopped, ids[:, end - 1], chosen)", "chosen"),
+        words="has stopped", region=1,
     ),  # fmt: skip
     # ---- 15_diagnosis
     Mistake(

@@ -138,8 +138,8 @@ def attention(trace):
 def all_weights(trace):
     "(event, weights (..., T_query, T_key)) of each attention."
     for event in trace:
-        if event.name in ("Attention", "SelfAttention"):
-            yield event, event.operation.weights.swapaxes(-1, -2)
+        if event.name == "Attention":
+            yield event, event.operation.weights
         elif event.name == "Softmax" and event.output.ndim >= 3:
             yield event, event.output
 
