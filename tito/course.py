@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tito.export import is_hand_written
 from tito.layout import all_names
+from tito.overlay import PACKAGE_FOLDER
 from tito.project import TitoError, chosen_notebooks, notebooks
 from tito.strip import exercises, exported_files, read_notebook
 
 HERE = Path(__file__).resolve().parent
-PACKAGE_FOLDER = HERE.parent / "tinytorch"  # the reference; both packages are installed side by side
 
 SCRIPTS = ("milestones", "clinic")  # folders of what is run with the package
 PLUMBING = {"runs.py", "checkpoint.py"}  # how a run is written down; a milestone is not about that

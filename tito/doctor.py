@@ -11,12 +11,13 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tito.course import PACKAGE_FOLDER, chapters, course_folder
+from tito.course import chapters, course_folder
 from tito.files import digest_of
+from tito.overlay import PACKAGE_FOLDER, VARIABLE
 from tito.project import TitoError
 from tito.strip import read_notebook
 from tito.suite import BrokenImport, strangers, whose_files
-from tito.workspace import VARIABLE, Workspace, find_workspace, remove_leftovers
+from tito.workspace import RECORDS, Workspace, find_workspace, remove_leftovers
 
 NEEDED = ("numpy", "nbdev", "nbformat", "nbclient", "ipykernel", "typer", "pytest", "hypothesis", "matplotlib")
 HELPFUL = {"jupyterlab": "tito lab needs it: pip install 'tinytorch[lab]'"}
@@ -79,7 +80,7 @@ def of_workspace(workspace: Workspace, problems: list[str]) -> list[tuple[str, s
     for name in workspace.edited("tests/", "pytest.ini"):
         problems.append(f"{name} differs from the course's; `tito reset tests` puts it back")
     backups = len(workspace.backups())
-    rows.append(("backups", f"{backups} in {workspace.folder / '.tito' / 'backups'}"))
+    rows.append(("backups", f"{backups} in {workspace.folder / RECORDS / 'backups'}"))
     try:
         rows.append(("files", whose_files(workspace)))
     except BrokenImport as error:

@@ -16,6 +16,8 @@ from types import FunctionType, MethodType, ModuleType
 
 import pytest
 
+from tito.overlay import EXPORTED, NOT_WRITTEN
+
 LONGEST = 300  # characters of a value
 encoded = json.JSONEncoder().encode  # tests may replace json.dumps for a while
 
@@ -76,8 +78,8 @@ def failure(raised, test_file, compared):
             found["tested"] = tested
     cause, hidden = raised.value.__cause__, raised.value.__context__
     place = place_of(raised.value) or cause and place_of(cause)
-    if hidden is not None and (stub := place_of(hidden)) and type(hidden) is NotImplementedError and not str(hidden):
-        found |= {"error": "NotImplementedError", "message": ""}  # a check that waits for an error was given this one
+    if type(hidden) is NotImplementedError and str(hidden).startswith(NOT_WRITTEN) and (stub := place_of(hidden)):
+        found |= {"error": "NotImplementedError", "message": str(hidden)}  # it came where the check waits for an error
         place = stub
     if place:
         found |= {"place": place[0], "written": place[1]}
@@ -91,7 +93,7 @@ def place_of(error):
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if type(error).__name__ == "GradientError" and Path(frame.filename).name == "gradcheck.py":
             continue  # it brings the news; the fault is in what it looked at
-        cell = "exported" in Path(frame.filename).parts and cell_of(frame.filename, frame.lineno)
+        cell = EXPORTED.parts[0] in Path(frame.filename).parts and cell_of(frame.filename, frame.lineno)
         if cell:
             return cell, frame.line
     return None
@@ -185,7 +187,7 @@ def cell_that_defines(thing, notebook):
         thing = thing.__func__
     thing = thing if isinstance(thing, FunctionType | type) else type(thing)
     file = getattr(sys.modules.get(thing.__module__), "__file__", None)
-    if file is None or "exported" not in Path(file).parts:
+    if file is None or EXPORTED.parts[0] not in Path(file).parts:
         return None
     nodes = [syntax_tree(file)]
     for name in thing.__qualname__.split("."):

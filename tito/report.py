@@ -9,11 +9,11 @@ measured in the end: {"criteria": [{"name": ..., "got": ..., "wanted": ..., "pas
 import base64
 import json
 import math
-import os
 from html import escape
 from pathlib import Path
 from string import Template
 
+from tito.files import write_whole
 from tito.project import TitoError
 from tito.runs import Run, curve, duration, is_number, read_json, read_run
 
@@ -27,13 +27,8 @@ CAPTIONS = {
 
 def write_report(folder: Path | str) -> Path:
     """Write folder/report.html and return its path. Raises OSError where it cannot be written."""
-    folder = Path(folder)
-    path, aside = folder / "report.html", folder / f"report.html.{os.getpid()}.new"
-    try:
-        aside.write_text(report_page(read_run(folder)), encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    path = Path(folder) / "report.html"
+    write_whole(path, report_page(read_run(path.parent)).encode())
     return path
 
 

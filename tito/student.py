@@ -1,17 +1,26 @@
 """start, export, reset, hint and diff: what happens to a student's notebook and to the files that it exports."""
 
 import ast
-import re
 import tempfile
 from pathlib import Path
 
-from tito.course import PACKAGE_FOLDER, Chapter, chapters, public_names
+from tito.course import Chapter, chapters, public_names
 from tito.exercises import exercises as found_exercises
 from tito.export import Module, export
 from tito.files import digest, digest_of
 from tito.layout import all_names
+from tito.overlay import PACKAGE_FOLDER
 from tito.project import TitoError
-from tito.strip import exercises, grading, notebook_bytes, open_exercises, read_notebook, source_of, stripped
+from tito.strip import (
+    exercises,
+    grading,
+    is_marker,
+    notebook_bytes,
+    open_exercises,
+    read_notebook,
+    source_of,
+    stripped,
+)
 from tito.workspace import Workspace
 
 FROM_PACKAGE = "../../modules/"  # from exported/tinytorch/ to the notebooks
@@ -171,7 +180,3 @@ def differences(workspace: Workspace, chapter: Chapter) -> dict[str, tuple[list[
         if own != other:
             found[name] = own, other
     return found
-
-
-def is_marker(line: str) -> bool:
-    return bool(re.fullmatch(r"\s*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\s*", line))

@@ -12,8 +12,9 @@ from datetime import datetime
 from pathlib import Path
 
 from tito.course import HERE, Chapter
+from tito.overlay import NOT_WRITTEN, STUBS, VARIABLE
 from tito.project import TitoError
-from tito.workspace import STUBS, VARIABLE, Workspace
+from tito.workspace import Workspace
 
 SHOWN = 8  # failures in full
 
@@ -217,19 +218,20 @@ def still_open(checks: list[dict]) -> str:
     """The exercises that checks stopped at, in the order in which the student meets them."""
     waiting = {}
     for check in checks:
-        place = check["place"]
-        key = place["notebook"], place["cell"], place["line"], place["exercise"] or "?"
+        place, function = check["place"], check["message"].removeprefix(NOT_WRITTEN).split(" (")[0]
+        key = place["notebook"], place["cell"], place["line"], place["exercise"] or function
         waiting.setdefault(key, []).append(check)
     rows = []
     for notebook, cell, line, name in sorted(waiting):
         count = plural(len(waiting[notebook, cell, line, name]), "check")
         rows.append(f"    {name:24} {notebook}, cell {cell}, line {line:<3}  {count}")
-    head = "\n\nexercises that have `raise NotImplementedError` still, and checks that stopped there\n"
+    head = "\n\nnot written yet (`raise NotImplementedError`), and the checks that stopped there:\n"
     return head + "\n".join(rows) if rows else ""
 
 
 def is_open(check: dict) -> bool:
-    return check["error"] == "NotImplementedError" and bool(check.get("place")) and not check["message"]
+    stub = check["error"] == "NotImplementedError" and check["message"].startswith(NOT_WRITTEN)
+    return stub and bool(check.get("place"))
 
 
 def described(number: int, checks: list[dict]) -> str:

@@ -16,12 +16,10 @@ from pathlib import Path
 
 from tito.course import Chapter, course_files
 from tito.files import digest, digest_of, sync_folder, write_whole
+from tito.overlay import EXPORTED, MARKER, NOTEBOOKS, OPEN_EXERCISE, VARIABLE
 from tito.project import TitoError
-from tito.strip import OPEN_EXERCISE
 
-MARKER = Path(".tito", "workspace.json")  # these three are known to tinytorch/workspace.py as well
-VARIABLE = "TINYTORCH_WORKSPACE"
-STUBS = "TINYTORCH_STUBS"
+RECORDS = MARKER.parent  # the folder for what tito keeps
 
 PYTEST_INI = """\
 [pytest]
@@ -52,10 +50,10 @@ class Workspace:
     # ---- where things are
 
     def notebook(self, chapter: Chapter) -> Path:
-        return self.folder / "modules" / chapter.notebook.name
+        return self.folder / NOTEBOOKS / chapter.notebook.name
 
     def exported(self, path: str) -> Path:
-        return self.folder / "exported" / "tinytorch" / path
+        return self.folder / EXPORTED / path
 
     def shown(self, path: Path) -> str:
         """`path` as the user should read it: from the workspace on."""
@@ -66,7 +64,7 @@ class Workspace:
 
     def yours(self) -> list[str]:
         """Paths in the package of all that is exported here."""
-        package = self.folder / "exported" / "tinytorch"
+        package = self.folder / EXPORTED
         return sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py"))
 
     def open(self, path: str) -> bool:
@@ -86,7 +84,7 @@ class Workspace:
     @cached_property
     def state(self) -> dict:
         """exported, course, tests, hints, failures, milestones: each a dict that may be missing."""
-        path = self.folder / ".tito" / "state.json"
+        path = self.folder / RECORDS / "state.json"
         try:
             state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             if not all(isinstance(part, dict) for part in [state, *state.values()]):
@@ -102,7 +100,7 @@ class Workspace:
 
     def record(self, part: str, **entries) -> None:
         self.state.setdefault(part, {}).update(entries)
-        write_whole(self.folder / ".tito" / "state.json", json.dumps(self.state, indent=1).encode())
+        write_whole(self.folder / RECORDS / "state.json", json.dumps(self.state, indent=1).encode())
 
     def fingerprint(self, chapter: Chapter, suite: list[str]) -> str:
         """A digest of what a run of the suite of `chapter` depends on that is the student's, and of the suite.
@@ -135,7 +133,7 @@ class Workspace:
         """
         if not any(file.exists() for file in files):
             return None
-        backups = self.folder / ".tito" / "backups"
+        backups = self.folder / RECORDS / "backups"
         stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{command.replace(' ', '_')}"
         name = next(n for i in range(1, 10_000) if not (backups / (n := f"{stem}_{i}" if i > 1 else stem)).exists())
         partial = backups / f".{name}.{os.getpid()}"
@@ -158,7 +156,7 @@ class Workspace:
 
     def backups(self) -> list[Path]:
         """Complete backups that were not taken back yet, the oldest first."""
-        found = [path.parent for path in (self.folder / ".tito" / "backups").glob("[0-9]*/what.json")]
+        found = [path.parent for path in (self.folder / RECORDS / "backups").glob("[0-9]*/what.json")]
         return sorted((path for path in found if not (path / "undone").exists()), key=backup_age)
 
     def undo(self) -> list[str]:
@@ -244,7 +242,7 @@ def new_workspace(folder: Path) -> Workspace:
     write_whole(folder / MARKER, json.dumps({"made_by": "tito new", "layout": 1}, indent=1).encode())
     workspace = Workspace(folder)
     workspace.renew_course()
-    for made in ("modules", "exported/tinytorch"):
+    for made in (NOTEBOOKS, EXPORTED):
         (folder / made).mkdir(parents=True, exist_ok=True)
     write_whole(folder / "README.md", README.encode())
     return workspace
@@ -252,5 +250,5 @@ def new_workspace(folder: Path) -> Workspace:
 
 def remove_leftovers(workspace: Workspace) -> None:
     """Delete backups that a killed command left half made: what they hold was not overwritten."""
-    for partial in (workspace.folder / ".tito" / "backups").glob(".*"):
+    for partial in (workspace.folder / RECORDS / "backups").glob(".*"):
         shutil.rmtree(partial, ignore_errors=True)

@@ -30,7 +30,7 @@ def test_from_a_new_workspace_to_a_green_chapter(tito):
     said = tito("test", "01", status=1)
     assert "yours: double.py (1 open exercise); the reference: all the rest" in said
     assert "4 checks: 0 passed, 4 failed" in said
-    assert "exercises that have `raise NotImplementedError` still" in said
+    assert "not written yet (`raise NotImplementedError`), and the checks that stopped there:" in said
     assert row(said, "    twice").split(maxsplit=1)[1] == "01_double.ipynb, cell 6, line 4    4 checks"
     status = tito("status")
     assert "in progress" in row(status, "01_double") and "1 of 1 exercises open; 4 of 4 checks failed" in status
