@@ -141,8 +141,9 @@ def described():
 def cell_of(file, line):
     """Where line `line` (from 1) of an exported file stands in its notebook; None where that cannot be told.
 
-    A dict: notebook, cell (number from 1, as they follow each other), line (in the cell), exercise ("" for none),
-    text. The cell is the one that shares the longest run of lines around it, so this works for broken code as well.
+    A dict: notebook, cell (number from 1, as they follow each other), line (in the cell), exercise ("" for none, and in
+    open form, which has none), text. The cell is the one that shares the longest run of lines around it, so this works
+    for broken code as well.
     """
     exported = [text.rstrip() for text in Path(file).read_text(encoding="utf-8", errors="replace").split("\n")]
     name = re.search(r"[^/\s]+\.ipynb", exported[0])
@@ -150,8 +151,9 @@ def cell_of(file, line):
     if not name or workspace is None or not 0 < line <= len(exported):
         return None
     try:
-        cells = json.loads((workspace / NOTEBOOKS / name[0]).read_text(encoding="utf-8"))["cells"]
-        sources = [(number, cell, "".join(cell["source"])) for number, cell in enumerate(cells, 1)]
+        content = json.loads((workspace / NOTEBOOKS / name[0]).read_text(encoding="utf-8"))
+        sources = [(number, cell, "".join(cell["source"])) for number, cell in enumerate(content["cells"], 1)]
+        in_open_form = content.get("metadata", {}).get("tito", {}).get("depth") == "open"
     except (OSError, ValueError, KeyError, TypeError):
         return None
     best = None
@@ -168,7 +170,7 @@ def cell_of(file, line):
     if best is None:
         return None
     _, number, row, cell = best
-    exercise = (cell["metadata"].get("nbgrader") or {}).get("grade_id", "")
+    exercise = "" if in_open_form else (cell["metadata"].get("nbgrader") or {}).get("grade_id", "")
     text = f"notebook {name[0]}, cell {number}, line {row}" + (f" (exercise {exercise})" if exercise else "")
     return {"notebook": name[0], "cell": number, "line": row, "exercise": exercise, "text": text}
 

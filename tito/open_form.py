@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tito.overlay import OPEN_EXERCISE, is_stub
+from tito.overlay import is_stub
 from tito.strip import STUB, exporting, read_notebook, source_of, stripped, without_markers
 
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
@@ -42,10 +42,6 @@ def opened(notebook: Path, given: dict[str, set[str]]) -> dict:
     cells.insert(place, {"cell_type": "markdown", "id": "open-form", "metadata": {},
                          "source": note.splitlines(keepends=True)})  # fmt: skip
     return content | {"cells": cells, "metadata": content["metadata"] | {"tito": DEPTH}}
-
-
-def is_open_form(notebook: dict) -> bool:
-    return (notebook.get("metadata") or {}).get("tito") == DEPTH
 
 
 # ---- one cell
@@ -153,11 +149,6 @@ def functions(source: str) -> dict[str, str]:
     return found
 
 
-def open_functions(source: str) -> list[str]:
-    """The names of those in which something is still to be written."""
-    return [name for name, text in functions(source).items() if OPEN_EXERCISE.search(text)]
-
-
 # ---- what must stay
 
 
@@ -201,7 +192,7 @@ def given_names(texts: dict[str, str]) -> dict[str, set[str]]:
             waiting.append((*source.imports[name], runs))
         elif name in source.defined:
             given[path].add(name)
-            waiting += [(path, other, runs) for other in names_in(source.defined[name])]
+            waiting += [(path, other, runs) for other in used_by(source.defined[name])]
     return given
 
 
@@ -253,7 +244,7 @@ def called_at_import(node: ast.stmt) -> set[str]:
     for method in node.body if isinstance(node, ast.ClassDef) else []:
         waiting += [ast.Call(decorator, [], []) for decorator in getattr(method, "decorator_list", [])]
         if getattr(method, "name", "") in AT_IMPORT:
-            found |= names_in(method)
+            found |= used_by(method)
     while waiting:
         part = waiting.pop()
         if isinstance(part, ast.Lambda):
@@ -265,6 +256,14 @@ def called_at_import(node: ast.stmt) -> set[str]:
             found |= names_in(owner)
         waiting += ast.iter_child_nodes(part)
     return found
+
+
+def used_by(node: ast.stmt) -> set[str]:
+    """What a definition mentions, without its own parameters and variables."""
+    parts = list(ast.walk(node))
+    own = {part.arg for part in parts if isinstance(part, ast.arg)}
+    own |= {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return names_in(node) - own
 
 
 def names_in(node: ast.AST) -> set[str]:

@@ -12,10 +12,9 @@ from tito.course import Chapter, Milestone, chapters
 from tito.files import digest_of
 from tito.project import TitoError
 from tito.runs import is_run, read_json, read_run
-from tito.strip import exercises, open_exercises, read_notebook
-from tito.student import changed_since_export
+from tito.student import changed_since_export, not_written, to_write
 from tito.suite import environment, suite_files
-from tito.workspace import Workspace
+from tito.workspace import OPEN, Workspace
 
 NOT_STARTED, IN_PROGRESS, GREEN = "not started", "in progress", "green"
 
@@ -33,17 +32,17 @@ def standing(workspace: Workspace, chapter: Chapter) -> Standing:
     if not workspace.started(chapter):
         return Standing(NOT_STARTED, "")
     try:
-        notebook = read_notebook(workspace.notebook(chapter))
         changed = changed_since_export(workspace, chapter)
+        still = not_written(workspace, chapter)
     except TitoError as error:
         return Standing(IN_PROGRESS, str(error))
     said = []
-    still = open_exercises(notebook)
     if still:
-        said.append(f"{len(still)} of {len(exercises(chapter.content))} exercises open")
+        noun = "functions not written yet" if workspace.depth(chapter) == OPEN else "exercises open"
+        said.append(f"{len(still)} of {len(to_write(workspace, chapter))} {noun}")
     if changed:
         said.append(f"changed since the last export (tito check {chapter.number})")
-    test = workspace.recorded("tests").get(chapter.name)
+    test = workspace.last_test(chapter)
     if test is None:
         said.append("not tested")
     elif test.get("fingerprint") != fingerprint(workspace, chapter):
@@ -63,10 +62,10 @@ def fingerprint(workspace: Workspace, chapter: Chapter) -> str:
 
 
 def chapter_table(workspace: Workspace) -> list[list[str]]:
-    rows = [["chapter", "state", ""]]
+    rows = [["chapter", "state", "form", ""]]
     for chapter in chapters():
         now = standing(workspace, chapter)
-        rows.append([chapter.name, now.state, now.detail])
+        rows.append([chapter.name, now.state, workspace.depth(chapter) or "", now.detail])
     return rows
 
 

@@ -16,7 +16,7 @@ from tito.project import TitoError
 from tito.runs import show
 from tito.strip import exercises
 from tito.suite import BrokenImport, check_suite, environment, record, run_suite, summary, whose_files
-from tito.workspace import Workspace, find_workspace, new_workspace
+from tito.workspace import GUIDED, OPEN, Workspace, find_workspace, new_workspace
 
 style = {"rich_markup_mode": "rich" if sys.stdout.isatty() else None, "no_args_is_help": True}
 app = typer.Typer(**style)
@@ -69,6 +69,13 @@ Exercise = Annotated[
         autocompletion=exercise_names,
     ),
 ]  # fmt: skip
+Open = Annotated[
+    bool | None,
+    typer.Option(
+        "--open/--guided", show_default=False,
+        help="All functions from signature and docstring, or exercises with hints; guided, or as it is, if left out.",
+    ),
+]  # fmt: skip
 Anyway = Annotated[bool, typer.Option("--anyway", help="Even though the chapter is not green yet.")]
 Timeout = Annotated[int, typer.Option(min=1, help="Seconds that a suite may take.")]
 Every = Annotated[bool, typer.Option("--all", help="Show every failure, not just the first ones.")]
@@ -89,21 +96,29 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder tha
 
 
 @app.command()
-def start(chapter: Chapter) -> None:
+def start(chapter: Chapter, everything: Open = None) -> None:
     """Begin a chapter: its notebook, without solutions.
 
-    Writes the stubs that it exports as well, so that its tests are red.
+    Guided, it has small exercises with hints; with --open you write all that it exports from signature and docstring.
+    Going from one to the other loses nothing: what you wrote waits until you come back to it. Writes the stubs as
+    well, so that the chapter's tests are red.
 
     Exit status: 0 done; 2 no such chapter, or begun already (nothing is touched).
     """
+    depth = None if everything is None else OPEN if everything else GUIDED
     with plain_errors():
         workspace, made = find_workspace(), course.chapter(chapter)
         workspace.renew_course()
-        written = student.start(workspace, made)
+        before = workspace.depth(made)
+        written = student.start(workspace, made, depth)
         print("\n".join(f"wrote {name}" for name in written) or f"{made.name} is begun already, and untouched")
         tell(workspace)
-        print(f"next: open {workspace.shown(workspace.notebook(made))} (`tito lab {made.number}`), fill in the"
-              f" exercises, save, `tito check {made.number}`")  # fmt: skip
+        if before and depth and before != depth:
+            print(f"{made.name} is {depth} now; what you wrote in {before} form waits for"
+                  f" `tito start {made.number} --{before}`")  # fmt: skip
+        what = "fill in the exercises" if workspace.depth(made) == GUIDED else "write the functions"
+        print(f"next: open {workspace.shown(workspace.notebook(made))} (`tito lab {made.number}`), {what}, save,"
+              f" `tito check {made.number}`")  # fmt: skip
 
 
 @app.command()
@@ -165,13 +180,18 @@ def status() -> None:
 def hint(chapter: Chapter, exercise: Exercise = None) -> None:
     """Show a hint; each call shows the next one.
 
-    From a nudge to nearly the answer.
+    From a nudge to nearly the answer. In open form: what a function has to do, in the chapter's words and its own.
 
     Exit status: 0 shown; 2 no such chapter or exercise, or no hint.
     """
     with plain_errors():
         workspace, made = find_workspace(), course.chapter(chapter)
         name = student.chosen_exercise(workspace, made, exercise)
+        if workspace.depth(made) == OPEN:
+            print(f"{made.name}, {name}\n\n{student.promise(made, name)}")
+            print(f"\nHints are in the guided form (`tito start {made.number} --guided`); the reference:"
+                  f" `tito diff {made.number} {name} --anyway`")  # fmt: skip
+            return
         number, every = student.next_hint(workspace, made, name)
         print(f"{made.name}, exercise {name}, hint {number} of {len(every)}\n\n{every[number - 1]}")
         if number == len(every):
@@ -186,7 +206,8 @@ def diff(
 ) -> None:
     """Compare your solutions with the reference's.
 
-    Once the chapter is green, or with --anyway. Side by side where the terminal is wide enough.
+    Exercise by exercise, in open form function by function. Once the chapter is green, or with --anyway. Side by side
+    where the terminal is wide enough.
 
     Exit status: 0 shown; 2 no such chapter, not begun, or not green and no --anyway.
     """
@@ -241,13 +262,13 @@ def reset(
 def undo() -> None:
     """Take back what last overwrote your work.
 
-    That is a reset, or an export over a file that was edited by hand.
+    That is a reset, a change between guided and open, or an export over a file that was edited by hand.
 
     Exit status: 0 done; 2 nothing to undo.
     """
     with plain_errors():
         workspace = find_workspace()
-        for line in workspace.undo():
+        for line in student.undo(workspace):
             print(line)
         tell(workspace)
 

@@ -163,7 +163,7 @@ def record(workspace: Workspace, chapter: Chapter, outcome: Outcome, fingerprint
     places = []
     for check in outcome.having("failed"):
         places += [check["place"]] if check.get("place") else check.get("tested", [])[:1]
-    workspace.record("tests", **{chapter.name: {
+    workspace.record("tests", **{workspace.name_of_test(chapter): {
         "date": f"{datetime.now():%Y-%m-%d %H:%M}",
         "passed": len(outcome.having("passed")),
         "failed": len(outcome.having("failed")),
@@ -221,10 +221,10 @@ def still_open(checks: list[dict]) -> str:
         place, function = check["place"], check["message"].removeprefix(NOT_WRITTEN).split(" (")[0]
         key = place["notebook"], place["cell"], place["line"], place["exercise"] or function
         waiting.setdefault(key, []).append(check)
-    rows = []
+    rows, width = [], max([24, *(len(name) for *_, name in waiting)])
     for notebook, cell, line, name in sorted(waiting):
         count = plural(len(waiting[notebook, cell, line, name]), "check")
-        rows.append(f"    {name:24} {notebook}, cell {cell}, line {line:<3}  {count}")
+        rows.append(f"    {name:{width}} {notebook}, cell {cell}, line {line:<3}  {count}")
     head = "\n\nnot written yet (`raise NotImplementedError`), and the checks that stopped there:\n"
     return head + "\n".join(rows) if rows else ""
 

@@ -4,10 +4,12 @@
     .tito/workspace.json   the marker: this folder is a workspace
     .tito/state.json       what was exported, tested and passed, by digests of the bytes
     .tito/backups/         a folder for each time that something was overwritten
+    .tito/depths/          what was written of a chapter in the other depth than now, guided or open
 """
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +22,7 @@ from tito.overlay import EXPORTED, MARKER, NOTEBOOKS, OPEN_EXERCISE, VARIABLE
 from tito.project import TitoError
 
 RECORDS = MARKER.parent  # the folder for what tito keeps
+GUIDED, OPEN = "guided", "open"  # exercises to fill in, or all functions from signature and docstring
 
 PYTEST_INI = """\
 [pytest]
@@ -62,6 +65,12 @@ class Workspace:
     def started(self, chapter: Chapter) -> bool:
         return self.notebook(chapter).exists()
 
+    def depth(self, chapter: Chapter) -> str | None:
+        """The form in which the chapter is begun, as its notebook, broken or not, says it; None for not begun."""
+        if not self.started(chapter):
+            return None
+        return OPEN if re.search(rb'"depth":\s*"open"', self.notebook(chapter).read_bytes()) else GUIDED
+
     def yours(self) -> list[str]:
         """Paths in the package of all that is exported here."""
         package = self.folder / EXPORTED
@@ -75,7 +84,7 @@ class Workspace:
     def written(self, chapter: Chapter) -> bool:
         """Whether code of the student's for this chapter runs outside of its tests: exported, and no stub."""
         return any(
-            exercise and self.exported(path).is_file() and not self.open(path)
+            (exercise or self.depth(chapter) == OPEN) and self.exported(path).is_file() and not self.open(path)
             for path, exercise in chapter.files.items()
         )
 
@@ -101,6 +110,13 @@ class Workspace:
     def record(self, part: str, **entries) -> None:
         self.state.setdefault(part, {}).update(entries)
         write_whole(self.folder / RECORDS / "state.json", json.dumps(self.state, indent=1).encode())
+
+    def last_test(self, chapter: Chapter) -> dict | None:
+        """What came of the suite, when it last ran on the chapter in the form that it has now."""
+        return self.recorded("tests").get(self.name_of_test(chapter))
+
+    def name_of_test(self, chapter: Chapter) -> str:
+        return f"{chapter.name}, open" if self.depth(chapter) == OPEN else chapter.name
 
     def fingerprint(self, chapter: Chapter, suite: list[str]) -> str:
         """A digest of what a run of the suite of `chapter` depends on that is the student's, and of the suite.
@@ -158,6 +174,11 @@ class Workspace:
         """Complete backups that were not taken back yet, the oldest first."""
         found = [path.parent for path in (self.folder / RECORDS / "backups").glob("[0-9]*/what.json")]
         return sorted((path for path in found if not (path / "undone").exists()), key=backup_age)
+
+    def next_undo(self) -> str | None:
+        """The command that `undo` would take back."""
+        newest = next(reversed(self.backups()), None)
+        return newest and json.loads((newest / "what.json").read_text(encoding="utf-8"))["command"]
 
     def undo(self) -> list[str]:
         """Put the files of the newest backup back, and back up what that overwrites; returns what changed.
