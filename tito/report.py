@@ -20,6 +20,7 @@ from tito.runs import Run, curve, duration, is_number, read_json, read_run
 COUNTERS = ("step", "epoch", "seconds", "level")  # in a record, but nothing to draw
 WIDE, NARROW = (890, 300), (430, 210)  # pictures of curves, in about the pixels of a screen
 LEFT, RIGHT, TOP, BOTTOM = 52, 22, 10, 34  # their margins
+FAST = {True: "fast operations in place of the student's", False: "the student's own operations"}
 CAPTIONS = {
     "attention.png": "Attention: how much each position (a row) takes from each other (a column)",
 }
@@ -63,6 +64,7 @@ def about(run: Run) -> str:
         duration(run.seconds) if run.seconds is not None else "",
         f"Python {start['python']}" if "python" in start else "",
         f"NumPy {start['numpy']}" if "numpy" in start else "",
+        FAST.get(start.get("fast"), ""),
     ]
     line = " &middot; ".join(escape(fact) for fact in facts if fact)
     if isinstance(command, list):

@@ -327,10 +327,12 @@ def run_milestone(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=milestone_names)],
     anyway: Annotated[bool, typer.Option("--anyway", help="Even though it is locked.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Faster operations may take the place of yours.")] = False,
 ) -> None:
     """Run a milestone with your files.
 
-    Further options are the script's own.
+    Every operation that you wrote is the one that runs, unless you say --fast; the run's record says which. Further
+    options are the script's own.
 
     Exit status: the script's, 0 for passed; 2 no such milestone, or locked and no --anyway.
     """
@@ -340,8 +342,9 @@ def run_milestone(
         why = progress.locked(workspace, chosen)
         if why and not anyway:
             raise TitoError(f"{chosen.name} is locked: {why}; --anyway runs it all the same")
-        print(f"{chosen.title}\n{whose_files(workspace, [])}\n", flush=True)
-        status, said = progress.run_milestone(workspace, chosen, context.args)
+        print(f"{chosen.title}\n{whose_files(workspace, [])}")
+        print("--fast: faster operations take the place of yours where there are any\n" if fast else "", flush=True)
+        status, said = progress.run_milestone(workspace, chosen, context.args, fast)
         print(f"\n{said}")
     raise typer.Exit(status if status in (0, 1, 2) else 1)
 

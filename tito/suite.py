@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tito.course import HERE, Chapter
-from tito.overlay import NOT_WRITTEN, STUBS, VARIABLE
+from tito.overlay import FAST_STUDENT, NOT_WRITTEN, STUBS, VARIABLE
 from tito.project import TitoError
 from tito.workspace import Workspace
 
@@ -39,7 +39,8 @@ def environment(workspace: Workspace, stubs: Iterable[str] | None = None) -> dic
 
     The reference stands in for the others: what is not written yet breaks nothing but the tests of its own chapter.
     """
-    variables = {name: value for name, value in os.environ.items() if name not in ("PYTEST_ADDOPTS", "CI")}
+    left_out = ("PYTEST_ADDOPTS", "CI", FAST_STUDENT)  # what the student wrote is what runs
+    variables = {name: value for name, value in os.environ.items() if name not in left_out}
     path = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     defaults = {"OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     seen = {} if stubs is None else {STUBS: ",".join(stubs)}

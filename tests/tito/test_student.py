@@ -436,6 +436,28 @@ def test_options_are_recorded_with_the_pass(ready):
     assert "with your 01, with --easy 2" in ready("status")
 
 
+def test_operations_of_the_student_are_replaced_only_where_that_is_asked_for(ready, monkeypatch):
+    monkeypatch.setenv("TINYTORCH_FAST_STUDENT", "1")
+    real, seen = subprocess.run, []
+
+    def run(command, **options):
+        seen.append(options["env"].get("TINYTORCH_FAST_STUDENT"))
+        return real(command, **options)
+
+    monkeypatch.setattr("tito.progress.subprocess.run", run)
+    config = ready.folder / "runs" / "doubling-001" / "config.json"
+    assert "--fast" not in ready("milestone", "run", "doubling") and set(seen) == {None}
+    assert json.loads(config.read_text())["fast"] is False and "in place of yours" not in ready("status")
+    assert "own operations" in (ready.folder / ready("report", "doubling-001").strip()).read_text()
+    said = ready("milestone", "run", "doubling", "--fast", "--easy")
+    assert "rest\n--fast: faster operations take the place of yours where there are any\n\n" in said
+    assert json.loads(config.read_text())["fast"] is True
+    assert "with your 01, with --easy, with fast operations in place of yours" in ready("status")
+    assert "fast operations in place of the student" in (
+        ready.folder / ready("report", "doubling-001").strip()).read_text()
+    assert seen[-1] == "1"
+
+
 def test_a_locked_milestone_wants_anyway_and_nothing_of_ones_own_is_no_pass(tito):
     assert "doubling is locked: 01_double is not started; --anyway" in tito("milestone", "run", "doubling", status=2)
     fake = tito.folder / "exported" / "tinytorch" / "double.py"
