@@ -118,6 +118,8 @@ from pathlib import Path
 
 from tinytorch.double import twice
 
+NEEDS = ("01",)
+
 
 def main():
     folder = Path("runs", "doubling-001")

@@ -420,15 +420,10 @@ def test_a_milestone_that_fails_is_not_recorded(ready):
     assert "ready" in row(ready("status"), "doubling")
 
 
-@pytest.mark.parametrize("name, numbers", [
-    ("perceptron", "01 02 03 04 06"),
-    ("xor", "01 02 03 04 05 06"),
-    ("reversal", "01 02 03 04 05 06 07 10 11 12 13"),
-])
-def test_a_milestone_needs_the_chapters_where_one_writes_what_it_uses(name, numbers):
-    from tito.course import milestone
-
-    assert [made.number for made in milestone(name).needs] == numbers.split()
+def test_a_milestone_says_what_it_needs(tito, course):
+    script = course / "milestones" / "01_1900" / "doubling.py"
+    script.write_text(script.read_text().replace('NEEDS = ("01",)', ""))
+    assert "doubling.py does not say which chapters it needs" in tito("milestone", "list", status=2)
 
 
 def test_options_are_recorded_with_the_pass(ready):
