@@ -3,13 +3,13 @@
 import re
 import sys
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
+from tito import __version__
 from tito.build import build as build_package
 from tito.build import check as check_package
 from tito.build import orphans
@@ -56,7 +56,7 @@ class StudentsFirst(TyperGroup):
 
 def print_version(asked: bool) -> None:
     if asked:
-        print(f"tinytorch {version('tinytorch')}")
+        print(f"tinytorch {__version__}")
         raise typer.Exit
 
 

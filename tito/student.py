@@ -31,6 +31,7 @@ from tito.strip import (
     stripped,
     without_markers,
 )
+from tito.upgrade import misfits
 from tito.workspace import GUIDED, OPEN, RECORDS, Workspace
 
 FROM_PACKAGE = "../../modules/"  # from exported/tinytorch/ to the notebooks
@@ -158,7 +159,8 @@ def export_text(workspace: Workspace, chapter: Chapter) -> list[Module]:
     if missing:
         raise TitoError(
             f"{notebook.name}: no cell exports {', '.join(missing)} any more: a line such as `#| default_exp nn.module`"
-            f" or `#| export nn.init` was lost; `tito diff {chapter.number} --anyway` shows where"
+            f" or `#| export nn.init` was lost, or the notebook is of another version of the course;"
+            f" `tito diff {chapter.number} --anyway` shows where, `tito reset {chapter.number}` begins it again"
         )
     owners = {path: other for other in chapters() for path in other.files}
     for path in paths:
@@ -195,6 +197,9 @@ def remarks(workspace: Workspace, chapter: Chapter, modules: list[Module]) -> li
         lost = sorted(public_names(module.path) - all_names(ast.parse(module.text)))
         if lost:
             found.append(f"{module.path} has no {', '.join(lost)} any more: did a cell lose its `#| export` line?")
+    everything = {path: workspace.exported(path).read_text(encoding="utf-8") for path in workspace.yours()}
+    paths = [module.path for module in modules]
+    found += [f"{path}: {why}" for path, why in misfits(everything).items() if path in paths]
     mine, theirs = checks(read_notebook(workspace.notebook(chapter))), checks(stripped(chapter.notebook))
     for name, source in theirs.items():
         if mine.get(name) != source:

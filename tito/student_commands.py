@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ from tito.project import TitoError
 from tito.runs import show
 from tito.strip import exercises
 from tito.suite import BrokenImport, check_suite, environment, record, run_suite, summary, whose_files
+from tito.upgrade import upgrade
 from tito.workspace import GUIDED, OPEN, Workspace, find_workspace, new_workspace
 
 style = {"rich_markup_mode": "rich" if sys.stdout.isatty() else None, "no_args_is_help": True}
@@ -107,7 +108,7 @@ def start(chapter: Chapter, everything: Open = None) -> None:
     """
     depth = None if everything is None else OPEN if everything else GUIDED
     with plain_errors():
-        workspace, made = find_workspace(), course.chapter(chapter)
+        workspace, made = workspace_here(), course.chapter(chapter)
         workspace.renew_course()
         before = workspace.depth(made)
         written = student.start(workspace, made, depth)
@@ -130,7 +131,7 @@ def export(chapters: Chapters = None) -> None:
     Exit status: 0 done; 2 no such chapter, or a broken notebook (the last export stays).
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         export_all(workspace, begun(workspace, chapters))
 
 
@@ -143,7 +144,7 @@ def test(
     Exit status: 0 all green; 1 checks failed; 2 no such chapter, or an edited suite.
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         stop_unless([test_one(workspace, made, every, only, timeout) for made in begun(workspace, chapters)])
 
 
@@ -156,7 +157,7 @@ def check(
     Exit status: 0 all green; 1 checks failed; 2 no such chapter, a broken notebook or an edited suite.
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         chosen = begun(workspace, chapters)
         export_all(workspace, chosen)
         stop_unless([test_one(workspace, made, every, only, timeout) for made in chosen])
@@ -169,7 +170,7 @@ def status() -> None:
     Green means that the suite passed on exactly the files that are exported now.
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         print(f"{workspace.folder}\n")
         show(progress.chapter_table(workspace))
         print()
@@ -185,7 +186,7 @@ def hint(chapter: Chapter, exercise: Exercise = None) -> None:
     Exit status: 0 shown; 2 no such chapter or exercise, or no hint.
     """
     with plain_errors():
-        workspace, made = find_workspace(), course.chapter(chapter)
+        workspace, made = workspace_here(), course.chapter(chapter)
         name = student.chosen_exercise(workspace, made, exercise)
         if workspace.depth(made) == OPEN:
             print(f"{made.name}, {name}\n\n{student.promise(made, name)}")
@@ -212,7 +213,7 @@ def diff(
     Exit status: 0 shown; 2 no such chapter, not begun, or not green and no --anyway.
     """
     with plain_errors():
-        workspace, made = find_workspace(), course.chapter(chapter)
+        workspace, made = workspace_here(), course.chapter(chapter)
         begun(workspace, [chapter])
         now = progress.standing(workspace, made)
         if now.state != progress.GREEN and not anyway:
@@ -244,7 +245,7 @@ def reset(
     Exit status: 0 done; 2 no such chapter.
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         if what in ("tests", *course.SCRIPTS):
             edited = workspace.edited(f"{what}/", *(["pytest.ini"] if what == "tests" else []))
             contents = {workspace.folder / name: workspace.course_contents()[name] for name in edited}
@@ -267,7 +268,7 @@ def undo() -> None:
     Exit status: 0 done; 2 nothing to undo.
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         for line in student.undo(workspace):
             print(line)
         tell(workspace)
@@ -285,7 +286,7 @@ def lab(
     Exit status: JupyterLab's; 2 it is not installed, no such chapter, or not begun.
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         made = begun(workspace, [chapter]) if chapter else []
         if find_spec("jupyterlab") is None:
             raise TitoError("JupyterLab is missing: pip install 'tinytorch[lab]' (other editors of notebooks will do)")
@@ -304,6 +305,8 @@ def doctor() -> None:
     Exit status: 0 nothing is in the way; 1 something is.
     """
     with plain_errors():
+        with suppress(TitoError):  # there is none, which the rows say
+            workspace_here()
         rows, problems = examination.report()
     for name, value in rows:
         print(f"{name:11} {value}")
@@ -318,7 +321,7 @@ def doctor() -> None:
 def list_milestones() -> None:
     """What there is, and what is locked, ready or passed."""
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         show(progress.milestone_table(workspace, course.milestones()))
 
 
@@ -337,7 +340,7 @@ def run_milestone(
     Exit status: the script's, 0 for passed; 2 no such milestone, or locked and no --anyway.
     """
     with plain_errors():
-        workspace, chosen = find_workspace(), course.milestone(name)
+        workspace, chosen = workspace_here(), course.milestone(name)
         workspace.renew_course()
         why = progress.locked(workspace, chosen)
         if why and not anyway:
@@ -350,6 +353,14 @@ def run_milestone(
 
 
 # ---- what they share
+
+
+def workspace_here() -> Workspace:
+    """The workspace, once it is one of this version."""
+    workspace = find_workspace()
+    for line in upgrade(workspace):
+        print(line)
+    return workspace
 
 
 def begun(workspace: Workspace, numbers: list[str] | None) -> list[course.Chapter]:

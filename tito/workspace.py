@@ -16,6 +16,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+from tito import __version__
 from tito.course import Chapter, course_files
 from tito.files import digest, digest_of, sync_folder, write_whole
 from tito.overlay import EXPORTED, MARKER, NOTEBOOKS, OPEN_EXERCISE, VARIABLE
@@ -260,7 +261,7 @@ def new_workspace(folder: Path) -> Workspace:
             raise TitoError(f"{up} is a workspace already: go there, or choose a folder outside of it")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise TitoError(f"{folder} is not an empty folder: choose a new name")
-    write_whole(folder / MARKER, json.dumps({"made_by": "tito new", "layout": 1}, indent=1).encode())
+    write_whole(folder / MARKER, json.dumps({"made_by": "tito new", "version": __version__}, indent=1).encode())
     workspace = Workspace(folder)
     workspace.renew_course()
     for made in (NOTEBOOKS, EXPORTED):
