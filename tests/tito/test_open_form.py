@@ -251,6 +251,14 @@ def write_functions(tito):
     tito.notebook().write_text(text)
 
 
+def test_what_a_table_of_tests_makes_is_not_written_yet_either(tito, course):
+    test = course / "tests" / "01_double" / "test_double.py"
+    test.write_text("from tinytorch.double import twice\nTABLE = [twice(1)]\ndef test_it(): pass\n")
+    tito("start", "01", "--open")
+    said = tito("test", "01", status=1)
+    assert "    double.py, twice " in said and "can be imported" not in said and "pytest could not" not in said
+
+
 def test_from_guided_to_open_and_back_loses_nothing(tito):
     tito("start", "01")
     tito.solve()
