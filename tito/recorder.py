@@ -49,14 +49,16 @@ class Recorder:
         self.compared = None
         return report
 
-    def pytest_collectreport(self, report):
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector):
+        report = yield
         if report.failed:
-            found = of_collection(str(report.longrepr))
-            raised = getattr(getattr(report, "call", None), "excinfo", None)
-            if raised and type(raised.value) is NotImplementedError and (stub := place_of(raised.value)):
-                found |= {"message": str(raised.value), "place": stub[0]}  # a table of tests makes what is not written
+            found, raised = of_collection(str(report.longrepr)), report.call.excinfo.value
+            if type(raised) is NotImplementedError and (stub := place_of(raised)):
+                found |= {"message": str(raised), "place": stub[0]}  # a table of tests makes what is not written yet
             self.write(ends=report.nodeid, outcome="failed", check=f"{report.nodeid} can be imported", seconds=0,
                        collecting=True, **found)
+        return report
 
 
 def pytest_configure(config):

@@ -105,5 +105,5 @@ def test_what_another_hand_wrote_goes_through_notebook_and_suite(student, anothe
 def test_suites_over_what_another_hand_wrote(another_hand):
     assert automated_student.run_suites(another_hand, options=["-q", "-x", "-k", "layer_norm"]) == 0
     path = another_hand / "nn" / "normalization.py"
-    path.write_text(path.read_text() + "\n\nLayerNorm.forward = lambda self, x: x\n")
+    path.write_text(path.read_text() + "\n\ndef layer_norm(x, *_, **__):\n    return x\n")
     assert automated_student.run_suites(another_hand, options=["-q", "-x", "-k", "layer_norm"]) == 1
