@@ -1,6 +1,7 @@
 """A student who knows all the answers goes through the course as it is installed, chapter after chapter.
 
-    python tests/tito/automated_student.py [--first 01] [--only 04 11] [--open] [--fresh] [--milestone reversal]
+    python tests/tito/automated_student.py [--first 01] [--only 04 11] [--open] [--fresh]
+        [--milestone reversal 'copilot --quick']
     python tests/tito/automated_student.py --solutions tests/another_hand [--only 04 11] [--suites]
 
 For each chapter: `tito start`; the stripped notebook, run by a Jupyter kernel, stops at the first exercise; its tests
@@ -17,6 +18,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -242,7 +244,8 @@ def main():
     parser.add_argument("--open", action="store_true", help="in open form")
     parser.add_argument("--solutions", type=Path, metavar="FOLDER", help="modules of another hand, in open form")
     parser.add_argument("--suites", action="store_true", help="only the suites of the chapters, over --solutions")
-    parser.add_argument("--milestone", default="reversal", help="what to run in the end (default reversal)")
+    parser.add_argument("--milestone", nargs="*", default=["reversal"], metavar="'NAME OPTIONS'",
+                        help="what to run in the end (default reversal), such as 'copilot --quick'; nothing for none")
     args = parser.parse_args()
     if args.suites and not args.solutions:
         parser.error("--suites: expected --solutions FOLDER")
@@ -264,7 +267,9 @@ def main():
             elif args.written:
                 student.written_before(number, course)
         print(student.tito("status"))
-        print(student.tito("milestone", "run", args.milestone, *(["--anyway"] if args.written else [])))
+        for words in args.milestone:
+            anyway = ["--anyway"] if args.written or args.only else []
+            print(student.tito("milestone", "run", *shlex.split(words), *anyway))
         print(student.tito("milestone", "list"))
         print(f"{time.perf_counter() - begun:.0f} s in all")
 
