@@ -44,7 +44,7 @@ def report() -> tuple[list[tuple[str, str]], list[str]]:
             problems.append(f"{name} is missing: pip install 'tinytorch[course]'")
     for name, advice in HELPFUL.items():
         rows.append((name, installed(name) or f"missing ({advice})"))
-    rows.append(("kernels", kernels()))
+    rows.append(("operations", operations()))
     try:
         workspace = find_workspace()
     except TitoError as error:
@@ -88,18 +88,18 @@ def of_workspace(workspace: Workspace, problems: list[str]) -> list[tuple[str, s
     return rows
 
 
-def kernels() -> str:
-    """Whether the reference computes with compiled kernels, in the words of `tinytorch.compiled`."""
-    code = "import json, tinytorch.compiled as c; c.twins(); print(json.dumps(c.status(), default=str))"
+def operations() -> str:
+    """Which forms of operations run in the reference, in the words of `tinytorch.fast`."""
+    code = "import json, tinytorch, tinytorch.fast as f; print(json.dumps(f.status(), default=str))"
     path = [str(PACKAGE_FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = dict(os.environ) | {VARIABLE: "", "PYTHONPATH": os.pathsep.join(path)}
     done = subprocess.run([sys.executable, "-P", "-c", code], env=variables, capture_output=True, encoding="utf-8")
     if done.returncode:
         return f"unknown: {done.stderr.strip().rpartition(chr(10))[2]}"
     now = json.loads(done.stdout)
-    if not now["in_use"]:
-        return f"NumPy's: {now['why']}"
-    return f"{len(now['twins'])} of the reference's are compiled (numba {now['numba']}, cache in {now['cache']})"
+    said = f"{now['level']}: {len(now['forms'])} of the reference's have a faster form; installed: {now['installed']}"
+    said += f" (numba {now['numba']}, cache in {now['cache']})" if now.get("numba") and now.get("cache") else ""
+    return said + (f"; {now['problem']}" if now.get("problem") else "")
 
 
 def installed(name: str) -> str | None:

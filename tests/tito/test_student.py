@@ -627,12 +627,11 @@ def test_doctor_says_what_is_whose(tito):
     assert "double.py is not Python: invalid syntax in line 1; `tito export` writes it again" in said
 
 
-def test_doctor_says_which_kernels_compute(tito, monkeypatch):
-    monkeypatch.setenv("TINYTORCH_FAST", "numpy")
-    assert "NumPy's: TINYTORCH_FAST=numpy" in row(tito("doctor"), "kernels")
+def test_doctor_says_which_forms_of_operations_run(tito, monkeypatch):
+    monkeypatch.setenv("TINYTORCH_FAST", "plain")
+    assert "plain: 0 of the reference's have a faster form; installed: " in row(tito("doctor"), "operations")
     monkeypatch.delenv("TINYTORCH_FAST")
-    said = row(tito("doctor"), "kernels")
-    assert re.search(r"\d+ of the reference's are compiled \(numba \d|NumPy's: numba is not installed", said), said
+    assert re.search(r" (numpy|compiled|plain): \d+ of the reference's", row(tito("doctor"), "operations"))
 
 
 def test_the_shell_completes_chapters_and_milestones(tito):
