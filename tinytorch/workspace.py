@@ -3,6 +3,7 @@
 `tito new` makes a workspace and `tito export` writes `exported/tinytorch/...` there. A workspace is found through the
 environment variable TINYTORCH_WORKSPACE, else from the current folder upwards; without one nothing happens here.
 """
+import ast
 import json
 import os
 import re
@@ -11,11 +12,18 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
 
-__all__ = ["VARIABLE", "STUBS", "MARKER", "Overlay", "find_workspace", "install_overlay", "described", "cell_of"]
+__all__ = [
+    "VARIABLE", "STUBS", "FAST_STUDENT", "MARKER", "NOTEBOOKS", "EXPORTED", "OPEN_EXERCISE", "NOT_WRITTEN", "Overlay",
+    "find_workspace", "install_overlay", "described", "cell_of",
+]
 
 VARIABLE = "TINYTORCH_WORKSPACE"  # a folder; empty switches the overlay off
 STUBS = "TINYTORCH_STUBS"  # files whose stubs count, with commas between; for others the reference stands in
-MARKER = Path(".tito", "workspace.json")
+FAST_STUDENT = "TINYTORCH_FAST_STUDENT"  # 1: tinytorch.fast may replace operations of exported files as well
+MARKER = Path(".tito", "workspace.json")  # this and the folders: relative to the workspace
+NOTEBOOKS = Path("modules")
+EXPORTED = Path("exported", "tinytorch")
+NOT_WRITTEN = "not written yet: "  # how the message of a stub begins
 OPEN_EXERCISE = re.compile(r"^[ \t]*raise NotImplementedError(\(\))?[ \t]*(#.*)?$", re.MULTILINE)
 
 
@@ -45,7 +53,7 @@ class Overlay:
     """
 
     def __init__(self, workspace, stubs=None):
-        package = workspace / "exported" / "tinytorch"
+        package = workspace / EXPORTED
         files = {path.relative_to(package).as_posix(): path for path in sorted(package.rglob("*.py"))}
         self.open = {path: count for path, file in files.items() if (count := open_exercises(file))}
         self.stand_in = [] if stubs is None else sorted(self.open.keys() - set(stubs))
@@ -69,7 +77,11 @@ class StudentFile(SourceFileLoader):
     "Loads an exported file, and says of an error in it which cell of the notebook it comes from."
 
     def get_code(self, name):
-        return self.source_to_code(self.get_data(self.path), self.path)  # no cache: old code never runs
+        source = self.get_data(self.path)  # no cache: old code never runs
+        chapter = re.match(rb".*?([^/\s]+)\.ipynb", source)
+        file = "/".join(name.split(".")[1:]) + ".py"
+        tree = with_named_stubs(ast.parse(source, self.path), file, chapter[1].decode() if chapter else "")
+        return self.source_to_code(tree, self.path)
 
     def exec_module(self, module):
         try:
@@ -80,6 +92,30 @@ class StudentFile(SourceFileLoader):
             if cell:
                 error.add_note(f"This is your {cell['text']}; change it there, and `tito export` again.")
             raise
+
+
+def with_named_stubs(tree, file, chapter):
+    "A module whose bare `raise NotImplementedError` say which function of which file and chapter is not written yet."
+    end = f" (chapter {chapter})" if chapter else ""
+
+    def visit(node, names):
+        for child in ast.iter_child_nodes(node):
+            inside = [*names, child.name] if isinstance(child, ast.FunctionDef | ast.ClassDef) else names
+            if isinstance(child, ast.Raise) and names and is_stub(child):
+                text = ast.Constant(f"{NOT_WRITTEN}{file}, {'.'.join(names)}{end}")
+                child.exc = ast.Call(ast.Name("NotImplementedError", ast.Load()), [text], [])
+            visit(child, inside)
+
+    visit(tree, [])
+    return ast.fix_missing_locations(tree)
+
+
+def is_stub(node):
+    "Is this statement `raise NotImplementedError`, without a message?"
+    raised = node.exc if isinstance(node, ast.Raise) else None
+    if isinstance(raised, ast.Call) and not raised.args and not raised.keywords:
+        raised = raised.func
+    return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
 
 
 def install_overlay():
@@ -105,8 +141,9 @@ def described():
 def cell_of(file, line):
     """Where line `line` (from 1) of an exported file stands in its notebook; None where that cannot be told.
 
-    A dict: notebook, cell (number from 1, as they follow each other), line (in the cell), exercise ("" for none),
-    text. The cell is the one that shares the longest run of lines around it, so this works for broken code as well.
+    A dict: notebook, cell (number from 1, as they follow each other), line (in the cell), exercise ("" for none, and in
+    open form, which has none), text. The cell is the one that shares the longest run of lines around it, so this works
+    for broken code as well.
     """
     exported = [text.rstrip() for text in Path(file).read_text(encoding="utf-8", errors="replace").split("\n")]
     name = re.search(r"[^/\s]+\.ipynb", exported[0])
@@ -114,8 +151,9 @@ def cell_of(file, line):
     if not name or workspace is None or not 0 < line <= len(exported):
         return None
     try:
-        cells = json.loads((workspace / "modules" / name[0]).read_text(encoding="utf-8"))["cells"]
-        sources = [(number, cell, "".join(cell["source"])) for number, cell in enumerate(cells, 1)]
+        content = json.loads((workspace / NOTEBOOKS / name[0]).read_text(encoding="utf-8"))
+        sources = [(number, cell, "".join(cell["source"])) for number, cell in enumerate(content["cells"], 1)]
+        in_open_form = content.get("metadata", {}).get("tito", {}).get("depth") == "open"
     except (OSError, ValueError, KeyError, TypeError):
         return None
     best = None
@@ -132,7 +170,7 @@ def cell_of(file, line):
     if best is None:
         return None
     _, number, row, cell = best
-    exercise = (cell["metadata"].get("nbgrader") or {}).get("grade_id", "")
+    exercise = "" if in_open_form else (cell["metadata"].get("nbgrader") or {}).get("grade_id", "")
     text = f"notebook {name[0]}, cell {number}, line {row}" + (f" (exercise {exercise})" if exercise else "")
     return {"notebook": name[0], "cell": number, "line": row, "exercise": exercise, "text": text}
 

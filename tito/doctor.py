@@ -11,12 +11,13 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tito.course import PACKAGE_FOLDER, chapters, course_folder
+from tito.course import chapters, course_folder
 from tito.files import digest_of
+from tito.overlay import PACKAGE_FOLDER, VARIABLE
 from tito.project import TitoError
 from tito.strip import read_notebook
 from tito.suite import BrokenImport, strangers, whose_files
-from tito.workspace import VARIABLE, Workspace, find_workspace, remove_leftovers
+from tito.workspace import RECORDS, Workspace, find_workspace, remove_leftovers
 
 NEEDED = ("numpy", "nbdev", "nbformat", "nbclient", "ipykernel", "typer", "pytest", "hypothesis", "matplotlib")
 HELPFUL = {"jupyterlab": "tito lab needs it: pip install 'tinytorch[lab]'"}
@@ -43,7 +44,7 @@ def report() -> tuple[list[tuple[str, str]], list[str]]:
             problems.append(f"{name} is missing: pip install 'tinytorch[course]'")
     for name, advice in HELPFUL.items():
         rows.append((name, installed(name) or f"missing ({advice})"))
-    rows.append(("kernels", kernels()))
+    rows.append(("operations", operations()))
     try:
         workspace = find_workspace()
     except TitoError as error:
@@ -79,7 +80,7 @@ def of_workspace(workspace: Workspace, problems: list[str]) -> list[tuple[str, s
     for name in workspace.edited("tests/", "pytest.ini"):
         problems.append(f"{name} differs from the course's; `tito reset tests` puts it back")
     backups = len(workspace.backups())
-    rows.append(("backups", f"{backups} in {workspace.folder / '.tito' / 'backups'}"))
+    rows.append(("backups", f"{backups} in {workspace.folder / RECORDS / 'backups'}"))
     try:
         rows.append(("files", whose_files(workspace)))
     except BrokenImport as error:
@@ -87,18 +88,18 @@ def of_workspace(workspace: Workspace, problems: list[str]) -> list[tuple[str, s
     return rows
 
 
-def kernels() -> str:
-    """Whether the reference computes with compiled kernels, in the words of `tinytorch.compiled`."""
-    code = "import json, tinytorch.compiled as c; c.twins(); print(json.dumps(c.status(), default=str))"
+def operations() -> str:
+    """Which forms of operations run in the reference, in the words of `tinytorch.fast`."""
+    code = "import json, tinytorch, tinytorch.fast as f; print(json.dumps(f.status(), default=str))"
     path = [str(PACKAGE_FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = dict(os.environ) | {VARIABLE: "", "PYTHONPATH": os.pathsep.join(path)}
     done = subprocess.run([sys.executable, "-P", "-c", code], env=variables, capture_output=True, encoding="utf-8")
     if done.returncode:
         return f"unknown: {done.stderr.strip().rpartition(chr(10))[2]}"
     now = json.loads(done.stdout)
-    if not now["in_use"]:
-        return f"NumPy's: {now['why']}"
-    return f"{len(now['twins'])} of the reference's are compiled (numba {now['numba']}, cache in {now['cache']})"
+    said = f"{now['level']}: {len(now['forms'])} of the reference's have a faster form; installed: {now['installed']}"
+    said += f" (numba {now['numba']}, cache in {now['cache']})" if now.get("numba") and now.get("cache") else ""
+    return said + (f"; {now['problem']}" if now.get("problem") else "")
 
 
 def installed(name: str) -> str | None:

@@ -7,17 +7,26 @@ from pathlib import Path
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace `path` by `content`: whenever the process dies, the file is the previous one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    write_all({path: content})
+
+
+def write_all(files: dict[Path, bytes]) -> None:
+    """Replace several files, each of them whole at any moment, and none before all are on the disk."""
+    aside = {path: path.with_name(f".{path.name}.{os.getpid()}.new") for path in files}
     try:
-        with open(aside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-        sync_folder(path.parent)
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(aside[path], "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in files:
+            os.replace(aside[path], path)
+        for folder in {path.parent for path in files}:
+            sync_folder(folder)
     finally:
-        aside.unlink(missing_ok=True)
+        for path in aside.values():
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

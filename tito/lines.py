@@ -1,45 +1,74 @@
-"""Lines of code of the package, chapter by chapter."""
+"""Lines that the chapters export, how many of them the student writes, and the limits for both."""
 
-import ast
-import io
-import tokenize
+from dataclasses import dataclass
 from pathlib import Path
 
-from tito.build import package_files
-from tito.export import PACKAGE, Module
-from tito.project import TitoError
+from tito.export import PACKAGE
+from tito.open_form import given_names, open_source, package_texts
+from tito.project import TitoError, notebooks
+from tito.strip import exporting, is_marker, read_notebook, source_of, without_markers
 
-_not_code = {
-    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER,
-}  # fmt: skip
-_documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def code_lines(source: str) -> int:
-    """Lines that hold code: blank lines, comments and docstrings do not count. Raises SyntaxError."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    rows = {row for t in tokens if t.type not in _not_code for row in range(t.start[0], t.end[0] + 1)}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, _documented) and ast.get_docstring(node, clean=False) is not None:
-            rows -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
-    return len(rows)
+LAST = "14"
+MOST_LINES, LEAST_GUIDED, MOST_IN_PACKAGE = 5_800, 0.05, 8_600
+APART = ("fast", "diagnosis")  # folders that the limit of the package leaves out
 
 
-def report(root: Path, modules: dict[str, Module]) -> str:
+@dataclass(frozen=True)
+class Count:
+    """Lines that a chapter exports; those that the student writes, guided (in solution regions) and open."""
+
+    chapter: str
+    lines: int
+    guided: int
+    open: int
+
+    def row(self) -> str:
+        guided, opened = (f"{part:6,} {part / max(self.lines, 1):6.1%}" for part in (self.guided, self.open))
+        return f"{self.chapter:20} {self.lines:6,} {guided} {opened}"
+
+
+def counts(root: Path) -> list[Count]:
+    """Every line of the cells that are exported counts, but not the markers of solutions."""
+    chapters = notebooks(root)
+    given = given_names(package_texts(chapters, root / PACKAGE))
+    return [count(notebook, given) for notebook in chapters]
+
+
+def count(notebook: Path, given: dict[str, set[str]]) -> Count:
+    total = guided = opened = 0
+    for cell, path in exporting(read_notebook(notebook)):
+        inside = False
+        for line in source_of(cell).splitlines():
+            if is_marker(line):
+                inside = "BEGIN" in line
+            else:
+                total, guided = total + 1, guided + inside
+        opened += open_source(without_markers(source_of(cell)), given.get(path, set())).removed
+    return Count(notebook.stem, total, guided, opened)
+
+
+def of_course(found: list[Count]) -> Count:
+    """The sum of the chapters that the limits are for."""
+    those = [one for one in found if one.chapter.split("_")[0] <= LAST]
+    return Count(f"01 to {LAST}", *(sum(getattr(one, part) for one in those) for part in ("lines", "guided", "open")))
+
+
+def package_lines(root: Path) -> int:
+    """Lines of the package's files, whoever wrote them, outside of the folders `APART`."""
+    package = root / PACKAGE
+    files = [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] not in APART]
+    return sum(path.read_bytes().count(b"\n") for path in files)
+
+
+def report(root: Path) -> str:
     """The table that `tito build` prints. Raises TitoError for a hand-written file that is not Python."""
-    chapters = [(module.notebook.stem, path, code_lines(module.text)) for path, module in modules.items()]
-    by_hand = [("by hand", path, _count(root, path)) for path in package_files(root) if path not in modules]
-    rows, last = [], None
-    for chapter, path, count in chapters + by_hand:
-        rows.append(f"{chapter if chapter != last else '':20} {path:28} {count:6,}")
-        last = chapter
-    generated, hand = (sum(count for *_, count in part) for part in (chapters, by_hand))
-    rows.append(f"{'total':20} {f'chapters {generated:,}, by hand {hand:,}':28} {generated + hand:6,}")
-    return "\n".join(rows)
-
-
-def _count(root: Path, path: str) -> int:
     try:
-        return code_lines((root / PACKAGE / path).read_text(encoding="utf-8"))
-    except (SyntaxError, tokenize.TokenError, UnicodeDecodeError) as error:
-        raise TitoError(f"{PACKAGE}/{path}: not Python: {error}") from error
+        found = counts(root)
+    except SyntaxError as error:
+        raise TitoError(f"{PACKAGE}/ holds a file that is not Python: {error.msg}: {error.text}") from error
+    head = f"{'chapter':20} {'lines':>6} {'guided':>13} {'open':>13}"
+    rows = [head, *(one.row() for one in [*found, of_course(found)])]
+    rows.append(f"{'':20} at most {MOST_LINES:,} lines, guided at least {LEAST_GUIDED:.0%}")
+    apart = ", ".join(f"{name}/" for name in APART)
+    rows.append(f"{PACKAGE}/ without {apart}: {package_lines(root):,} lines, at most {MOST_IN_PACKAGE:,}")
+    return "\n".join(rows)

@@ -2,10 +2,10 @@
 
 import base64
 import json
-import os
 import re
 from pathlib import Path
 
+from tito.files import write_whole
 from tito.project import TitoError
 
 LARGE = 150_000  # bytes of one picture
@@ -33,7 +33,7 @@ def write_pictures(notebook: Path, executed) -> dict[str, list[int]]:
                 sizes[cell.get("id", str(number))] = [_size(picture) for picture in shown]
     after = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     if after != before:
-        _replace(notebook, after)
+        write_whole(notebook, after.encode())
     return sizes
 
 
@@ -75,12 +75,3 @@ def _without_text(encoded: str) -> str:
 def _size(picture: dict) -> int:
     return sum(len("".join(text)) * 3 // 4 if kind == "image/png" else len("".join(text))
                for kind, text in picture["data"].items())  # fmt: skip
-
-
-def _replace(path: Path, text: str) -> None:
-    aside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """`tito status` and milestones: what was earned, on exactly the files that are there now."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -9,13 +10,13 @@ from datetime import datetime
 from pathlib import Path
 
 from tito.course import Chapter, Milestone, chapters
-from tito.files import digest_of
+from tito.files import digest_of, write_whole
+from tito.overlay import FAST_STUDENT
 from tito.project import TitoError
 from tito.runs import is_run, read_json, read_run
-from tito.strip import exercises, open_exercises, read_notebook
-from tito.student import changed_since_export
+from tito.student import changed_since_export, not_written, to_write
 from tito.suite import environment, suite_files
-from tito.workspace import Workspace
+from tito.workspace import OPEN, Workspace
 
 NOT_STARTED, IN_PROGRESS, GREEN = "not started", "in progress", "green"
 
@@ -33,17 +34,17 @@ def standing(workspace: Workspace, chapter: Chapter) -> Standing:
     if not workspace.started(chapter):
         return Standing(NOT_STARTED, "")
     try:
-        notebook = read_notebook(workspace.notebook(chapter))
         changed = changed_since_export(workspace, chapter)
+        still = not_written(workspace, chapter)
     except TitoError as error:
         return Standing(IN_PROGRESS, str(error))
     said = []
-    still = open_exercises(notebook)
     if still:
-        said.append(f"{len(still)} of {len(exercises(chapter.content))} exercises open")
+        noun = "functions not written yet" if workspace.depth(chapter) == OPEN else "exercises open"
+        said.append(f"{len(still)} of {len(to_write(workspace, chapter))} {noun}")
     if changed:
         said.append(f"changed since the last export (tito check {chapter.number})")
-    test = workspace.recorded("tests").get(chapter.name)
+    test = workspace.last_test(chapter)
     if test is None:
         said.append("not tested")
     elif test.get("fingerprint") != fingerprint(workspace, chapter):
@@ -63,10 +64,10 @@ def fingerprint(workspace: Workspace, chapter: Chapter) -> str:
 
 
 def chapter_table(workspace: Workspace) -> list[list[str]]:
-    rows = [["chapter", "state", ""]]
+    rows = [["chapter", "state", "form", ""]]
     for chapter in chapters():
         now = standing(workspace, chapter)
-        rows.append([chapter.name, now.state, now.detail])
+        rows.append([chapter.name, now.state, workspace.depth(chapter) or "", now.detail])
     return rows
 
 
@@ -79,6 +80,7 @@ def milestone_standing(workspace: Workspace, milestone: Milestone, standings: di
     if past:
         number = f"{past['number']}, " if past["number"] else ""
         options = f", with {past['options']}" if past["options"] else ""
+        options += ", with fast operations in place of yours" if past.get("fast") else ""
         return Standing("passed", f"{past['date']}: {number}with your {past['chapters']}{options}")
     last = milestone.needs[-1]
     if standings[last.name] != GREEN:
@@ -110,18 +112,23 @@ def locked(workspace: Workspace, milestone: Milestone) -> str:
     return ", ".join(f"{name} is {standings[name]}" for name in unfinished)
 
 
-def run_milestone(workspace: Workspace, milestone: Milestone, options: list[str]) -> tuple[int, str]:
+def run_milestone(
+    workspace: Workspace, milestone: Milestone, options: list[str], fast: bool = False
+) -> tuple[int, str]:
     """Run the script in the workspace on the student's files, as `tito` found them.
 
-    Returns its exit status and what is to be said. A pass is recorded only for status 0, the course's own script and at
-    least one chapter of the student's that it uses.
+    `fast`: faster operations may take the place of the student's. Returns its exit status and what is to be said. A
+    pass is recorded only for status 0, the course's own script and at least one chapter of the student's that it uses.
     """
     before, mine = runs_of(workspace), digests(workspace)
     command = [sys.executable, str(workspace.folder / milestone.path), *options]
-    status = subprocess.run(command, cwd=workspace.folder, env=environment(workspace, [])).returncode
+    variables = environment(workspace, []) | ({FAST_STUDENT: "1"} if fast else {})
+    status = subprocess.run(command, cwd=workspace.folder, env=variables).returncode
+    fresh = written_since(runs_of(workspace), before)
+    note_in_runs(fresh, fast)
     if status:
         return status, f"{milestone.name}: not passed (exit status {status})"
-    number = number_reached(runs_of(workspace), before)
+    number = number_reached(fresh)
     used = [made for made in milestone.needs if workspace.written(made)]
     reached = f": {number}" if number else ""
     if workspace.edited(milestone.path):
@@ -135,6 +142,7 @@ def run_milestone(workspace: Workspace, milestone: Milestone, options: list[str]
         "number": number,
         "chapters": ", ".join(made.number for made in used),
         "options": shlex.join(options),
+        "fast": fast,
         "files": mine,
     }})  # fmt: skip
     return 0, f"{milestone.name}: passed{reached}, with your {', '.join(made.number for made in used)}"
@@ -150,12 +158,24 @@ def runs_of(workspace: Workspace) -> dict[Path, float]:
     return {folder: max(os.stat(file).st_mtime_ns for file in folder.glob("*.json*")) for folder in folders}
 
 
-def number_reached(after: dict[Path, float], before: dict[Path, float]) -> str:
-    """What the run that was written since says of itself: its criteria, or else its best metric."""
+def written_since(after: dict[Path, float], before: dict[Path, float]) -> list[Path]:
+    """The folders of runs that were written to, the latest last."""
     fresh = [folder for folder, written in after.items() if before.get(folder) != written]
-    if not fresh:
+    return sorted(fresh, key=after.get)
+
+
+def note_in_runs(folders: list[Path], fast: bool) -> None:
+    """Say in the config.json of runs whose operations they ran with."""
+    for folder in folders:
+        about = read_json(folder / "config.json") | {"fast": fast}
+        write_whole(folder / "config.json", json.dumps(about, indent=1).encode())
+
+
+def number_reached(folders: list[Path]) -> str:
+    """What the last of these runs says of itself: its criteria, or else its best metric."""
+    if not folders:
         return ""
-    folder = max(fresh, key=after.get)
+    folder = folders[-1]
     criteria = read_json(folder / "results.json").get("criteria")
     if isinstance(criteria, list) and criteria:
         return ", ".join(f"{one.get('name')} {one.get('got')}" for one in criteria if isinstance(one, dict))

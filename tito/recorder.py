@@ -16,6 +16,8 @@ from types import FunctionType, MethodType, ModuleType
 
 import pytest
 
+from tito.overlay import EXPORTED, NOT_WRITTEN
+
 LONGEST = 300  # characters of a value
 encoded = json.JSONEncoder().encode  # tests may replace json.dumps for a while
 
@@ -47,10 +49,16 @@ class Recorder:
         self.compared = None
         return report
 
-    def pytest_collectreport(self, report):
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector):
+        report = yield
         if report.failed:
+            found, raised = of_collection(str(report.longrepr)), report.call.excinfo.value
+            if type(raised) is NotImplementedError and (stub := place_of(raised)):
+                found |= {"message": str(raised), "place": stub[0]}  # a table of tests makes what is not written yet
             self.write(ends=report.nodeid, outcome="failed", check=f"{report.nodeid} can be imported", seconds=0,
-                       collecting=True, **of_collection(str(report.longrepr)))
+                       collecting=True, **found)
+        return report
 
 
 def pytest_configure(config):
@@ -76,8 +84,8 @@ def failure(raised, test_file, compared):
             found["tested"] = tested
     cause, hidden = raised.value.__cause__, raised.value.__context__
     place = place_of(raised.value) or cause and place_of(cause)
-    if hidden is not None and (stub := place_of(hidden)) and type(hidden) is NotImplementedError and not str(hidden):
-        found |= {"error": "NotImplementedError", "message": ""}  # a check that waits for an error was given this one
+    if type(hidden) is NotImplementedError and str(hidden).startswith(NOT_WRITTEN) and (stub := place_of(hidden)):
+        found |= {"error": "NotImplementedError", "message": str(hidden)}  # it came where the check waits for an error
         place = stub
     if place:
         found |= {"place": place[0], "written": place[1]}
@@ -91,7 +99,7 @@ def place_of(error):
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if type(error).__name__ == "GradientError" and Path(frame.filename).name == "gradcheck.py":
             continue  # it brings the news; the fault is in what it looked at
-        cell = "exported" in Path(frame.filename).parts and cell_of(frame.filename, frame.lineno)
+        cell = EXPORTED.parts[0] in Path(frame.filename).parts and cell_of(frame.filename, frame.lineno)
         if cell:
             return cell, frame.line
     return None
@@ -185,7 +193,7 @@ def cell_that_defines(thing, notebook):
         thing = thing.__func__
     thing = thing if isinstance(thing, FunctionType | type) else type(thing)
     file = getattr(sys.modules.get(thing.__module__), "__file__", None)
-    if file is None or "exported" not in Path(file).parts:
+    if file is None or EXPORTED.parts[0] not in Path(file).parts:
         return None
     nodes = [syntax_tree(file)]
     for name in thing.__qualname__.split("."):

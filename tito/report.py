@@ -9,17 +9,19 @@ measured in the end: {"criteria": [{"name": ..., "got": ..., "wanted": ..., "pas
 import base64
 import json
 import math
-import os
 from html import escape
 from pathlib import Path
 from string import Template
 
+from tito.curves import draw_curves, on_log_axis, pyplot
+from tito.files import write_whole
 from tito.project import TitoError
 from tito.runs import Run, curve, duration, is_number, read_json, read_run
 
 COUNTERS = ("step", "epoch", "seconds", "level")  # in a record, but nothing to draw
 WIDE, NARROW = (890, 300), (430, 210)  # pictures of curves, in about the pixels of a screen
 LEFT, RIGHT, TOP, BOTTOM = 52, 22, 10, 34  # their margins
+FAST = {True: "fast operations in place of the student's", False: "the student's own operations"}
 CAPTIONS = {
     "attention.png": "Attention: how much each position (a row) takes from each other (a column)",
 }
@@ -27,13 +29,8 @@ CAPTIONS = {
 
 def write_report(folder: Path | str) -> Path:
     """Write folder/report.html and return its path. Raises OSError where it cannot be written."""
-    folder = Path(folder)
-    path, aside = folder / "report.html", folder / f"report.html.{os.getpid()}.new"
-    try:
-        aside.write_text(report_page(read_run(folder)), encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    path = Path(folder) / "report.html"
+    write_whole(path, report_page(read_run(path.parent)).encode())
     return path
 
 
@@ -68,6 +65,7 @@ def about(run: Run) -> str:
         duration(run.seconds) if run.seconds is not None else "",
         f"Python {start['python']}" if "python" in start else "",
         f"NumPy {start['numpy']}" if "numpy" in start else "",
+        FAST.get(start.get("fast"), ""),
     ]
     line = " &middot; ".join(escape(fact) for fact in facts if fact)
     if isinstance(command, list):
@@ -192,7 +190,7 @@ def chart(names: list[str], parts: list, size: tuple[int, int]) -> str:
     """An SVG with the curves `parts`, a list of (name, (steps, values)), and a legend."""
     (width, height), kind = size, "wide" if size == WIDE else "narrow"
     every = [y for _, (_, ys) in parts for y in ys]
-    log = "loss" in names[0] and spread(every)
+    log = "loss" in names[0] and on_log_axis(every)
     low, high = (math.log10(min(every)), math.log10(max(every))) if log else (min(every), max(every))
     margin = 0.05 * (high - low) or abs(high) * 0.1 or 1.0
     low, high, last = low - margin, high + margin, max(x for _, (xs, _) in parts for x in xs)
@@ -224,11 +222,6 @@ def chart(names: list[str], parts: list, size: tuple[int, int]) -> str:
     return f"<figure class={kind}><figcaption>{legend}</figcaption>{svg}</figure>"
 
 
-def spread(values: list[float]) -> bool:
-    """Are they drawn on a logarithmic axis?"""
-    return min(values) > 0 and max(values) > 20 * min(values)
-
-
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """About `count` round numbers between `low` and `high`."""
     rough = (high - low) / count or 1.0
@@ -247,16 +240,6 @@ def log_ticks(low: float, high: float) -> list[float]:
 # ---- PNGs, for those who make a run
 
 
-def pyplot():
-    """matplotlib.pyplot, drawing into files."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot
-
-    return matplotlib.pyplot
-
-
 def plot_loss(folder: Path | str) -> Path:
     """Draw folder/loss.png: each loss in the records of a run.
 
@@ -266,19 +249,8 @@ def plot_loss(folder: Path | str) -> Path:
     names = [name for name in dict.fromkeys(name for record in run.records for name in record) if "loss" in name]
     if not names:
         raise TitoError(f"{run.folder}: no record with a loss in metrics.jsonl, so there is nothing to draw")
-    plt = pyplot()
-    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    for number, name in enumerate(names):
-        for xs, ys in passes(run, name):
-            few = len(xs) <= 100
-            axis.plot(xs, ys, color=f"C{number}", linewidth=1.6 if few else 0.8, marker="." if few else None)
-        axis.plot([], [], color=f"C{number}", label=name)
-    values = [y for name in names for _, ys in passes(run, name) for y in ys]
-    axis.set(xlabel="step", ylabel="loss", title=run.name, yscale="log" if spread(values) else "linear")
-    axis.grid(alpha=0.3)
-    axis.legend()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    curves = [(name, *part) for name in names for part in passes(run, name)]
+    draw_curves(path, {"loss": curves}, run.name)
     return path
 
 

@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tito.curves import averaged, draw_curves
 from tito.project import TitoError
 
 FILES = ("config.json", "status.json", "metrics.jsonl")
 ALIVE = 60  # seconds since the last line of an unfinished run, within which it counts as running
-POINTS = 1000  # of a curve in the picture; longer ones are averaged down to it
 
 
 @dataclass
@@ -184,36 +184,14 @@ def draw(runs: list[Run], path: Path, metric: str | None = None) -> list[str]:
         what = f"nothing to draw of {metric!r}" if metric else "nothing to draw"
         raise TitoError(f"{what}: the records hold {', '.join(have) or 'nothing'}")
 
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(metrics), figsize=(5.5 * len(metrics), 3.6), squeeze=False, layout="constrained")
-    for axis, name in zip(axes[0], metrics):
-        positive = True
-        for number, run in enumerate(runs):
-            steps, values = curve(run, name)
-            if steps:
-                few = len(steps) <= 40
-                axis.plot(steps, values, label=run.name, color=f"C{number % 10}", linewidth=1.2,
-                          linestyle=("-", "--", ":", "-.")[number // 10 % 4], marker="." if few else None)  # fmt: skip
-                positive = positive and min(values) > 0
-        axis.set(xlabel="step", ylabel=name, yscale="log" if positive and "loss" in name else "linear")
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+    panels = {name: [(run.name, *curve(run, name)) for run in runs if curve(run, name)[0]] for name in metrics}
     try:
-        figure.savefig(path, dpi=120)
+        draw_curves(path, panels)
     except OSError as error:
         raise TitoError(f"--plot {path}: {error.strerror}") from error
-    finally:
-        plt.close(figure)
     return metrics
 
 
 def curve(run: Run, metric: str) -> tuple[list[float], list[float]]:
-    """Steps and values of a metric, averaged over neighbours where there are too many to draw."""
-    points = [(record["step"], record[metric]) for record in run.records if is_number(record.get(metric))]
-    size = -(-len(points) // POINTS) or 1
-    groups = [points[start : start + size] for start in range(0, len(points), size)]
-    return [group[-1][0] for group in groups], [sum(value for _, value in group) / len(group) for group in groups]
+    """Steps and values of a metric, as they are drawn."""
+    return averaged([(record["step"], record[metric]) for record in run.records if is_number(record.get(metric))])

@@ -4,10 +4,10 @@ import json
 import re
 from pathlib import Path
 
+from tito.overlay import OPEN_EXERCISE
 from tito.project import TitoError
 
 STUB = "raise NotImplementedError  # your code here"
-OPEN_EXERCISE = re.compile(r"^[ \t]*raise NotImplementedError(\(\))?[ \t]*(#.*)?$", re.MULTILINE)
 REGIONS = {"SOLUTION": STUB, "HIDDEN TESTS": ""}  # what is left in the place of each
 _directive = re.compile(r"#\|\s*(default_exp|exporti?)\b[ \t]*(\S*)")
 
@@ -83,8 +83,8 @@ def open_exercises(notebook: dict) -> list[str]:
     return [name for name, source in exercises(notebook).items() if OPEN_EXERCISE.search(source)]
 
 
-def exported_files(notebook: dict) -> dict[str, bool]:
-    """Paths in the package that the notebook's cells export to, in order: does one of those cells hold an exercise?"""
+def exporting(notebook: dict) -> list[tuple[dict, str]]:
+    """(cell, path in the package) for each cell that is exported, in order."""
     default, cells = None, []
     for cell in notebook["cells"]:
         for line in source_of(cell).split("\n") if cell["cell_type"] == "code" else []:
@@ -92,10 +92,21 @@ def exported_files(notebook: dict) -> dict[str, bool]:
             if match and match[1] == "default_exp":
                 default = match[2]
             elif match:
-                cells.append((match[2], bool(grading(cell).get("solution"))))
+                cells.append((cell, match[2]))
+    return [(cell, (name or default).replace(".", "/") + ".py") for cell, name in cells if name or default]
+
+
+def exported_files(notebook: dict) -> dict[str, bool]:
+    """Paths in the package that the notebook's cells export to, in order: does one of those cells hold an exercise?"""
     files = {}
-    for name, exercise in cells:
-        if name or default:
-            path = (name or default).replace(".", "/") + ".py"
-            files[path] = files.get(path, False) or exercise
+    for cell, path in exporting(notebook):
+        files[path] = files.get(path, False) or bool(grading(cell).get("solution"))
     return files
+
+
+def is_marker(line: str) -> bool:
+    return bool(re.fullmatch(r"\s*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\s*", line))
+
+
+def without_markers(source: str) -> str:
+    return "\n".join(line for line in source.split("\n") if not is_marker(line))

@@ -1,29 +1,52 @@
-"""start, export, reset, hint and diff: what happens to a student's notebook and to the files that it exports."""
+"""start, export, reset, hint and diff: what happens to a student's notebook and to the files that it exports.
+
+A chapter has two depths: guided, with exercises to fill in, and open, where all that it exports is signature and
+docstring. The notebook itself says which it is; what was written in the other depth waits under .tito/depths.
+"""
 
 import ast
 import re
 import tempfile
 from pathlib import Path
 
-from tito.course import PACKAGE_FOLDER, Chapter, chapters, public_names
+from tito.course import Chapter, chapters, public_names
+from tito.course import chapter as chapter_of
 from tito.exercises import exercises as found_exercises
 from tito.export import Module, export
-from tito.files import digest, digest_of
+from tito.files import digest, digest_of, write_all
 from tito.layout import all_names
+from tito.open_form import functions, given_names, opened, package_texts
+from tito.overlay import OPEN_EXERCISE, PACKAGE_FOLDER
 from tito.project import TitoError
-from tito.strip import exercises, grading, notebook_bytes, open_exercises, read_notebook, source_of, stripped
-from tito.workspace import Workspace
+from tito.strip import (
+    exercises,
+    exported_files,
+    exporting,
+    grading,
+    is_marker,
+    notebook_bytes,
+    open_exercises,
+    read_notebook,
+    source_of,
+    stripped,
+    without_markers,
+)
+from tito.upgrade import misfits
+from tito.workspace import GUIDED, OPEN, RECORDS, Workspace
 
 FROM_PACKAGE = "../../modules/"  # from exported/tinytorch/ to the notebooks
 
 
-def start(workspace: Workspace, chapter: Chapter) -> list[str]:
-    """Write the stripped notebook and the stubs that it exports; returns what was written.
+def start(workspace: Workspace, chapter: Chapter, depth: str | None = None) -> list[str]:
+    """Write the notebook of a chapter in that depth, and the stubs that it exports; returns what was written.
 
+    Where it was begun in the other depth, what is there is set aside, and what was set aside before comes back.
     Raises TitoError, and touches nothing, where the student has begun it already.
     """
-    notebook = workspace.notebook(chapter)
-    content, modules = fresh(chapter)
+    notebook, now = workspace.notebook(chapter), workspace.depth(chapter)
+    if now and depth and depth != now:
+        return change_depth(workspace, chapter, depth)
+    content, modules = fresh(chapter, depth or now or GUIDED)
     if notebook.exists() and digest_of(notebook) != digest(content):
         raise TitoError(
             f"{workspace.shown(notebook)} is there already: go on with it,"
@@ -33,8 +56,8 @@ def start(workspace: Workspace, chapter: Chapter) -> list[str]:
 
 
 def reset(workspace: Workspace, chapter: Chapter) -> None:
-    """Begin a chapter again: the stripped notebook and its stubs, after a backup of what is there."""
-    content, modules = fresh(chapter)
+    """Begin a chapter again, in the depth that it has: its notebook and stubs, after a backup of what is there."""
+    content, modules = fresh(chapter, workspace.depth(chapter) or GUIDED)
     notebook = workspace.notebook(chapter)
     write_chapter(workspace, f"reset {chapter.number}", notebook, content, modules, keep_all=True)
 
@@ -49,13 +72,79 @@ def export_chapter(workspace: Workspace, chapter: Chapter) -> tuple[list[Module]
     return modules, remarks(workspace, chapter, modules)
 
 
-def fresh(chapter: Chapter) -> tuple[bytes, list[Module]]:
-    """The stripped notebook, and the stubs that it exports."""
-    content = notebook_bytes(stripped(chapter.notebook))
+def fresh(chapter: Chapter, depth: str = GUIDED) -> tuple[bytes, list[Module]]:
+    """The notebook that a student starts with, and the stubs that it exports."""
+    content = notebook_bytes(in_open_form(chapter) if depth == OPEN else stripped(chapter.notebook))
     with tempfile.TemporaryDirectory(prefix="tito-") as folder:
         path = Path(folder, chapter.notebook.name)
         path.write_bytes(content)
         return content, export(path, FROM_PACKAGE)
+
+
+# ---- two depths
+
+
+def in_open_form(chapter: Chapter) -> dict:
+    texts = package_texts([made.notebook for made in chapters()], PACKAGE_FOLDER)
+    return opened(chapter.notebook, given_names(texts))
+
+
+def change_depth(workspace: Workspace, chapter: Chapter, depth: str) -> list[str]:
+    """Set aside what is there, and put in its place what was set aside of the other depth, or else its beginning."""
+    here = files_of(workspace, chapter)
+    waiting = aside(workspace, chapter, depth)
+    files = {workspace.folder / path.relative_to(waiting): path.read_bytes()
+             for path in sorted(waiting.rglob("*"), reverse=True) if path.is_file()}  # fmt: skip
+    if workspace.notebook(chapter) not in files:
+        content, modules = fresh(chapter, depth)
+        files = {workspace.notebook(chapter): content}
+        files |= {workspace.exported(module.path): module.text.encode() for module in modules}
+    workspace.back_up(f"start {chapter.number} --{depth}", list(dict.fromkeys([*here, *files])))
+    set_aside(workspace, chapter)
+    write_all(files)
+    for path in here:
+        if path not in files:
+            path.unlink()
+    workspace.record("exported", **{workspace.shown(path): digest(content) for path, content in files.items()
+                                    if path != workspace.notebook(chapter)})  # fmt: skip
+    return [workspace.shown(path) for path in files]
+
+
+def set_aside(workspace: Workspace, chapter: Chapter) -> None:
+    """Copy notebook and exported files of a chapter to where its depth is kept while it has the other one."""
+    folder = aside(workspace, chapter, workspace.depth(chapter))
+    copies = {folder / path.relative_to(workspace.folder): path.read_bytes() for path in files_of(workspace, chapter)}
+    write_all(copies)
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in copies:
+            path.unlink()
+
+
+def aside(workspace: Workspace, chapter: Chapter, depth: str) -> Path:
+    return workspace.folder / RECORDS / "depths" / chapter.name / depth
+
+
+def files_of(workspace: Workspace, chapter: Chapter) -> list[Path]:
+    """The notebook of a chapter, and all that lies there of what the chapter or the notebook exports."""
+    notebook = workspace.notebook(chapter)
+    try:
+        mine = exported_files(read_notebook(notebook))
+    except TitoError:
+        mine = {}
+    paths = [notebook, *(workspace.exported(path) for path in dict.fromkeys([*chapter.files, *mine]))]
+    return [path for path in paths if path.is_file()]
+
+
+def undo(workspace: Workspace) -> list[str]:
+    """Take back what last overwrote something; of a change of depth, what was written since waits in its place."""
+    command = workspace.next_undo()
+    changed = re.fullmatch(r"start (\S+) --(open|guided)", command or "")
+    if changed and workspace.depth(chapter_of(changed[1])) == changed[2]:
+        set_aside(workspace, chapter_of(changed[1]))
+    return workspace.undo()
+
+
+# ---- what the notebook exports
 
 
 def export_text(workspace: Workspace, chapter: Chapter) -> list[Module]:
@@ -70,7 +159,8 @@ def export_text(workspace: Workspace, chapter: Chapter) -> list[Module]:
     if missing:
         raise TitoError(
             f"{notebook.name}: no cell exports {', '.join(missing)} any more: a line such as `#| default_exp nn.module`"
-            f" or `#| export nn.init` was lost; `tito diff {chapter.number} --anyway` shows where"
+            f" or `#| export nn.init` was lost, or the notebook is of another version of the course;"
+            f" `tito diff {chapter.number} --anyway` shows where, `tito reset {chapter.number}` begins it again"
         )
     owners = {path: other for other in chapters() for path in other.files}
     for path in paths:
@@ -107,6 +197,9 @@ def remarks(workspace: Workspace, chapter: Chapter, modules: list[Module]) -> li
         lost = sorted(public_names(module.path) - all_names(ast.parse(module.text)))
         if lost:
             found.append(f"{module.path} has no {', '.join(lost)} any more: did a cell lose its `#| export` line?")
+    everything = {path: workspace.exported(path).read_text(encoding="utf-8") for path in workspace.yours()}
+    paths = [module.path for module in modules]
+    found += [f"{path}: {why}" for path, why in misfits(everything).items() if path in paths]
     mine, theirs = checks(read_notebook(workspace.notebook(chapter))), checks(stripped(chapter.notebook))
     for name, source in theirs.items():
         if mine.get(name) != source:
@@ -127,18 +220,31 @@ def changed_since_export(workspace: Workspace, chapter: Chapter) -> bool:
 # ---- help
 
 
+def not_written(workspace: Workspace, chapter: Chapter) -> list[str]:
+    """The exercises where something is still to be written; in open form the functions. Raises TitoError."""
+    if workspace.depth(chapter) != OPEN:
+        return open_exercises(read_notebook(workspace.notebook(chapter)))
+    return [name for name, text in by_function(workspace, chapter).items() if OPEN_EXERCISE.search(text)]
+
+
+def to_write(workspace: Workspace, chapter: Chapter) -> list[str]:
+    """All exercises; in open form all functions."""
+    return list(promised(chapter) if workspace.depth(chapter) == OPEN else exercises(chapter.content))
+
+
 def chosen_exercise(workspace: Workspace, chapter: Chapter, name: str | None) -> str:
     """The exercise of this name; else one that is written and that the last test failed in, else the first open one.
 
-    Raises TitoError for an unknown name.
+    In open form the functions are the exercises. Raises TitoError for an unknown name.
     """
-    every = list(exercises(chapter.content))
+    every = to_write(workspace, chapter)
     if name:
         if name not in every:
-            raise TitoError(f"{chapter.name} has no exercise {name!r}: expected one of {', '.join(every)}")
+            what = "function" if workspace.depth(chapter) == OPEN else "exercise"
+            raise TitoError(f"{chapter.name} has no {what} {name!r}: expected one of {', '.join(every)}")
         return name
-    mine = open_exercises(read_notebook(workspace.notebook(chapter))) if workspace.started(chapter) else every
-    failed = workspace.recorded("tests").get(chapter.name, {}).get("exercises", [])
+    mine = not_written(workspace, chapter) if workspace.started(chapter) else every
+    failed = (workspace.last_test(chapter) or {}).get("exercises", [])
     candidates = [one for one in [*(name for name in failed if name not in mine), *mine] if one in every]
     if not candidates:
         raise TitoError(f"no exercise of {chapter.name} is open: name one of {', '.join(every)}")
@@ -159,9 +265,44 @@ def next_hint(workspace: Workspace, chapter: Chapter, name: str) -> tuple[int, l
     return number, have
 
 
+def by_function(workspace: Workspace, chapter: Chapter) -> dict[str, str]:
+    """{name: source} of the functions in the notebook's exported cells. Raises TitoError."""
+    try:
+        return exported_functions(read_notebook(workspace.notebook(chapter)))
+    except SyntaxError:
+        export_text(workspace, chapter)  # says where
+        raise
+
+
+def exported_functions(notebook: dict) -> dict[str, str]:
+    cells = [without_markers(source_of(cell)) for cell, _ in exporting(notebook)]
+    return {name: text for source in cells for name, text in functions(source).items()}
+
+
+def promise(chapter: Chapter, name: str) -> str:
+    """What a function has to do: what the chapter says above its cell, its signature and its docstring."""
+    text, cells = promised(chapter)[name], chapter.content["cells"]
+    exported = {id(cell) for cell, _ in exporting(chapter.content)}
+    at = next(i for i, cell in enumerate(cells)
+              if id(cell) in exported and name in functions(without_markers(source_of(cell))))  # fmt: skip
+    above = [source_of(cell) for cell in cells[:at] if cell["cell_type"] == "markdown"]
+    statement = next((said for said in reversed(above) if not said.startswith("**Hints**")), "")
+    return f"{statement}\n\n{OPEN_EXERCISE.sub('', text).rstrip()}".strip()
+
+
+def promised(chapter: Chapter) -> dict[str, str]:
+    """{name: stub} of all functions that the student writes in open form."""
+    every = exported_functions(in_open_form(chapter))
+    return {name: text for name, text in every.items() if OPEN_EXERCISE.search(text)}
+
+
 def differences(workspace: Workspace, chapter: Chapter) -> dict[str, tuple[list[str], list[str]]]:
-    """exercise: (lines of the student's cell, lines of the reference's), for each that differs."""
-    mine, reference = exercises(read_notebook(workspace.notebook(chapter))), exercises(chapter.content)
+    """exercise: (lines of the student's, lines of the reference's), for each that differs; by function in open form."""
+    if workspace.depth(chapter) == OPEN:
+        mine, written = by_function(workspace, chapter), exported_functions(chapter.content)
+        reference = {name: written[name] for name in promised(chapter)}
+    else:
+        mine, reference = exercises(read_notebook(workspace.notebook(chapter))), exercises(chapter.content)
     found = {}
     for name, theirs in reference.items():
         own, other = (
@@ -171,7 +312,3 @@ def differences(workspace: Workspace, chapter: Chapter) -> dict[str, tuple[list[
         if own != other:
             found[name] = own, other
     return found
-
-
-def is_marker(line: str) -> bool:
-    return bool(re.fullmatch(r"\s*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\s*", line))

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,8 @@ from tito.project import TitoError
 from tito.runs import show
 from tito.strip import exercises
 from tito.suite import BrokenImport, check_suite, environment, record, run_suite, summary, whose_files
-from tito.workspace import Workspace, find_workspace, new_workspace
+from tito.upgrade import upgrade
+from tito.workspace import GUIDED, OPEN, Workspace, find_workspace, new_workspace
 
 style = {"rich_markup_mode": "rich" if sys.stdout.isatty() else None, "no_args_is_help": True}
 app = typer.Typer(**style)
@@ -69,6 +70,13 @@ Exercise = Annotated[
         autocompletion=exercise_names,
     ),
 ]  # fmt: skip
+Open = Annotated[
+    bool | None,
+    typer.Option(
+        "--open/--guided", show_default=False,
+        help="All functions from signature and docstring, or exercises with hints; guided, or as it is, if left out.",
+    ),
+]  # fmt: skip
 Anyway = Annotated[bool, typer.Option("--anyway", help="Even though the chapter is not green yet.")]
 Timeout = Annotated[int, typer.Option(min=1, help="Seconds that a suite may take.")]
 Every = Annotated[bool, typer.Option("--all", help="Show every failure, not just the first ones.")]
@@ -89,21 +97,29 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder tha
 
 
 @app.command()
-def start(chapter: Chapter) -> None:
+def start(chapter: Chapter, everything: Open = None) -> None:
     """Begin a chapter: its notebook, without solutions.
 
-    Writes the stubs that it exports as well, so that its tests are red.
+    Guided, it has small exercises with hints; with --open you write all that it exports from signature and docstring.
+    Going from one to the other loses nothing: what you wrote waits until you come back to it. Writes the stubs as
+    well, so that the chapter's tests are red.
 
     Exit status: 0 done; 2 no such chapter, or begun already (nothing is touched).
     """
+    depth = None if everything is None else OPEN if everything else GUIDED
     with plain_errors():
-        workspace, made = find_workspace(), course.chapter(chapter)
+        workspace, made = workspace_here(), course.chapter(chapter)
         workspace.renew_course()
-        written = student.start(workspace, made)
+        before = workspace.depth(made)
+        written = student.start(workspace, made, depth)
         print("\n".join(f"wrote {name}" for name in written) or f"{made.name} is begun already, and untouched")
         tell(workspace)
-        print(f"next: open {workspace.shown(workspace.notebook(made))} (`tito lab {made.number}`), fill in the"
-              f" exercises, save, `tito check {made.number}`")  # fmt: skip
+        if before and depth and before != depth:
+            print(f"{made.name} is {depth} now; what you wrote in {before} form waits for"
+                  f" `tito start {made.number} --{before}`")  # fmt: skip
+        what = "fill in the exercises" if workspace.depth(made) == GUIDED else "write the functions"
+        print(f"next: open {workspace.shown(workspace.notebook(made))} (`tito lab {made.number}`), {what}, save,"
+              f" `tito check {made.number}`")  # fmt: skip
 
 
 @app.command()
@@ -115,7 +131,7 @@ def export(chapters: Chapters = None) -> None:
     Exit status: 0 done; 2 no such chapter, or a broken notebook (the last export stays).
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         export_all(workspace, begun(workspace, chapters))
 
 
@@ -128,7 +144,7 @@ def test(
     Exit status: 0 all green; 1 checks failed; 2 no such chapter, or an edited suite.
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         stop_unless([test_one(workspace, made, every, only, timeout) for made in begun(workspace, chapters)])
 
 
@@ -141,7 +157,7 @@ def check(
     Exit status: 0 all green; 1 checks failed; 2 no such chapter, a broken notebook or an edited suite.
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         chosen = begun(workspace, chapters)
         export_all(workspace, chosen)
         stop_unless([test_one(workspace, made, every, only, timeout) for made in chosen])
@@ -154,7 +170,7 @@ def status() -> None:
     Green means that the suite passed on exactly the files that are exported now.
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         print(f"{workspace.folder}\n")
         show(progress.chapter_table(workspace))
         print()
@@ -165,13 +181,18 @@ def status() -> None:
 def hint(chapter: Chapter, exercise: Exercise = None) -> None:
     """Show a hint; each call shows the next one.
 
-    From a nudge to nearly the answer.
+    From a nudge to nearly the answer. In open form: what a function has to do, in the chapter's words and its own.
 
     Exit status: 0 shown; 2 no such chapter or exercise, or no hint.
     """
     with plain_errors():
-        workspace, made = find_workspace(), course.chapter(chapter)
+        workspace, made = workspace_here(), course.chapter(chapter)
         name = student.chosen_exercise(workspace, made, exercise)
+        if workspace.depth(made) == OPEN:
+            print(f"{made.name}, {name}\n\n{student.promise(made, name)}")
+            print(f"\nHints are in the guided form (`tito start {made.number} --guided`); the reference:"
+                  f" `tito diff {made.number} {name} --anyway`")  # fmt: skip
+            return
         number, every = student.next_hint(workspace, made, name)
         print(f"{made.name}, exercise {name}, hint {number} of {len(every)}\n\n{every[number - 1]}")
         if number == len(every):
@@ -186,12 +207,13 @@ def diff(
 ) -> None:
     """Compare your solutions with the reference's.
 
-    Once the chapter is green, or with --anyway. Side by side where the terminal is wide enough.
+    Exercise by exercise, in open form function by function. Once the chapter is green, or with --anyway. Side by side
+    where the terminal is wide enough.
 
     Exit status: 0 shown; 2 no such chapter, not begun, or not green and no --anyway.
     """
     with plain_errors():
-        workspace, made = find_workspace(), course.chapter(chapter)
+        workspace, made = workspace_here(), course.chapter(chapter)
         begun(workspace, [chapter])
         now = progress.standing(workspace, made)
         if now.state != progress.GREEN and not anyway:
@@ -223,7 +245,7 @@ def reset(
     Exit status: 0 done; 2 no such chapter.
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         if what in ("tests", *course.SCRIPTS):
             edited = workspace.edited(f"{what}/", *(["pytest.ini"] if what == "tests" else []))
             contents = {workspace.folder / name: workspace.course_contents()[name] for name in edited}
@@ -241,13 +263,13 @@ def reset(
 def undo() -> None:
     """Take back what last overwrote your work.
 
-    That is a reset, or an export over a file that was edited by hand.
+    That is a reset, a change between guided and open, or an export over a file that was edited by hand.
 
     Exit status: 0 done; 2 nothing to undo.
     """
     with plain_errors():
-        workspace = find_workspace()
-        for line in workspace.undo():
+        workspace = workspace_here()
+        for line in student.undo(workspace):
             print(line)
         tell(workspace)
 
@@ -264,7 +286,7 @@ def lab(
     Exit status: JupyterLab's; 2 it is not installed, no such chapter, or not begun.
     """
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         made = begun(workspace, [chapter]) if chapter else []
         if find_spec("jupyterlab") is None:
             raise TitoError("JupyterLab is missing: pip install 'tinytorch[lab]' (other editors of notebooks will do)")
@@ -283,6 +305,8 @@ def doctor() -> None:
     Exit status: 0 nothing is in the way; 1 something is.
     """
     with plain_errors():
+        with suppress(TitoError):  # there is none, which the rows say
+            workspace_here()
         rows, problems = examination.report()
     for name, value in rows:
         print(f"{name:11} {value}")
@@ -297,7 +321,7 @@ def doctor() -> None:
 def list_milestones() -> None:
     """What there is, and what is locked, ready or passed."""
     with plain_errors():
-        workspace = find_workspace()
+        workspace = workspace_here()
         show(progress.milestone_table(workspace, course.milestones()))
 
 
@@ -306,26 +330,37 @@ def run_milestone(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=milestone_names)],
     anyway: Annotated[bool, typer.Option("--anyway", help="Even though it is locked.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Faster operations may take the place of yours.")] = False,
 ) -> None:
     """Run a milestone with your files.
 
-    Further options are the script's own.
+    Every operation that you wrote is the one that runs, unless you say --fast; the run's record says which. Further
+    options are the script's own.
 
     Exit status: the script's, 0 for passed; 2 no such milestone, or locked and no --anyway.
     """
     with plain_errors():
-        workspace, chosen = find_workspace(), course.milestone(name)
+        workspace, chosen = workspace_here(), course.milestone(name)
         workspace.renew_course()
         why = progress.locked(workspace, chosen)
         if why and not anyway:
             raise TitoError(f"{chosen.name} is locked: {why}; --anyway runs it all the same")
-        print(f"{chosen.title}\n{whose_files(workspace, [])}\n", flush=True)
-        status, said = progress.run_milestone(workspace, chosen, context.args)
+        print(f"{chosen.title}\n{whose_files(workspace, [])}")
+        print("--fast: faster operations take the place of yours where there are any\n" if fast else "", flush=True)
+        status, said = progress.run_milestone(workspace, chosen, context.args, fast)
         print(f"\n{said}")
     raise typer.Exit(status if status in (0, 1, 2) else 1)
 
 
 # ---- what they share
+
+
+def workspace_here() -> Workspace:
+    """The workspace, once it is one of this version."""
+    workspace = find_workspace()
+    for line in upgrade(workspace):
+        print(line)
+    return workspace
 
 
 def begun(workspace: Workspace, numbers: list[str] | None) -> list[course.Chapter]:

@@ -12,8 +12,9 @@ from datetime import datetime
 from pathlib import Path
 
 from tito.course import HERE, Chapter
+from tito.overlay import FAST_STUDENT, NOT_WRITTEN, STUBS, VARIABLE
 from tito.project import TitoError
-from tito.workspace import STUBS, VARIABLE, Workspace
+from tito.workspace import Workspace
 
 SHOWN = 8  # failures in full
 
@@ -38,7 +39,8 @@ def environment(workspace: Workspace, stubs: Iterable[str] | None = None) -> dic
 
     The reference stands in for the others: what is not written yet breaks nothing but the tests of its own chapter.
     """
-    variables = {name: value for name, value in os.environ.items() if name not in ("PYTEST_ADDOPTS", "CI")}
+    left_out = ("PYTEST_ADDOPTS", "CI", FAST_STUDENT)  # what the student wrote is what runs
+    variables = {name: value for name, value in os.environ.items() if name not in left_out}
     path = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     defaults = {"OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     seen = {} if stubs is None else {STUBS: ",".join(stubs)}
@@ -162,7 +164,7 @@ def record(workspace: Workspace, chapter: Chapter, outcome: Outcome, fingerprint
     places = []
     for check in outcome.having("failed"):
         places += [check["place"]] if check.get("place") else check.get("tested", [])[:1]
-    workspace.record("tests", **{chapter.name: {
+    workspace.record("tests", **{workspace.name_of_test(chapter): {
         "date": f"{datetime.now():%Y-%m-%d %H:%M}",
         "passed": len(outcome.having("passed")),
         "failed": len(outcome.having("failed")),
@@ -217,19 +219,20 @@ def still_open(checks: list[dict]) -> str:
     """The exercises that checks stopped at, in the order in which the student meets them."""
     waiting = {}
     for check in checks:
-        place = check["place"]
-        key = place["notebook"], place["cell"], place["line"], place["exercise"] or "?"
+        place, function = check["place"], check["message"].removeprefix(NOT_WRITTEN).split(" (")[0]
+        key = place["notebook"], place["cell"], place["line"], place["exercise"] or function
         waiting.setdefault(key, []).append(check)
-    rows = []
+    rows, width = [], max([24, *(len(name) for *_, name in waiting)])
     for notebook, cell, line, name in sorted(waiting):
         count = plural(len(waiting[notebook, cell, line, name]), "check")
-        rows.append(f"    {name:24} {notebook}, cell {cell}, line {line:<3}  {count}")
-    head = "\n\nexercises that have `raise NotImplementedError` still, and checks that stopped there\n"
+        rows.append(f"    {name:{width}} {notebook}, cell {cell}, line {line:<3}  {count}")
+    head = "\n\nnot written yet (`raise NotImplementedError`), and the checks that stopped there:\n"
     return head + "\n".join(rows) if rows else ""
 
 
 def is_open(check: dict) -> bool:
-    return check["error"] == "NotImplementedError" and bool(check.get("place")) and not check["message"]
+    stub = check["error"] == "NotImplementedError" and check["message"].startswith(NOT_WRITTEN)
+    return stub and bool(check.get("place"))
 
 
 def described(number: int, checks: list[dict]) -> str:

@@ -4,24 +4,26 @@
     .tito/workspace.json   the marker: this folder is a workspace
     .tito/state.json       what was exported, tested and passed, by digests of the bytes
     .tito/backups/         a folder for each time that something was overwritten
+    .tito/depths/          what was written of a chapter in the other depth than now, guided or open
 """
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+from tito import __version__
 from tito.course import Chapter, course_files
 from tito.files import digest, digest_of, sync_folder, write_whole
+from tito.overlay import EXPORTED, MARKER, NOTEBOOKS, OPEN_EXERCISE, VARIABLE
 from tito.project import TitoError
-from tito.strip import OPEN_EXERCISE
 
-MARKER = Path(".tito", "workspace.json")  # these three are known to tinytorch/workspace.py as well
-VARIABLE = "TINYTORCH_WORKSPACE"
-STUBS = "TINYTORCH_STUBS"
+RECORDS = MARKER.parent  # the folder for what tito keeps
+GUIDED, OPEN = "guided", "open"  # exercises to fill in, or all functions from signature and docstring
 
 PYTEST_INI = """\
 [pytest]
@@ -52,10 +54,10 @@ class Workspace:
     # ---- where things are
 
     def notebook(self, chapter: Chapter) -> Path:
-        return self.folder / "modules" / chapter.notebook.name
+        return self.folder / NOTEBOOKS / chapter.notebook.name
 
     def exported(self, path: str) -> Path:
-        return self.folder / "exported" / "tinytorch" / path
+        return self.folder / EXPORTED / path
 
     def shown(self, path: Path) -> str:
         """`path` as the user should read it: from the workspace on."""
@@ -64,9 +66,15 @@ class Workspace:
     def started(self, chapter: Chapter) -> bool:
         return self.notebook(chapter).exists()
 
+    def depth(self, chapter: Chapter) -> str | None:
+        """The form in which the chapter is begun, as its notebook, broken or not, says it; None for not begun."""
+        if not self.started(chapter):
+            return None
+        return OPEN if re.search(rb'"depth":\s*"open"', self.notebook(chapter).read_bytes()) else GUIDED
+
     def yours(self) -> list[str]:
         """Paths in the package of all that is exported here."""
-        package = self.folder / "exported" / "tinytorch"
+        package = self.folder / EXPORTED
         return sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py"))
 
     def open(self, path: str) -> bool:
@@ -77,7 +85,7 @@ class Workspace:
     def written(self, chapter: Chapter) -> bool:
         """Whether code of the student's for this chapter runs outside of its tests: exported, and no stub."""
         return any(
-            exercise and self.exported(path).is_file() and not self.open(path)
+            (exercise or self.depth(chapter) == OPEN) and self.exported(path).is_file() and not self.open(path)
             for path, exercise in chapter.files.items()
         )
 
@@ -86,7 +94,7 @@ class Workspace:
     @cached_property
     def state(self) -> dict:
         """exported, course, tests, hints, failures, milestones: each a dict that may be missing."""
-        path = self.folder / ".tito" / "state.json"
+        path = self.folder / RECORDS / "state.json"
         try:
             state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             if not all(isinstance(part, dict) for part in [state, *state.values()]):
@@ -102,7 +110,14 @@ class Workspace:
 
     def record(self, part: str, **entries) -> None:
         self.state.setdefault(part, {}).update(entries)
-        write_whole(self.folder / ".tito" / "state.json", json.dumps(self.state, indent=1).encode())
+        write_whole(self.folder / RECORDS / "state.json", json.dumps(self.state, indent=1).encode())
+
+    def last_test(self, chapter: Chapter) -> dict | None:
+        """What came of the suite, when it last ran on the chapter in the form that it has now."""
+        return self.recorded("tests").get(self.name_of_test(chapter))
+
+    def name_of_test(self, chapter: Chapter) -> str:
+        return f"{chapter.name}, open" if self.depth(chapter) == OPEN else chapter.name
 
     def fingerprint(self, chapter: Chapter, suite: list[str]) -> str:
         """A digest of what a run of the suite of `chapter` depends on that is the student's, and of the suite.
@@ -135,7 +150,7 @@ class Workspace:
         """
         if not any(file.exists() for file in files):
             return None
-        backups = self.folder / ".tito" / "backups"
+        backups = self.folder / RECORDS / "backups"
         stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{command.replace(' ', '_')}"
         name = next(n for i in range(1, 10_000) if not (backups / (n := f"{stem}_{i}" if i > 1 else stem)).exists())
         partial = backups / f".{name}.{os.getpid()}"
@@ -158,8 +173,13 @@ class Workspace:
 
     def backups(self) -> list[Path]:
         """Complete backups that were not taken back yet, the oldest first."""
-        found = [path.parent for path in (self.folder / ".tito" / "backups").glob("[0-9]*/what.json")]
+        found = [path.parent for path in (self.folder / RECORDS / "backups").glob("[0-9]*/what.json")]
         return sorted((path for path in found if not (path / "undone").exists()), key=backup_age)
+
+    def next_undo(self) -> str | None:
+        """The command that `undo` would take back."""
+        newest = next(reversed(self.backups()), None)
+        return newest and json.loads((newest / "what.json").read_text(encoding="utf-8"))["command"]
 
     def undo(self) -> list[str]:
         """Put the files of the newest backup back, and back up what that overwrites; returns what changed.
@@ -241,10 +261,10 @@ def new_workspace(folder: Path) -> Workspace:
             raise TitoError(f"{up} is a workspace already: go there, or choose a folder outside of it")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise TitoError(f"{folder} is not an empty folder: choose a new name")
-    write_whole(folder / MARKER, json.dumps({"made_by": "tito new", "layout": 1}, indent=1).encode())
+    write_whole(folder / MARKER, json.dumps({"made_by": "tito new", "version": __version__}, indent=1).encode())
     workspace = Workspace(folder)
     workspace.renew_course()
-    for made in ("modules", "exported/tinytorch"):
+    for made in (NOTEBOOKS, EXPORTED):
         (folder / made).mkdir(parents=True, exist_ok=True)
     write_whole(folder / "README.md", README.encode())
     return workspace
@@ -252,5 +272,5 @@ def new_workspace(folder: Path) -> Workspace:
 
 def remove_leftovers(workspace: Workspace) -> None:
     """Delete backups that a killed command left half made: what they hold was not overwritten."""
-    for partial in (workspace.folder / ".tito" / "backups").glob(".*"):
+    for partial in (workspace.folder / RECORDS / "backups").glob(".*"):
         shutil.rmtree(partial, ignore_errors=True)

@@ -35,6 +35,7 @@ from classics import at_least, at_most, finish, pyplot, with_labels_shuffled  # 
 
 # ---- knobs
 
+NEEDS = ("01", "02", "03", "04", "06")  # the chapters whose code runs here
 RETINA, MARK = 20, 6  # the Mark I had 20 x 20 photocells; a mark is a square of 6 x 6
 CARDS, TEST_CARDS = 50, 500  # "after fifty attempts"
 POINTS, TEST_POINTS, GAP = 200, 1_000, 0.5  # GAP: how far the clouds keep from the line between them, each

@@ -45,6 +45,7 @@ from tito.report import plot_loss  # noqa: E402
 
 # ---- knobs
 
+NEEDS = ("01", "02", "03", "04", "05", "06")  # the chapters whose code runs here
 SETTINGS = {  # epochs, hidden neurons in each of two layers, learning rate, batch, pixels of shift, share to reach
     "digits": {"epochs": 100, "hidden": 128, "learning_rate": 3e-3, "batch": 64, "shift": 0.8, "wanted": 0.97},
     "mnist": {"epochs": 15, "hidden": 256, "learning_rate": 1e-3, "batch": 128, "shift": 1.5, "wanted": 0.98},

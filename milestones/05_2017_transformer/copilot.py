@@ -63,6 +63,8 @@ from tito.report import plot_attention  # noqa: E402
 
 # ---- knobs
 
+# The chapters whose code runs here.
+NEEDS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14")
 
 class Size(NamedTuple):
     "A model, how it learns, and the order of the n-gram that it has to beat (0: the best one)."

@@ -52,6 +52,8 @@ from tito.report import plot_attention
 
 # ---- knobs
 
+# The chapters whose code runs here.
+NEEDS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14")
 
 class Size(NamedTuple):
     "A model, how it learns, and the held-out loss that it must reach."

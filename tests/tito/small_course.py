@@ -1,6 +1,8 @@
 """A course of two small chapters, for tests of `tito` that need no real one."""
 import json
 
+from typer.testing import CliRunner
+
 
 def markdown(id, source):
     return {"cell_type": "markdown", "id": id, "metadata": {}, "source": source}
@@ -118,6 +120,8 @@ from pathlib import Path
 
 from tinytorch.double import twice
 
+NEEDS = ("01",)
+
 
 def main():
     folder = Path("runs", "doubling-001")
@@ -159,3 +163,32 @@ def solve(notebook, exercise, body):
             assert stub in source + "\n"
             cell["source"] = (source + "\n").replace(stub, body).rstrip("\n")
     notebook.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+class Tito:
+    "Says `tito` in a workspace."
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, *arguments, status=0):
+        "What it printed; it must end with this status."
+        from tito.commands import app
+
+        result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+        assert result.exit_code == status, f"status {result.exit_code}:\n{result.output}"
+        return result.output
+
+    def notebook(self, name="01_double"):
+        return self.folder / "modules" / f"{name}.ipynb"
+
+    def exported(self, path="double.py"):
+        return self.folder / "exported" / "tinytorch" / path
+
+    def solve(self, name="01_double", exercise="twice", body="    return x + x\n"):
+        solve(self.notebook(name), exercise, body)
+
+    def files(self):
+        "Every file of the workspace with its bytes."
+        return {path.relative_to(self.folder).as_posix(): path.read_bytes()
+                for path in self.folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}

@@ -75,3 +75,35 @@ def test_from_chapter_11_on_to_the_milestone(student):
     assert "passed" in next(line for line in student.tito("status").split("\n") if line.startswith("reversal"))
     assert contents(student.installed) == before
     assert not os.path.exists(student.workspace / "modules" / "runs")
+
+
+def test_the_open_form_from_red_to_green(student):
+    before = contents(student.installed)
+    student.chapter("12", student.course_folder(), again=False, depth="open")
+    assert "open" in next(line for line in student.tito("status").split("\n") if line.startswith("12_normalization"))
+    student.tito("start", "12", "--guided")
+    assert "exercises open" in student.tito("status")
+    assert contents(student.installed) == before
+
+
+@pytest.fixture
+def another_hand(tmp_path):
+    "A folder with a module of another hand's: the reference's, written a little differently."
+    text = (automated_student.ROOT / "tinytorch" / "nn" / "normalization.py").read_text(encoding="utf-8")
+    path = tmp_path / "hand" / "nn" / "normalization.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(text.replace("class LayerNorm(", "class _Mine: pass\n\n\nclass LayerNorm(", 1), encoding="utf-8")
+    return tmp_path / "hand"
+
+
+def test_what_another_hand_wrote_goes_through_notebook_and_suite(student, another_hand):
+    student.chapter("12", student.course_folder(), depth="open", solutions=another_hand)
+    assert "class _Mine" in (student.workspace / "exported" / "tinytorch" / "nn" / "normalization.py").read_text()
+    assert "green" in student.tito("check", "12")
+
+
+def test_suites_over_what_another_hand_wrote(another_hand):
+    assert automated_student.run_suites(another_hand, options=["-q", "-x", "-k", "layer_norm"]) == 0
+    path = another_hand / "nn" / "normalization.py"
+    path.write_text(path.read_text() + "\n\ndef layer_norm(x, *_, **__):\n    return x\n")
+    assert automated_student.run_suites(another_hand, options=["-q", "-x", "-k", "layer_norm"]) == 1

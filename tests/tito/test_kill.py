@@ -122,6 +122,20 @@ def test_reset_and_undo(folder):
     assert seen == {mine, fresh}
 
 
+def test_a_change_of_depth(folder, monkeypatch):
+    mine, fresh = folder.notebook().read_bytes(), student.fresh(chapter("01"), "open")
+    monkeypatch.setattr(student, "fresh", lambda *_: fresh)  # it only reads
+    opened, seen = fresh[0], set()
+    for _ in moments(lambda: student.start(folder.workspace_now(), chapter("01"), "open"), folder.restore):
+        now = whole(folder.notebook())
+        seen.add(now)
+        assert now in (mine, opened)
+        if now == opened:
+            student.start(folder.workspace_now(), chapter("01"), "guided")
+        assert folder.notebook().read_bytes() == mine
+    assert seen == {mine, opened}
+
+
 def test_leftovers_of_the_dead_are_removed(folder):
     for _ in moments(lambda: student.reset(folder.workspace_now(), chapter("01")), lambda: None):
         break

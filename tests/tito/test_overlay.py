@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from tinytorch import workspace as overlay
-from tito import strip
-from tito import workspace as tito_workspace
 
 WHERE = "import tinytorch.data as d, tinytorch.optim as o; print(d.__file__); print(o.__file__)"
 REFERENCE = Path(overlay.__file__).parent
@@ -182,10 +180,15 @@ def test_the_cell_is_found_by_what_stands_around_a_line(tmp_path):
     assert overlay.cell_of(file, first) is None
 
 
-def test_both_packages_mean_the_same():
-    assert overlay.MARKER == tito_workspace.MARKER
-    assert overlay.VARIABLE == tito_workspace.VARIABLE and overlay.STUBS == tito_workspace.STUBS
-    assert overlay.OPEN_EXERCISE.pattern == strip.OPEN_EXERCISE.pattern
+def test_what_is_not_written_says_so_by_name(tmp_path):
+    stubs = "\n\nclass A:\n    def f(self):\n        raise NotImplementedError()  # todo\n"
+    folder = make(tmp_path / "w", data=mine("data") + stubs + STUB)
+    show = ("import tinytorch\nfor f in (tinytorch.data.A().f, tinytorch.data.mine):\n"
+            "    try: f()\n    except NotImplementedError as error: print(error)")
+    assert python("-c", show, cwd=folder) == ("not written yet: data.py, A.f (chapter 07_data)\n"
+                                              "not written yet: data.py, mine (chapter 07_data)\n")
+    said = python("-c", "import tinytorch; tinytorch.data.Dataset()[0]", cwd=folder, status=1)
+    assert "NotImplementedError: Dataset.__getitem__" in said, "a message of the code's own stays"
 
 
 def test_stubs_of_all_chapters_at_once_can_be_imported(tmp_path):

@@ -119,7 +119,8 @@ def test_what_cannot_be_drawn(arguments, message, root, tmp_path):
 
 
 def test_a_long_curve_is_averaged_down(tmp_path):
-    from tito.runs import POINTS, curve, find_runs
+    from tito.curves import POINTS
+    from tito.runs import curve, find_runs
 
     write_run(tmp_path, "long", {}, None, [{"step": i, "loss": float(i % 2)} for i in range(1, 10_001)])
     steps, values = curve(find_runs(tmp_path, [])[0], "loss")

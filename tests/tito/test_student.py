@@ -30,7 +30,7 @@ def test_from_a_new_workspace_to_a_green_chapter(tito):
     said = tito("test", "01", status=1)
     assert "yours: double.py (1 open exercise); the reference: all the rest" in said
     assert "4 checks: 0 passed, 4 failed" in said
-    assert "exercises that have `raise NotImplementedError` still" in said
+    assert "not written yet (`raise NotImplementedError`), and the checks that stopped there:" in said
     assert row(said, "    twice").split(maxsplit=1)[1] == "01_double.ipynb, cell 6, line 4    4 checks"
     status = tito("status")
     assert "in progress" in row(status, "01_double") and "1 of 1 exercises open; 4 of 4 checks failed" in status
@@ -420,20 +420,37 @@ def test_a_milestone_that_fails_is_not_recorded(ready):
     assert "ready" in row(ready("status"), "doubling")
 
 
-@pytest.mark.parametrize("name, numbers", [
-    ("perceptron", "01 02 03 04 06"),
-    ("xor", "01 02 03 04 05 06"),
-    ("reversal", "01 02 03 04 05 06 07 10 11 12 13"),
-])
-def test_a_milestone_needs_the_chapters_where_one_writes_what_it_uses(name, numbers):
-    from tito.course import milestone
-
-    assert [made.number for made in milestone(name).needs] == numbers.split()
+def test_a_milestone_says_what_it_needs(tito, course):
+    script = course / "milestones" / "01_1900" / "doubling.py"
+    script.write_text(script.read_text().replace('NEEDS = ("01",)', ""))
+    assert "doubling.py does not say which chapters it needs" in tito("milestone", "list", status=2)
 
 
 def test_options_are_recorded_with_the_pass(ready):
     ready("milestone", "run", "doubling", "--easy", "2")
     assert "with your 01, with --easy 2" in ready("status")
+
+
+def test_operations_of_the_student_are_replaced_only_where_that_is_asked_for(ready, monkeypatch):
+    monkeypatch.setenv("TINYTORCH_FAST_STUDENT", "1")
+    real, seen = subprocess.run, []
+
+    def run(command, **options):
+        seen.append(options["env"].get("TINYTORCH_FAST_STUDENT"))
+        return real(command, **options)
+
+    monkeypatch.setattr("tito.progress.subprocess.run", run)
+    config = ready.folder / "runs" / "doubling-001" / "config.json"
+    assert "--fast" not in ready("milestone", "run", "doubling") and set(seen) == {None}
+    assert json.loads(config.read_text())["fast"] is False and "in place of yours" not in ready("status")
+    assert "own operations" in (ready.folder / ready("report", "doubling-001").strip()).read_text()
+    said = ready("milestone", "run", "doubling", "--fast", "--easy")
+    assert "rest\n--fast: faster operations take the place of yours where there are any\n\n" in said
+    assert json.loads(config.read_text())["fast"] is True
+    assert "with your 01, with --easy, with fast operations in place of yours" in ready("status")
+    assert "fast operations in place of the student" in (
+        ready.folder / ready("report", "doubling-001").strip()).read_text()
+    assert seen[-1] == "1"
 
 
 def test_a_locked_milestone_wants_anyway_and_nothing_of_ones_own_is_no_pass(tito):
@@ -610,12 +627,11 @@ def test_doctor_says_what_is_whose(tito):
     assert "double.py is not Python: invalid syntax in line 1; `tito export` writes it again" in said
 
 
-def test_doctor_says_which_kernels_compute(tito, monkeypatch):
-    monkeypatch.setenv("TINYTORCH_FAST", "numpy")
-    assert "NumPy's: TINYTORCH_FAST=numpy" in row(tito("doctor"), "kernels")
+def test_doctor_says_which_forms_of_operations_run(tito, monkeypatch):
+    monkeypatch.setenv("TINYTORCH_FAST", "plain")
+    assert "plain: 0 of the reference's have a faster form; installed: " in row(tito("doctor"), "operations")
     monkeypatch.delenv("TINYTORCH_FAST")
-    said = row(tito("doctor"), "kernels")
-    assert re.search(r"\d+ of the reference's are compiled \(numba \d|NumPy's: numba is not installed", said), said
+    assert re.search(r" (numpy|compiled|plain): \d+ of the reference's", row(tito("doctor"), "operations"))
 
 
 def test_the_shell_completes_chapters_and_milestones(tito):
