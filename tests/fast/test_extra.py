@@ -1,4 +1,4 @@
-"""The extra as a whole: found, lazy, switched off, broken, cached, never in the way of a student's own code.
+"""The levels as a whole: numba found, lazy, switched off, broken, its code cached; never in the way of a student.
 
 The switch is read when tinytorch is imported, so each of these is a process of its own.
 """
@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import tinytorch
-from tinytorch.compiled import Extra, compilable, status
 
 TESTS = Path(__file__).parents[1]
 
@@ -41,30 +40,29 @@ def process(command, **environment):
     return result
 
 
-def pytest_run(*paths, cache):
+def pytest_run(*paths, cache, level):
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *paths]
-    return process(command, TINYTORCH_CACHE=str(cache)).stdout
+    return process(command, TINYTORCH_CACHE=str(cache), TINYTORCH_FAST=level).stdout
 
 
-def test_the_twins_again_compiled(fast):
-    output = pytest_run(str(TESTS / "18_compiled_kernels" / "test_twins.py"), cache=fast.cache)
-    assert " passed" in output and "skipped" not in output
+REPLACED = ["softmax", "cross_entropy", "gelu", "silu", "relu_squared", "norm", "embedding", "attention", "rotary",
+            "linear", "matmul", "conv", "pool"]
 
 
-REPLACED = ["softmax", "cross_entropy", "gelu", "silu", "relu_squared", "norm", "embedding", "attention", "rotary"]
-
-
-def test_the_table_of_operations_compiled(fast):
-    "PyTorch's values and gradients, layouts, dtypes, extremes: as for NumPy's kernels, where there is a twin"
-    table, chosen = TESTS / "operations", f"({' or '.join(REPLACED)}) and not float64 and not slope"
-    output = pytest_run(str(table / "test_table.py"), str(table / "test_extremes.py"), "-k", chosen, cache=fast.cache)
+@pytest.mark.parametrize("level, left_out", [("numpy", "slope"), ("compiled", "float64 and not slope")])
+def test_the_table_of_operations_again(fast, level, left_out):
+    "PyTorch's values and gradients, layouts, dtypes, extremes: as for the plain operations, where there is a form"
+    table = TESTS / "operations"
+    chosen = f"({' or '.join(REPLACED)}) and not ({left_out.replace(' and not ', ' or ')})"
+    output = pytest_run(str(table / "test_table.py"), str(table / "test_extremes.py"), "-k", chosen, cache=fast.cache,
+                        level=level)
     passed = re.search(r"(\d+) passed", output)
     assert passed and int(passed[1]) > 300, output[-1000:]
 
 
 TRAIN = """
 import json, numpy as np, tinytorch
-from tinytorch import Tensor, compiled, nn, optim
+from tinytorch import Tensor, fast, nn, optim
 from tinytorch.nn import functional as F
 losses = []
 for options in ({"dropout": 0.1}, {"norm": "rms_norm", "activation": "swiglu", "positions": "rotary", "bias": False},
@@ -79,29 +77,30 @@ for options in ({"dropout": 0.1}, {"norm": "rms_norm", "activation": "swiglu", "
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-state = compiled.status()
-print(json.dumps({"losses": losses, "in_use": state["in_use"], "twins": state["twins"], "loading": state["loading"],
-                  "compiling": state["compiling"]}))
+state = fast.status()
+print(json.dumps({"losses": losses, "level": state["level"], "forms": state["forms"], "loading": state["loading"]}))
 """
 
 
-def test_a_gpt_trains_alike_with_and_without(fast):
-    off, on = fast(TRAIN, TINYTORCH_FAST="numpy"), fast(TRAIN)
-    assert (off["in_use"], off["twins"], off["loading"]) == (False, [], None)
-    assert on["in_use"] and "LayerNormFunction.forward" in on["twins"] and on["loading"] > 0
-    assert len(on["losses"]) == 18 and on["losses"] == pytest.approx(off["losses"], rel=1e-5)
-    assert on["losses"] != off["losses"], "the very same digits: did the twins run at all?"
+def test_a_gpt_trains_alike_at_every_level(fast):
+    plain, numpys, compiled = (fast(TRAIN, TINYTORCH_FAST=level) for level in ("plain", "numpy", "compiled"))
+    assert (plain["level"], plain["forms"], plain["loading"]) == ("plain", {}, None)
+    assert numpys["loading"] is None and numpys["forms"]["LayerNormFunction"] == "RowsLayerNorm"
+    assert compiled["loading"] > 0 and compiled["forms"]["LayerNormFunction"] == "CompiledLayerNorm"
+    assert len(plain["losses"]) == 18 and numpys["losses"] == pytest.approx(plain["losses"], rel=1e-5)
+    assert compiled["losses"] == pytest.approx(plain["losses"], rel=1e-5)
+    assert plain["losses"] != numpys["losses"] != compiled["losses"], "the very same digits: did the forms run at all?"
 
 
 SILU = """
 import json, pathlib, numpy as np, tinytorch
-from tinytorch import compiled
 from tinytorch.nn import functional as F
 package = pathlib.Path(tinytorch.__file__).parent
 before = sorted(map(str, package.rglob("*.nb*")))
 y = F.silu(tinytorch.ones(3)).tolist()
-state = compiled.status()
-print(json.dumps({"y": y, "compiling": state["compiling"], "cache": str(state["cache"]), "why": state["why"],
+state = tinytorch.fast.status()
+print(json.dumps({"y": y, "compiling": state["compiling"], "cache": str(state["cache"]), "problem": state["problem"],
+                  "level": state["level"],
                   "written": sorted(map(str, package.rglob("*.nb*"))) != before}))
 """
 
@@ -140,12 +139,11 @@ print(json.dumps(imported + ["numba" in sys.modules]))
 
 def test_the_switch_keeps_numba_away(fast):
     program = """
-import json, sys, tinytorch, tinytorch.kernels
-from tinytorch.nn.activations import TanhGelu
+import json, sys, tinytorch
 tinytorch.nn.functional.silu(tinytorch.ones(3))
-print(json.dumps(["numba" in sys.modules, hasattr(TanhGelu.forward, "__wrapped__")]))
+print(json.dumps("numba" in sys.modules))
 """
-    assert fast(program, TINYTORCH_FAST="numpy") == [False, False]
+    assert not fast(program, TINYTORCH_FAST="numpy") and not fast(program, TINYTORCH_FAST="plain")
 
 
 def test_a_broken_numba_warns_once_and_numpy_goes_on(tmp_path):
@@ -153,48 +151,29 @@ def test_a_broken_numba_warns_once_and_numpy_goes_on(tmp_path):
     program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + SILU
     result = process([sys.executable, "-c", program + "F.silu(tinytorch.ones(3))"])
     state = json.loads(result.stdout)
-    assert state["y"] == pytest.approx([0.7310586] * 3) and "1.99" in state["why"]
+    assert state["y"] == pytest.approx([0.7310586] * 3) and "1.99" in state["problem"]
+    assert state["level"] == "numpy"
     assert result.stderr.count("UserWarning") == 1 and "TINYTORCH_FAST=numpy" in result.stderr
 
 
 def test_without_numba_nothing_is_missing(tmp_path):
     program = "import sys; sys.modules['numba'] = None\n" + SILU
     state = json.loads(process([sys.executable, "-c", program]).stdout)
-    assert state["y"] == pytest.approx([0.7310586] * 3) and "not installed" in state["why"]
+    assert state["y"] == pytest.approx([0.7310586] * 3) and state["level"] == "numpy"
 
 
-def test_a_students_file_is_left_alone(fast, tmp_path):
-    own = tmp_path / "own.py"
-    own.write_text("""
-from tinytorch.compiled import compilable
-from tinytorch.nn.activations import SiLUFunction
-
-@compilable
-def scatter_add_rows(rows, indices, count):
-    return "mine"
-
-class Silu(SiLUFunction):
-    pass
-
-class SiLUFunction(SiLUFunction):
-    def value(self, x, out):
-        out[...] = 5
-        return x
-""")
-    seen = fast(f"""
-import json, sys, numpy as np
-sys.path.insert(0, {str(tmp_path)!r})
-import own
-x = np.ones(2, np.float32)
-print(json.dumps([own.scatter_add_rows(np.ones((1, 1), np.float32), np.zeros(1, int), 1),
-                  own.Silu().forward(x).tolist(), own.SiLUFunction().forward(x).tolist()]))
-""")
-    assert seen[0] == "mine" and seen[1] == pytest.approx([0.7310586] * 2) and seen[2] == [5, 5]
-
-
-def test_switched_off_a_kernel_stays_the_very_function():
-    def kernel(x):
-        return x
-    if not Extra.in_use:
-        assert compilable(kernel) is kernel
-    assert status()["in_use"] == Extra.in_use
+def test_a_students_operation_is_left_alone_unless_asked(fast, tmp_path):
+    file = tmp_path / "exported" / "tinytorch" / "ops" / "reductions.py"
+    file.parent.mkdir(parents=True)
+    file.write_text((Path(tinytorch.__file__).parent / "ops" / "reductions.py").read_text())
+    (tmp_path / ".tito").mkdir()
+    (tmp_path / ".tito" / "workspace.json").write_text("{}")
+    program = """
+import json, tinytorch
+from tinytorch.nn.normalization import LayerNormFunction
+from tinytorch.ops.reductions import Softmax
+print(json.dumps([type(Softmax(-1)).__name__, type(LayerNormFunction()).__name__]))
+"""
+    workspace = {"TINYTORCH_WORKSPACE": str(tmp_path)}
+    assert fast(program, **workspace) == ["Softmax", "CompiledLayerNorm"]
+    assert fast(program, **workspace, TINYTORCH_FAST_STUDENT="1") == ["CompiledSoftmax", "CompiledLayerNorm"]

@@ -56,7 +56,7 @@ class Block:
         scores = key @ np.multiply(query.swapaxes(-1, -2), self.operation.factor, order="C")  # (..., T_key, T_query)
         self.weights = self.operation.softmax(scores, bias)
         p = self.operation.dropout_p
-        self.mask = dropout_mask(scores, p) if p else None
+        self.mask = dropout_mask(scores.swapaxes(-1, -2), p).swapaxes(-1, -2) if p else None
         self.out = np.matmul(self.after_dropout().swapaxes(-1, -2), value, out=out)
 
     def after_dropout(self):
