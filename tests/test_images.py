@@ -8,12 +8,17 @@ import io
 import os
 import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tinytorch import datasets
-from tinytorch.datasets import IMAGE_SOURCES, DatasetError, flipped, load_images, shifted, warped
+from tinytorch.datasets import IMAGE_SOURCES, DatasetError, load_images
+
+sys.path.append(str(Path(__file__).parents[1] / "milestones"))
+
+from augmentation import flipped, shifted, warped  # noqa: E402
 
 GIVEN = os.environ.get("TINYTORCH_DATA")
 RNG = np.random.default_rng(0)

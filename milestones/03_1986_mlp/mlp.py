@@ -25,11 +25,12 @@ import numpy as np  # noqa: E402
 
 import tinytorch  # noqa: E402
 import tinytorch.nn as nn  # noqa: E402
-from tinytorch.datasets import DatasetError, load_images, warped  # noqa: E402
+from tinytorch.datasets import DatasetError, load_images  # noqa: E402
 from tinytorch.runs import Metrics, new_run  # noqa: E402
 
-sys.path.append(str(Path(__file__).parents[1]))  # classics.py
+sys.path.append(str(Path(__file__).parents[1]))  # classics.py, augmentation.py
 
+from augmentation import warped  # noqa: E402
 from classics import (  # noqa: E402
     accuracy,
     at_least,
