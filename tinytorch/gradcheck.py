@@ -30,7 +30,7 @@ def numerical_gradient(f, x, cotangent, eps=1e-6):
 
 
 class GradientError(AssertionError):
-    "A gradient that does not agree with finite differences."
+    "Raised for a gradient that does not agree with finite differences."
 
 
 def _hint(expected, got, shapes):
@@ -58,9 +58,9 @@ def _hint(expected, got, shapes):
 def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
     """Return the largest difference between `got`, the gradient of input i of the operation `name`, and `expected`.
 
-    Each may be off by rtol * |expected| + atol * max(1, largest |expected|). Raises: GradientError for another shape,
-    for None, and for wrong numbers; it tells name, i, how many places, the worst one, and both numbers there. `shapes`,
-    those of all inputs and the output, only help to guess at the mistake.
+    Each may be off by rtol * |expected| + atol * max(1, largest |expected|). Raises: GradientError for another shape
+    (naming both), for None, and for wrong numbers (naming the index of the worst, and both numbers there); its message
+    begins "{name}: gradient of input {i}". `shapes`, of all inputs and the output, only help to guess at the mistake.
     """
     if got is None or np.shape(got) != expected.shape:
         raise GradientError(f"{name}: gradient of input {i}: expected shape {expected.shape}, "
@@ -86,8 +86,9 @@ def random_cotangent(shape, seed):
 def check_function(make_operation, *arrays, seed=0):
     """Check the backward half of `make_operation()` at `arrays`: float64; None, integers and booleans get no gradient.
 
-    The gradients of sum(c * output), c = random_cotangent(shape, seed), must be those of central differences. Returns
-    the largest difference. Raises: GradientError as `compare_gradients`, and where backward returns no such tuple.
+    The gradients of sum(c * output), c = random_cotangent(shape, seed), must be those of central differences, for which
+    each evaluation makes a new operation and nudges copies. Returns the largest difference. Raises: GradientError as
+    `compare_gradients`, and, with the operation's name, unless backward returns a tuple of one gradient per input.
     """
     arrays = [None if a is None else np.array(a) for a in arrays]
     operation = make_operation()
@@ -108,8 +109,9 @@ def check_function(make_operation, *arrays, seed=0):
 def gradcheck(f, *tensors, seed=0):
     """Check `f(*tensors).backward(c)`, c = random_cotangent(shape, seed), for each tensor that requires a gradient.
 
-    Their `grad` is cleared first. Returns the largest difference. Raises: TypeError for one that is not float64,
-    GradientError as `compare_gradients`, with the name of the last operation (`grad_fn`, which may be None).
+    Uses `data`, `dtype`, `requires_grad` and `grad` (cleared first) of the tensors, and `data`, `shape`, `backward` and
+    `grad_fn` (the last operation, or None) of the result. Returns the largest difference. Raises: GradientError as
+    `compare_gradients`, with the name of the last operation; TypeError, naming the dtype, for one that is not float64.
     """
     wanted = [(i, t) for i, t in enumerate(tensors) if t.requires_grad]
     for i, t in wanted:

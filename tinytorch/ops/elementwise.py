@@ -15,12 +15,13 @@ from tinytorch.dispatch import chosen
 class Function:
     """One operation. Its instance, once run, is also its node in the graph.
 
-    Options go to `__init__`. `forward(*arrays)` returns an array and keeps on `self` what `backward` needs.
-    `backward(grad)` takes dL/d(output) and returns a tuple with one gradient per input: `grad` itself, a view of it, or
-    a fresh array that nobody else holds. Neither half modifies what it is given. An optional input may be None, and
-    its gradient then is None. So is the gradient of input i, of several, where `needs_grad[i]` is False: nobody asked.
+    Options go to `__init__`, and onto `self` under the names of its parameters. `forward(*arrays)` returns an array and
+    keeps on `self` what `backward` needs. `backward(grad)` takes dL/d(output) and returns a tuple with one gradient per
+    input: `grad` itself, a view of it, or a fresh array that nobody else holds. Neither half modifies what it is given,
+    and float32 stays float32. An optional input may be None, and its gradient then is None. So it is where
+    `needs_grad[i]` is False: nobody asks for the gradient of input i, and None spares the work.
     """
-    needs_grad = (True,) * 4
+    needs_grad = (True,) * 32  # of all inputs, unless a graph knows better
     parents = None  # set when the operation is recorded in a graph
     plain = None  # for a faster form: the class in whose place it is made
 
@@ -30,7 +31,7 @@ class Function:
 
     @property
     def name(self):
-        "The name of the class, or of `plain` if that is set: the same whichever form runs."
+        "Return the name of the class, or of `plain` if that is set: the same whichever form runs."
         return (self.plain or type(self)).__name__
 
     def forward(self, *arrays):
@@ -270,7 +271,7 @@ class Cos(Function):
 
 
 class Where(Function):
-    "x where the booleans `condition` hold, y elsewhere. Raises: TypeError for a condition of another dtype."
+    "x where the booleans `condition` hold, y elsewhere. Raises: TypeError, naming the dtype, for another condition."
     def forward(self, condition, x, y):
         if np.asarray(condition).dtype != bool:
             raise TypeError(f"where: expected a condition or mask of booleans, got {np.asarray(condition).dtype}; "

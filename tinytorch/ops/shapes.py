@@ -35,7 +35,7 @@ class Permute(Function):
 
 
 class Expand(Function):
-    "dims of size 1 repeated without a copy, new dims in front; -1 keeps a size. Raises: ValueError for another size."
+    "dims of size 1 repeated without a copy, new dims in front; -1 keeps a size. Raises: ValueError if it cannot be."
     def __init__(self, *shape):
         self.shape = shape
     def forward(self, x):
@@ -70,7 +70,7 @@ class Index(Function):
 class Gather(Function):
     """out[i, j, ...] = x[i, index[i, j, ...], ...] for dim = 1, and likewise for other dims; index gets no gradient.
 
-    Raises: ValueError unless x and index have equally many dims.
+    Raises: ValueError, with both shapes, unless x and index have equally many dims.
     """
     def __init__(self, dim):
         self.dim = dim
@@ -145,7 +145,7 @@ class Pad(Function):
 
 
 class Tril(Function):
-    "the part on and below a `diagonal` of the last two dims, zeros above. Raises: ValueError for fewer than two dims."
+    "the last two dims on and below a `diagonal`, zeros above. Raises: ValueError, with the shape, for fewer dims."
     keep = staticmethod(np.tril)
 
     def __init__(self, diagonal=0):
@@ -159,7 +159,7 @@ class Tril(Function):
 
 
 class Triu(Tril):
-    "the part on and above a `diagonal` of the last two dims, zeros below. Raises: ValueError for fewer than two dims."
+    "the last two dims on and above a `diagonal`, zeros below. Raises: ValueError, with the shape, for fewer dims."
     keep = staticmethod(np.triu)
 
 
