@@ -94,7 +94,7 @@ class Std(Var):
 
 
 class Amax(Reduction):
-    "largest element over `dim`; ties share the gradient equally. Raises: ValueError, with the shape, if there is none."
+    "largest element over `dim`; ties share the gradient equally. Raises: ValueError, with the shape, for no elements."
     choose = staticmethod(np.max)
 
     def forward(self, x):
@@ -111,7 +111,7 @@ class Amax(Reduction):
 
 
 class Amin(Amax):
-    "smallest element over `dim`; ties share the gradient equally. Raises: ValueError, with the shape, if there is none."
+    "smallest element over `dim`; ties share the gradient equally. Raises: ValueError, with the shape, for no elements."
     choose = staticmethod(np.min)
 
 
