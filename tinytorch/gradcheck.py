@@ -37,21 +37,20 @@ def _hint(expected, got, shapes):
     "Guess at the mistake, from how the two gradients differ and from the `shapes` that took part."
     if not np.any(got):
         return "got is all zeros: is the gradient cut off, or never written?"
-    if expected.ndim >= 2 and expected.shape == expected.mT.shape and np.allclose(expected.mT, got, rtol=1e-4):
-        return "got is the transpose of expected"
     if not np.any(expected):
         return "expected is all zeros: this input has no influence"
+    if expected.ndim >= 2 and expected.shape == expected.mT.shape and np.allclose(expected.mT, got, rtol=1e-4):
+        return "got is the transpose of expected"
     large = np.abs(expected) > 1e-4 * np.abs(expected).max()
     ratios = got[large] / expected[large]
     ratio = float(np.median(ratios))
     if not np.allclose(ratios, ratio, rtol=1e-3):
         return "the ratio differs from place to place: is a term missing, or assigned where it should be added?"
-    causes = {-1: "the sign is wrong", 2: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
-    for shape in (expected.shape, *shapes):
-        for n in {math.prod(shape), *shape} - {0, 1}:
-            causes.setdefault(n, f"{n} is a size of {shape}: sum where it should be mean?")
-            causes.setdefault(1 / n, f"1 / {n}, a size of {shape}: mean where it should be sum?")
-    found = [text for value, text in causes.items() if np.isclose(ratio, value, rtol=1e-3)]
+    causes = [(-1, "the sign is wrong"), (2, "a factor of 2 too much"), (0.5, "a factor of 2 is missing")]
+    for n, shape in [(size, s) for s in (expected.shape, *shapes) for size in (math.prod(s), *s) if size > 1]:
+        causes += [(n, f"{n} is a size of {shape}: sum where it should be mean?"),
+                   (1 / n, f"1 / {n}, a size of {shape}: mean where it should be sum?")]
+    found = [text for value, text in causes if np.isclose(ratio, value, rtol=1e-3)]
     return f"everywhere {ratio:.4g}: {found[0] if found else 'is a constant factor missing?'}"
 
 

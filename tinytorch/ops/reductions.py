@@ -140,8 +140,7 @@ class CumSum(Function):
         return np.cumsum(x, axis=self.dim).reshape(x.shape)
     def backward(self, grad):
         axes = positive_dims(self.dim, grad.ndim)
-        turned = np.flip(grad, axes)
-        sums = np.cumsum(turned, axis=self.dim).reshape(grad.shape)
+        sums = np.cumsum(np.flip(grad, axes), axis=self.dim).reshape(grad.shape)
         return (np.flip(sums, axes),)
 
 
@@ -210,10 +209,7 @@ def check_inner_sizes(x, y):
 
 
 class MatMul(Function):
-    """x @ y as in NumPy: matrices, vectors, stacks of matrices that broadcast. Raises: as `check_inner_sizes`.
-
-    Where a whole stack meets one matrix, backward makes no stack of gradients for it: memory stays linear.
-    """
+    "x @ y as in NumPy: vectors, matrices, stacks that broadcast; in linear memory. Raises: as `check_inner_sizes`."
     def forward(self, x, y):
         check_inner_sizes(x, y)
         self.x, self.y = x, y

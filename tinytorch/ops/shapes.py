@@ -48,10 +48,7 @@ class Expand(Function):
 
 
 class Index(Function):
-    """x[key]: integers, slices, None, ..., integer arrays (which may repeat) and boolean masks.
-
-    An element read twice receives both gradients: scatter-add, never assignment.
-    """
+    "x[key], for every key of NumPy's; an element that is read twice receives both gradients"
     def __init__(self, key):
         self.key = key
     def forward(self, x):
@@ -68,10 +65,7 @@ class Index(Function):
 
 
 class Gather(Function):
-    """out[i, j, ...] = x[i, index[i, j, ...], ...] for dim = 1, and likewise for other dims; index gets no gradient.
-
-    Raises: ValueError, with both shapes, unless x and index have equally many dims.
-    """
+    "out[i, j] = x[i, index[i, j]] for dim 1, and likewise. Raises: ValueError, with both shapes, unless ndims agree."
     def __init__(self, dim):
         self.dim = dim
     def forward(self, x, index):
@@ -111,10 +105,7 @@ class Flip(Function):
 
 
 class Roll(Function):
-    """Elements moved by `shifts` along `dims` (None: as if x were flat); what leaves one end comes back at the other.
-
-    Raises: ValueError unless there is a shift for each dim.
-    """
+    "elements moved by `shifts` along `dims` (None: as if flat), around the end. Raises: ValueError for a dim too many."
     def __init__(self, shifts, dims=None):
         self.shifts, self.dims = shifts, dims
     def forward(self, x):
