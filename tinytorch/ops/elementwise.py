@@ -233,7 +233,7 @@ class Cos(Function):
 
 
 class Where(Function):
-    "x where the booleans `condition` hold, y elsewhere. Raises: TypeError, naming the dtype, for another condition."
+    "x where the booleans `condition` (gradient: None) hold, y elsewhere. Raises: TypeError, naming another dtype."
     def forward(self, condition, x, y):
         if np.asarray(condition).dtype != bool:
             raise TypeError(f"where: expected a condition or mask of booleans, got {np.asarray(condition).dtype}; "
@@ -247,7 +247,7 @@ class Where(Function):
 
 
 class Clamp(Function):
-    "x held between `low` and `high`, of which one may be None, else ValueError; no gradient for x outside"
+    "x held to low <= x <= high (None: open); the gradient passes where x was so already. Raises: ValueError for two Nones."
     def __init__(self, low=None, high=None):
         if low is None and high is None:
             raise ValueError("clamp: expected a lower end, an upper end or both, got neither")

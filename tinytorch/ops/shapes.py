@@ -65,7 +65,8 @@ class Index(Function):
 
 
 class Gather(Function):
-    "out[i, j] = x[i, index[i, j]] for dim 1, and likewise. Raises: ValueError, with both shapes, unless ndims agree."
+    """out[i, j] = x[i, index[i, j]] for dim 1, and likewise for other dims; the gradient of index is None.
+    Raises: ValueError, with both shapes, unless x and index have equally many dims."""
     def __init__(self, dim):
         self.dim = dim
     def forward(self, x, index):
@@ -105,7 +106,7 @@ class Flip(Function):
 
 
 class Roll(Function):
-    "elements moved by `shifts` along `dims` (None: as if flat), around the end. Raises: ValueError for a dim too many."
+    "elements moved by `shifts` along `dims` (None: as if flat), around the end. Raises: ValueError unless as many of both."
     def __init__(self, shifts, dims=None):
         self.shifts, self.dims = shifts, dims
     def forward(self, x):
