@@ -76,12 +76,12 @@ def test_inputs_from_the_same_seed_hide_nothing(seed):
     "Were the cotangent x itself, grad.T @ x would be symmetric, and a transposed gradient right."
     class Transposed(LinearFunction):
         def backward(self, grad):
-            dx, dweight = super().backward(grad)
-            return dx, dweight.T
+            dx, dweight, _ = super().backward(grad)
+            return dx, dweight.T, None
 
     x = np.random.default_rng(seed).standard_normal((7, 3))
     with pytest.raises(GradientError, match="input 1 .* transpose of expected"):
-        check_function(Transposed, x, np.eye(3), seed=seed)
+        check_function(Transposed, x, np.eye(3), None, seed=seed)
 
 
 def test_a_gradient_where_there_is_no_influence():
@@ -99,13 +99,13 @@ def test_a_gradient_where_there_is_no_influence():
 def test_a_transposed_weight_gradient_does_not_fit():
     class Transposed(LinearFunction):
         def backward(self, grad):
-            dx, dweight = super().backward(grad)
-            return dx, dweight.T
+            dx, dweight, _ = super().backward(grad)
+            return dx, dweight.T, None
 
     generator = np.random.default_rng(1)
     x, weight = generator.standard_normal((7, 3)), generator.standard_normal((2, 3))
     with pytest.raises(GradientError, match=r"Transposed: gradient of input 1: expected shape \(2, 3\), got \(3, 2\)"):
-        check_function(Transposed, x, weight)
+        check_function(Transposed, x, weight, None)
 
 
 M = ones(2, 3)

@@ -30,37 +30,36 @@ def numerical_gradient(f, x, cotangent, eps=1e-6):
 
 
 class GradientError(AssertionError):
-    "A gradient that does not agree with finite differences."
+    "Raised for a gradient that does not agree with finite differences."
 
 
 def _hint(expected, got, shapes):
     "Guess at the mistake, from how the two gradients differ and from the `shapes` that took part."
     if not np.any(got):
         return "got is all zeros: is the gradient cut off, or never written?"
-    if expected.ndim >= 2 and expected.shape == expected.mT.shape and np.allclose(expected.mT, got, rtol=1e-4):
-        return "got is the transpose of expected"
     if not np.any(expected):
         return "expected is all zeros: this input has no influence"
+    if expected.ndim >= 2 and expected.shape == expected.mT.shape and np.allclose(expected.mT, got, rtol=1e-4):
+        return "got is the transpose of expected"
     large = np.abs(expected) > 1e-4 * np.abs(expected).max()
     ratios = got[large] / expected[large]
     ratio = float(np.median(ratios))
     if not np.allclose(ratios, ratio, rtol=1e-3):
         return "the ratio differs from place to place: is a term missing, or assigned where it should be added?"
-    causes = {-1: "the sign is wrong", 2: "a factor of 2 too much", 0.5: "a factor of 2 is missing"}
-    for shape in (expected.shape, *shapes):
-        for n in {math.prod(shape), *shape} - {0, 1}:
-            causes.setdefault(n, f"{n} is a size of {shape}: sum where it should be mean?")
-            causes.setdefault(1 / n, f"1 / {n}, a size of {shape}: mean where it should be sum?")
-    found = [text for value, text in causes.items() if np.isclose(ratio, value, rtol=1e-3)]
+    causes = [(-1, "the sign is wrong"), (2, "a factor of 2 too much"), (0.5, "a factor of 2 is missing")]
+    for n, shape in [(size, s) for s in (expected.shape, *shapes) for size in (math.prod(s), *s) if size > 1]:
+        causes += [(n, f"{n} is a size of {shape}: sum where it should be mean?"),
+                   (1 / n, f"1 / {n}, a size of {shape}: mean where it should be sum?")]
+    found = [text for value, text in causes if np.isclose(ratio, value, rtol=1e-3)]
     return f"everywhere {ratio:.4g}: {found[0] if found else 'is a constant factor missing?'}"
 
 
 def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
     """Return the largest difference between `got`, the gradient of input i of the operation `name`, and `expected`.
 
-    Each may be off by rtol * |expected| + atol * max(1, largest |expected|). Raises: GradientError for another shape,
-    for None, and for wrong numbers; it tells name, i, how many places, the worst one, and both numbers there. `shapes`,
-    those of all inputs and the output, only help to guess at the mistake.
+    Each may be off by rtol * |expected| + atol * max(1, largest |expected|). Raises: GradientError for another shape
+    (naming both), for None, and for wrong numbers (naming the index of the worst, and both numbers there); its message
+    begins "{name}: gradient of input {i}". `shapes`, of all inputs and the output, only help to guess at the mistake.
     """
     if got is None or np.shape(got) != expected.shape:
         raise GradientError(f"{name}: gradient of input {i}: expected shape {expected.shape}, "
@@ -79,15 +78,16 @@ def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
 
 
 def random_cotangent(shape, seed):
-    "Return random weights for an output; not of `default_rng(seed)`, which an input may have been drawn from."
+    "Return random floats of `shape`, the same for the same seed; not those of `default_rng(seed)`, which an input may be."
     return np.random.default_rng((seed, 1)).standard_normal(shape)
 
 
 def check_function(make_operation, *arrays, seed=0):
     """Check the backward half of `make_operation()` at `arrays`: float64; None, integers and booleans get no gradient.
 
-    The gradients of sum(c * output), c = random_cotangent(shape, seed), must be those of central differences. Returns
-    the largest difference. Raises: GradientError as `compare_gradients`, and where backward returns no such tuple.
+    The gradients of sum(c * output), c = random_cotangent(shape, seed), must be those of central differences, for which
+    each evaluation makes a new operation and nudges copies. Returns the largest difference. Raises: GradientError as
+    `compare_gradients`, and, with the operation's name, unless backward returns a tuple of one gradient per input.
     """
     arrays = [None if a is None else np.array(a) for a in arrays]
     operation = make_operation()
@@ -108,8 +108,9 @@ def check_function(make_operation, *arrays, seed=0):
 def gradcheck(f, *tensors, seed=0):
     """Check `f(*tensors).backward(c)`, c = random_cotangent(shape, seed), for each tensor that requires a gradient.
 
-    Their `grad` is cleared first. Returns the largest difference. Raises: TypeError for one that is not float64,
-    GradientError as `compare_gradients`, with the name of the last operation (`grad_fn`, which may be None).
+    Uses `data`, `dtype`, `requires_grad` and `grad` (cleared first) of the tensors, and `data`, `shape`, `backward` and
+    `grad_fn` (the last operation, or None) of the result. Returns the largest difference. Raises: GradientError as
+    `compare_gradients`, with the name of the last operation; TypeError, naming the dtype, for one that is not float64.
     """
     wanted = [(i, t) for i, t in enumerate(tensors) if t.requires_grad]
     for i, t in wanted:

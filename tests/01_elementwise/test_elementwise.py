@@ -21,9 +21,7 @@ from tinytorch.ops.elementwise import (
     Mul,
     Neg,
     Pow,
-    Reciprocal,
     Relu,
-    Rsqrt,
     Sigmoid,
     Sign,
     Sin,
@@ -56,13 +54,13 @@ def given(operation, *arrays):
 # ---- one input
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("operation", [Neg, Exp, Expm1, Reciprocal, Abs, Sign, Sin, Cos, Tanh, Sigmoid, Relu])
+@pytest.mark.parametrize("operation", [Neg, Exp, Expm1, Abs, Sign, Sin, Cos, Tanh, Sigmoid, Relu])
 def test_gradient_for_any_numbers(operation, shape):
     check_function(operation, real(shape))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("operation", [Log, Log1p, Sqrt, Rsqrt])
+@pytest.mark.parametrize("operation", [Log, Log1p, Sqrt])
 def test_gradient_for_positive_numbers(operation, shape):
     check_function(operation, positive(shape))
 
@@ -71,8 +69,6 @@ def test_gradient_for_positive_numbers(operation, shape):
     (Exp, 0.0, 1.0, 1.0),
     (Log, 2.0, np.log(2), 0.5),
     (Sqrt, 9.0, 3.0, 1 / 6),
-    (Rsqrt, 4.0, 0.5, -1 / 16),
-    (Reciprocal, 2.0, 0.5, -0.25),
     (Sin, 0.0, 0.0, 1.0),
     (Cos, 0.0, 1.0, 0.0),
     (Tanh, 0.0, 0.0, 1.0),
@@ -131,6 +127,15 @@ def test_a_number_as_exponent_gets_no_gradient_and_gives_the_right_one(exponent)
     assert np.allclose(dx, exponent * x ** (exponent - 1.0)) and dy is None
 
 
+@pytest.mark.parametrize("x, exponent", [(1e20, -0.5), (1e-12, -0.5), (1e15, -1), (1e-15, -1), (1e-30, 0.5)])
+def test_powers_of_float32_stay_finite_on_the_way(x, exponent):
+    operation = Pow()
+    operation.needs_grad = (True, False)
+    assert np.allclose(operation.forward(np.float32([x]), exponent), x ** exponent, rtol=1e-5, atol=0)
+    (got, _) = operation.backward(np.ones(1, np.float32))
+    assert np.allclose(got, exponent * x ** (exponent - 1), rtol=1e-5, atol=0) and got.dtype == np.float32
+
+
 def test_powers_of_0():
     _, (dx, dy) = given(Pow(), [0.0, 0.0, 0.0], [0.0, 1.0, 2.0])
     assert np.array_equal(dx, [0, 1, 0]) and np.array_equal(dy, [0, 0, 0])
@@ -170,7 +175,7 @@ def test_clamp_passes_the_gradient_at_its_ends():
 
 # ---- what all of them promise
 
-ALL = [(Neg, 1), (Exp, 1), (Expm1, 1), (Log, 1), (Log1p, 1), (Sqrt, 1), (Rsqrt, 1), (Reciprocal, 1), (Abs, 1),
+ALL = [(Neg, 1), (Exp, 1), (Expm1, 1), (Log, 1), (Log1p, 1), (Sqrt, 1), (Abs, 1),
     (Sign, 1), (Sin, 1),
        (Cos, 1), (Tanh, 1), (Sigmoid, 1), (Relu, 1), (lambda: Clamp(0.5, 1), 1), (Add, 2), (Sub, 2), (Mul, 2),
            (Div, 2), (Pow, 2),
@@ -249,7 +254,7 @@ def test_quotients_of_tiny_numbers():
     assert all(np.isfinite(gradient).all() for gradient in operation.backward(np.ones(1, np.float32)))
 
 
-@pytest.mark.parametrize("operation, x", [(Rsqrt, 1e20), (Reciprocal, 1e15), (Sqrt, 1e30), (Sigmoid, -80.0)])
+@pytest.mark.parametrize("operation, x", [(Sqrt, 1e30), (Sigmoid, -80.0)])
 def test_slopes_of_float32_stay_finite_on_the_way(operation, x):
     operation = operation()
     operation.forward(np.float32([x]))

@@ -25,12 +25,14 @@ def test_matmul(left, right, seed):
     check_function(MatMul, x, y)
 
 
-def test_only_wanted_gradients_are_computed():
-    operation = MatMul()
-    operation.needs_grad = (False, True)
-    operation.forward(random(5, 2, 3), random(3, 4))
-    dx, dy = operation.backward(random(5, 2, 4))
-    assert dx is None and dy.shape == (3, 4)
+@pytest.mark.parametrize("make", [MatMul, lambda: Einsum("bij,jk->bik")], ids=["matmul", "einsum"])
+def test_only_wanted_gradients_are_computed(make):
+    for wanted in (0, 1):
+        operation = make()
+        operation.needs_grad = (wanted == 0, wanted == 1)
+        operation.forward(random(5, 2, 3), random(3, 4))
+        gradients = operation.backward(random(5, 2, 4))
+        assert gradients[1 - wanted] is None and gradients[wanted].shape == [(5, 2, 3), (3, 4)][wanted]
 
 
 @pytest.mark.parametrize("left, right", [((2, 3), (4, 5)), ((2, 3), (4, 3)), ((4,), (3,)), ((), (2, 3)), ((2, 3), ()),
@@ -61,7 +63,7 @@ def test_a_stack_times_one_matrix_sums_its_gradient_without_a_stack_of_them():
     ("ii->i", [(3, 3)]), ("ii", [(3, 3)]), ("jij,ik->jk", [(2, 3, 2), (3, 4)]),
     ("...i,...i->...", [(4, 1, 3), (2, 3)]), ("...->...", [(2, 3)]), ("ac,bc->ab", [(2, 3), (4, 1)]),
     ("...i,ij", [(5, 2, 3), (3, 4)]), ("iij->j", [(2, 2, 3)]), ("ij,ij->", [(2, 3), (2, 3)]),
-    ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 2)]), ("i,i,i,i->i", [(3,)] * 4),
+    ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 2)]), ("i,i,i,i,i->i", [(3,)] * 5),
         ("b q d, b k d -> b q k", [(2, 3, 4), (2, 5, 4)]),
 ], ids=str)
 def test_einsum(equation, shapes):

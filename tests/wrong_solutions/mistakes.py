@@ -103,9 +103,9 @@ return dx, dy
         words="at y = 0 the slope is 0", region=1,
     ),  # fmt: skip
     Mistake(
-        "01_elementwise", "roots", "a factor of 2 is missing",
+        "01_elementwise", "logarithms", "a factor of 2 is missing",
         "return (grad / self.out,)",
-        words="a factor of 2 is missing", region=1,
+        words="a factor of 2 is missing", region=7,
     ),  # fmt: skip
     Mistake(
         "01_elementwise", "where", "the mask is inverted",

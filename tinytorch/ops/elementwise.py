@@ -3,8 +3,8 @@
 
 __all__ = [
     "Function", "Neg", "Exp", "unbroadcast", "Add", "Sub", "Mul", "Div", "Pow", "Tanh", "Sigmoid",
-    "Relu", "Log", "Log1p", "Expm1", "Sqrt", "Rsqrt", "Reciprocal", "Abs", "Sign", "Sin", "Cos",
-    "Where", "Clamp", "Maximum", "Minimum", "Cast",
+    "Relu", "Log", "Log1p", "Expm1", "Sqrt", "Abs", "Sign", "Sin", "Cos", "Where", "Clamp",
+    "Maximum", "Minimum", "Cast",
 ]
 
 import numpy as np
@@ -15,12 +15,13 @@ from tinytorch.dispatch import chosen
 class Function:
     """One operation. Its instance, once run, is also its node in the graph.
 
-    Options go to `__init__`. `forward(*arrays)` returns an array and keeps on `self` what `backward` needs.
-    `backward(grad)` takes dL/d(output) and returns a tuple with one gradient per input: `grad` itself, a view of it, or
-    a fresh array that nobody else holds. Neither half modifies what it is given. An optional input may be None, and
-    its gradient then is None. So is the gradient of input i, of several, where `needs_grad[i]` is False: nobody asked.
+    Options go to `__init__`, and onto `self` under the names of its parameters. `forward(*arrays)` returns an array and
+    keeps on `self` what `backward` needs. `backward(grad)` takes dL/d(output) and returns a tuple with one gradient per
+    input: `grad` itself, a view of it, or a fresh array that nobody else holds. Neither half modifies what it is given,
+    and float32 stays float32. An optional input may be None, and its gradient then is None. So it is where
+    `needs_grad[i]` is False: nobody asks for the gradient of input i, and None spares the work.
     """
-    needs_grad = (True,) * 4
+    needs_grad = (True,) * 32  # of all inputs, unless a graph knows better
     parents = None  # set when the operation is recorded in a graph
     plain = None  # for a faster form: the class in whose place it is made
 
@@ -30,7 +31,7 @@ class Function:
 
     @property
     def name(self):
-        "The name of the class, or of `plain` if that is set: the same whichever form runs."
+        "Return the name of the class, or of `plain` if that is set: the same whichever form runs."
         return (self.plain or type(self)).__name__
 
     def forward(self, *arrays):
@@ -59,10 +60,7 @@ class Exp(Function):
 
 
 def unbroadcast(grad, shape):
-    """Sum `grad` over the axes along which an input of `shape` was stretched by broadcasting, and return that shape.
-
-    Return `grad` itself where nothing was stretched.
-    """
+    "Return `grad` summed over the axes along which broadcasting stretched an input of `shape`; if none, `grad` itself."
     added = grad.ndim - len(shape)
     if added:
         grad = grad.sum(axis=tuple(range(added)))
@@ -78,11 +76,8 @@ class Add(Function):
         self.shapes = np.shape(x), np.shape(y)
         return x + y
     def backward(self, grad):
-        dx = dy = None
-        if self.needs_grad[0]:
-            dx = unbroadcast(grad, self.shapes[0])
-        if self.needs_grad[1]:
-            dy = unbroadcast(grad, self.shapes[1])
+        dx = unbroadcast(grad, self.shapes[0]) if self.needs_grad[0] else None
+        dy = unbroadcast(grad, self.shapes[1]) if self.needs_grad[1] else None
         return dx, dy
 
 
@@ -92,11 +87,8 @@ class Sub(Function):
         self.shapes = np.shape(x), np.shape(y)
         return x - y
     def backward(self, grad):
-        dx = dy = None
-        if self.needs_grad[0]:
-            dx = unbroadcast(grad, self.shapes[0])
-        if self.needs_grad[1]:
-            dy = unbroadcast(-grad, self.shapes[1])
+        dx = unbroadcast(grad, self.shapes[0]) if self.needs_grad[0] else None
+        dy = unbroadcast(-grad, self.shapes[1]) if self.needs_grad[1] else None
         return dx, dy
 
 
@@ -106,11 +98,8 @@ class Mul(Function):
         self.x, self.y = x, y
         return x * y
     def backward(self, grad):
-        dx = dy = None
-        if self.needs_grad[0]:
-            dx = unbroadcast(grad * self.y, np.shape(self.x))
-        if self.needs_grad[1]:
-            dy = unbroadcast(grad * self.x, np.shape(self.y))
+        dx = unbroadcast(grad * self.y, np.shape(self.x)) if self.needs_grad[0] else None
+        dy = unbroadcast(grad * self.x, np.shape(self.y)) if self.needs_grad[1] else None
         return dx, dy
 
 
@@ -120,11 +109,8 @@ class Div(Function):
         self.x, self.y = x, y
         return np.true_divide(x, y)
     def backward(self, grad):
-        dx = dy = None
-        if self.needs_grad[0]:
-            dx = unbroadcast(grad / self.y, np.shape(self.x))
-        if self.needs_grad[1]:
-            dy = unbroadcast(-grad * (self.x / self.y / self.y), np.shape(self.y))
+        dx = unbroadcast(grad / self.y, np.shape(self.x)) if self.needs_grad[0] else None
+        dy = unbroadcast(-grad * (self.x / self.y / self.y), np.shape(self.y)) if self.needs_grad[1] else None
         return dx, dy
 
 
@@ -153,8 +139,7 @@ class Tanh(Function):
         self.out = np.tanh(x)
         return self.out
     def backward(self, grad):
-        slope = 1 - self.out * self.out
-        return (grad * slope,)
+        return (grad * (1 - self.out * self.out),)
 
 
 class Sigmoid(Function):
@@ -164,8 +149,7 @@ class Sigmoid(Function):
         self.out = 1 / (1 + np.exp(-x))
         return self.out
     def backward(self, grad):
-        slope = self.out * (1 - self.out)
-        return (grad * slope,)
+        return (grad * self.out * (1 - self.out),)
 
 
 class Relu(Function):
@@ -174,8 +158,7 @@ class Relu(Function):
         self.out = np.maximum(x, 0)
         return self.out
     def backward(self, grad):
-        slope = self.out > 0
-        return (grad * slope,)
+        return (grad * (self.out > 0),)
 
 
 class Log(Function):
@@ -214,26 +197,6 @@ class Sqrt(Function):
         return (grad / (2 * self.out),)
 
 
-class Rsqrt(Function):
-    "1 / sqrt(x)"
-    def forward(self, x):
-        self.out = 1 / np.sqrt(x)
-        return self.out
-    def backward(self, grad):
-        slope = -0.5 * self.out * self.out * self.out
-        return (grad * slope,)
-
-
-class Reciprocal(Function):
-    "1 / x"
-    def forward(self, x):
-        self.out = 1 / x
-        return self.out
-    def backward(self, grad):
-        slope = -self.out * self.out
-        return (grad * slope,)
-
-
 class Abs(Function):
     "|x|; the gradient at 0 is 0"
     def forward(self, x):
@@ -270,7 +233,7 @@ class Cos(Function):
 
 
 class Where(Function):
-    "x where the booleans `condition` hold, y elsewhere. Raises: TypeError for a condition of another dtype."
+    "x where the booleans `condition` (gradient: None) hold, y elsewhere. Raises: TypeError, naming another dtype."
     def forward(self, condition, x, y):
         if np.asarray(condition).dtype != bool:
             raise TypeError(f"where: expected a condition or mask of booleans, got {np.asarray(condition).dtype}; "
@@ -278,19 +241,13 @@ class Where(Function):
         self.condition, self.shapes = condition, (np.shape(x), np.shape(y))
         return np.where(condition, x, y)
     def backward(self, grad):
-        dx = dy = None
-        if self.needs_grad[1]:
-            dx = unbroadcast(np.where(self.condition, grad, 0), self.shapes[0])
-        if self.needs_grad[2]:
-            dy = unbroadcast(np.where(self.condition, 0, grad), self.shapes[1])
+        dx = unbroadcast(np.where(self.condition, grad, 0), self.shapes[0]) if self.needs_grad[1] else None
+        dy = unbroadcast(np.where(self.condition, 0, grad), self.shapes[1]) if self.needs_grad[2] else None
         return None, dx, dy
 
 
 class Clamp(Function):
-    """x held between `low` and `high` (None: open); the gradient passes where x was inside, ends included.
-
-    Raises: ValueError if both ends are None.
-    """
+    "x held to low <= x <= high (None: open); the gradient passes where x was so already. Raises: ValueError for two Nones."
     def __init__(self, low=None, high=None):
         if low is None and high is None:
             raise ValueError("clamp: expected a lower end, an upper end or both, got neither")
@@ -315,11 +272,8 @@ class Maximum(Function):
         return self.choose(x, y)
     def backward(self, grad):
         share = np.where(np.equal(self.x, self.y), 0.5, self.wins(self.x, self.y)).astype(grad.dtype)  # of x
-        dx = dy = None
-        if self.needs_grad[0]:
-            dx = unbroadcast(grad * share, np.shape(self.x))
-        if self.needs_grad[1]:
-            dy = unbroadcast(grad * (1 - share), np.shape(self.y))
+        dx = unbroadcast(grad * share, np.shape(self.x)) if self.needs_grad[0] else None
+        dy = unbroadcast(grad * (1 - share), np.shape(self.y)) if self.needs_grad[1] else None
         return dx, dy
 
 

@@ -33,12 +33,12 @@ def positive_dims(dim, ndim):
 
 
 class Reduction(Function):
-    "What reduces over `dim` (see `positive_dims`): these dims disappear, or stay with size 1 if `keepdim`."
+    "A reduction over `dim` (see `positive_dims`): these dims disappear, or stay with size 1 if `keepdim`."
     def __init__(self, dim=None, keepdim=False):
         self.dim, self.keepdim = dim, keepdim
 
     def axes_of(self, x):
-        "Return the axes to reduce over; keep them, the shape of x, and how many elements make one result (`count`)."
+        "Return the axes to reduce over, kept as `axes`, beside the `shape` of x and `count`, of elements per result."
         self.shape, self.axes = x.shape, positive_dims(self.dim, x.ndim)
         self.count = math.prod(x.shape[a] for a in self.axes)
         return self.axes
@@ -94,7 +94,7 @@ class Std(Var):
 
 
 class Amax(Reduction):
-    "largest element over `dim`; elements that tie share the gradient equally. Raises: ValueError for no elements."
+    "largest element over `dim`; ties share the gradient equally. Raises: ValueError, with the shape, for no elements."
     choose = staticmethod(np.max)
 
     def forward(self, x):
@@ -111,7 +111,7 @@ class Amax(Reduction):
 
 
 class Amin(Amax):
-    "smallest element over `dim`; elements that tie share the gradient equally. Raises: ValueError for no elements."
+    "smallest element over `dim`; ties share the gradient equally. Raises: ValueError, with the shape, for no elements."
     choose = staticmethod(np.min)
 
 
@@ -140,19 +140,18 @@ class CumSum(Function):
         return np.cumsum(x, axis=self.dim).reshape(x.shape)
     def backward(self, grad):
         axes = positive_dims(self.dim, grad.ndim)
-        turned = np.flip(grad, axes)
-        sums = np.cumsum(turned, axis=self.dim).reshape(grad.shape)
+        sums = np.cumsum(np.flip(grad, axes), axis=self.dim).reshape(grad.shape)
         return (np.flip(sums, axes),)
 
 
 def check_floats(name, x):
-    "Raise TypeError, in the name of the operation `name`, unless `x` is an array of floats."
+    "Raise TypeError, with the operation's `name` and the dtype, unless `x` is an array of floats."
     if x.dtype.kind != "f":
         raise TypeError(f"{name}: expected floats, got {x.dtype}; convert with .float()")
 
 
 class Softmax(Function):
-    "exp(x) / sum(exp(x)) along `dim`, an int, however large x; `dim` may be empty. Raises: TypeError for integers."
+    "exp(x) / sum(exp(x)) along `dim`, an int, however large x; `dim` may be empty. Raises: as `check_floats`."
     def __init__(self, dim):
         self.dim = dim
     @np.errstate(invalid="ignore")
@@ -168,7 +167,7 @@ class Softmax(Function):
 
 
 class LogSoftmax(Function):
-    "x - log(sum(exp(x))) along `dim`, an int, however large x. Raises: TypeError for integers."
+    "x - log(sum(exp(x))) along `dim`, an int, however large x. Raises: as `check_floats`."
     def __init__(self, dim):
         self.dim = dim
     @np.errstate(invalid="ignore", divide="ignore")
@@ -184,7 +183,7 @@ class LogSoftmax(Function):
 
 
 class LogSumExp(Reduction):
-    "log(sum(exp(x))) over `dim`, however large x; -inf where all x are. Raises: TypeError for integers."
+    "log(sum(exp(x))) over `dim`, however large x; -inf where all x are. Raises: as `check_floats`."
     @np.errstate(divide="ignore")
     def forward(self, x):
         check_floats("logsumexp", x)
@@ -210,7 +209,7 @@ def check_inner_sizes(x, y):
 
 
 class MatMul(Function):
-    "x @ y as in NumPy: matrices, vectors, stacks of matrices that broadcast. Raises: ValueError if inner sizes differ."
+    "x @ y as in NumPy: vectors, matrices, stacks that broadcast; in linear memory. Raises: as `check_inner_sizes`."
     def forward(self, x, y):
         check_inner_sizes(x, y)
         self.x, self.y = x, y
@@ -263,7 +262,8 @@ class Einsum(Function):
         self.terms, self.result = _letters(self.equation, operands)
         return np.einsum(f"{','.join(self.terms)}->{self.result}", *operands, optimize=True)
     def backward(self, grad):
-        return tuple(self.gradient_of(i, grad) for i in range(len(self.operands)))
+        wanted = self.needs_grad[:len(self.operands)]
+        return tuple(self.gradient_of(i, grad) if want else None for i, want in enumerate(wanted))
     def gradient_of(self, i, grad):
         "Return the gradient of operand i: the einsum in which the operand and the output have changed places."
         sizes = dict(zip(self.terms[i], self.operands[i].shape))

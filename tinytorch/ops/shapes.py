@@ -35,7 +35,7 @@ class Permute(Function):
 
 
 class Expand(Function):
-    "dims of size 1 repeated without a copy, new dims in front; -1 keeps a size. Raises: ValueError for another size."
+    "dims of size 1 repeated without a copy, new dims in front; -1 keeps a size. Raises: ValueError if it cannot be."
     def __init__(self, *shape):
         self.shape = shape
     def forward(self, x):
@@ -48,10 +48,7 @@ class Expand(Function):
 
 
 class Index(Function):
-    """x[key]: integers, slices, None, ..., integer arrays (which may repeat) and boolean masks.
-
-    An element read twice receives both gradients: scatter-add, never assignment.
-    """
+    "x[key], for every key of NumPy's; an element that is read twice receives both gradients"
     def __init__(self, key):
         self.key = key
     def forward(self, x):
@@ -68,10 +65,8 @@ class Index(Function):
 
 
 class Gather(Function):
-    """out[i, j, ...] = x[i, index[i, j, ...], ...] for dim = 1, and likewise for other dims; index gets no gradient.
-
-    Raises: ValueError unless x and index have equally many dims.
-    """
+    """out[i, j] = x[i, index[i, j]] for dim 1, and likewise for other dims; the gradient of index is None.
+    Raises: ValueError, with both shapes, unless x and index have equally many dims."""
     def __init__(self, dim):
         self.dim = dim
     def forward(self, x, index):
@@ -111,10 +106,7 @@ class Flip(Function):
 
 
 class Roll(Function):
-    """Elements moved by `shifts` along `dims` (None: as if x were flat); what leaves one end comes back at the other.
-
-    Raises: ValueError unless there is a shift for each dim.
-    """
+    "elements moved by `shifts` along `dims` (None: as if flat), around the end. Raises: ValueError unless as many of both."
     def __init__(self, shifts, dims=None):
         self.shifts, self.dims = shifts, dims
     def forward(self, x):
@@ -145,7 +137,7 @@ class Pad(Function):
 
 
 class Tril(Function):
-    "the part on and below a `diagonal` of the last two dims, zeros above. Raises: ValueError for fewer than two dims."
+    "the last two dims on and below a `diagonal`, zeros above. Raises: ValueError, with the shape, for fewer dims."
     keep = staticmethod(np.tril)
 
     def __init__(self, diagonal=0):
@@ -159,7 +151,7 @@ class Tril(Function):
 
 
 class Triu(Tril):
-    "the part on and above a `diagonal` of the last two dims, zeros below. Raises: ValueError for fewer than two dims."
+    "the last two dims on and above a `diagonal`, zeros below. Raises: ValueError, with the shape, for fewer dims."
     keep = staticmethod(np.triu)
 
 
