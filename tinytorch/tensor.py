@@ -102,7 +102,7 @@ def _as_key(key):
         key = np.asarray(key, None if np.size(key) else np.int64)
     dtype = getattr(key, "dtype", None)
     if isinstance(key, float) or dtype is not None and dtype.kind == "f":
-        raise IndexError(f"index: expected integers, slices, booleans, None or ..., got {dtype or 'a float'}")
+        raise IndexError(f"index: expected integers, slices, booleans, ..., got {dtype or 'a float'}; use .long()")
     return key
 
 
