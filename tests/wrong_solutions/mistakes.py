@@ -332,7 +332,7 @@ return _as_array(value)
     Mistake(
         "03_tensor", "apply", "every input is a parent",
         ("(x.grad_fn or x) if needed else None", "getattr(x, 'grad_fn', None) or (x if isinstance(x, Tensor) else None)"),
-        words="place among the parents",
+        words="place among the parents", region=1,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "merged", "writes into an array that others hold",
