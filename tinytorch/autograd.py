@@ -48,36 +48,32 @@ def run_backward(root, gradient, retain_graph=False):
     then loses all its attributes, and its `parents` are FREED. Raises: RuntimeError where an operation is FREED, before
     anything changes; and where `backward` returns no tuple with a gradient of `parent.out_shape` for each parent.
     """
-    order, collected = topological_order(root), {root: (gradient, False)}
+    order = topological_order(root)
     if any(operation.parents is FREED for operation in order):
         raise RuntimeError("backward: an earlier backward has freed the arrays that this graph saved; run the forward "
                            "pass again, or call the first backward with retain_graph=True")
+    collected, observer = {root: (gradient, False)}, thread.observer
     while order:
         operation = order.pop()
-        _hand_on(collected, operation, collected.pop(operation)[0])
+        grad, parents = collected.pop(operation)[0], operation.parents
+        gradients = operation.backward(grad) if observer is None else observer(operation.backward, grad)
+        if not isinstance(gradients, tuple) or len(gradients) != len(parents):
+            raise RuntimeError(f"{operation.name}.backward: expected a tuple of {len(parents)} gradients, one an input")
+        for i, (parent, gradient) in enumerate(zip(parents, gradients)):
+            if parent is None:
+                continue
+            if gradient is None or gradient.shape != parent.out_shape:
+                raise RuntimeError(f"{operation.name}.backward: input {i} has shape {parent.out_shape}, its gradient "
+                                   f"{getattr(gradient, 'shape', None)}; is an unbroadcast or a reshape forgotten?")
+            if gradient.dtype != parent.out_dtype:
+                gradient = gradient.astype(parent.out_dtype)
+            fresh = gradient is not grad and gradient.base is None and gradient.flags.writeable
+            if not isinstance(parent, Function):
+                parent.accumulate_grad(gradient, fresh)
+            elif parent in collected:
+                collected[parent] = add_gradient(collected[parent], gradient, fresh)
+            else:
+                collected[parent] = gradient, fresh
         if not retain_graph:
             operation.__dict__.clear()
             operation.parents = FREED
-
-
-def _hand_on(collected, operation, grad):
-    "Give each parent its gradient from operation.backward(grad); operations collect: `collected[parent]` = sum, ours."
-    observer, parents = thread.observer, operation.parents
-    gradients = operation.backward(grad) if observer is None else observer(operation.backward, grad)
-    if not isinstance(gradients, tuple) or len(gradients) != len(parents):
-        raise RuntimeError(f"{operation.name}.backward: expected a tuple of {len(parents)} gradients, one per input")
-    for i, (parent, gradient) in enumerate(zip(parents, gradients)):
-        if parent is None:
-            continue
-        if gradient is None or gradient.shape != parent.out_shape:
-            raise RuntimeError(f"{operation.name}.backward: input {i} has shape {parent.out_shape}, its gradient "
-                               f"{getattr(gradient, 'shape', None)}; is an unbroadcast or a reshape forgotten?")
-        if gradient.dtype != parent.out_dtype:
-            gradient = gradient.astype(parent.out_dtype)
-        fresh = gradient is not grad and gradient.base is None and gradient.flags.writeable
-        if not isinstance(parent, Function):
-            parent.accumulate_grad(gradient, fresh)
-        elif parent in collected:
-            collected[parent] = add_gradient(collected[parent], gradient, fresh)
-        else:
-            collected[parent] = gradient, fresh

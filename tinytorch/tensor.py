@@ -58,25 +58,20 @@ def apply(operation, *inputs):
         arrays.append(x.data if is_tensor else _as_operand(x))
         needs_grad.append(recording and is_tensor and x._requires_grad)
     operation.needs_grad = needs_grad
-    result = Tensor.wrap(_run_forward(operation, arrays))
-    if True in needs_grad:
-        operation.parents = [(x.grad_fn or x) if needed else None for x, needed in zip(inputs, needs_grad)]
-        operation.out_shape, operation.out_dtype = result.data.shape, result.data.dtype
-        result._requires_grad, result.grad_fn = True, operation
-    return result
-
-
-def _run_forward(operation, arrays):
-    "Return operation.forward(*arrays), float64 only by `_floats_by_default`; say in an error's note what it ran on."
     observer = thread.observer
     try:
         out = operation.forward(*arrays) if observer is None else observer(operation.forward, *arrays)
-        return _floats_by_default(out, arrays) if out.dtype == FLOAT64 else out
     except (ValueError, IndexError, TypeError) as error:
         hint = "; aligned from the right, sizes must be equal or 1" if "broadcast" in str(error) else ""
         seen = ", ".join(str(np.shape(array)) for array in arrays if array is not None)
         error.add_note(f"{operation.name.lower().removesuffix('function')}: got {seen}{hint}")
         raise
+    result = Tensor.wrap(_floats_by_default(out, arrays) if out.dtype == FLOAT64 else out)
+    if True in needs_grad:
+        operation.parents = [(x.grad_fn or x) if needed else None for x, needed in zip(inputs, needs_grad)]
+        operation.out_shape, operation.out_dtype = result.data.shape, result.data.dtype
+        result._requires_grad, result.grad_fn = True, operation
+    return result
 
 
 def shape_from(sizes):
@@ -102,7 +97,7 @@ def _as_key(key):
         key = np.asarray(key, None if np.size(key) else np.int64)
     dtype = getattr(key, "dtype", None)
     if isinstance(key, float) or dtype is not None and dtype.kind == "f":
-        raise IndexError(f"index: expected integers, slices, booleans, None or ..., got {dtype or 'a float'}")
+        raise IndexError(f"index: expected integers, slices, booleans, ..., got {dtype or 'a float'}; use .long()")
     return key
 
 

@@ -92,9 +92,31 @@ def test_each_operation_hands_on_all_that_it_collected():
     })  # fmt: skip
     y = Tensor([1.0], requires_grad=True)
     b = 2 * y
-    with likely("an operation ran before all its gradients had arrived: go from the end of the order", KeyError):
-        (b * 3 + b * b).backward()
+    (b * 3 + b * b).backward()
     expect("6 y + 4 y^2 at 1, gradient", y.grad, [14])
+
+
+def test_a_graph_is_freed_by_the_backward_pass():
+    x = Tensor([3.0], requires_grad=True)
+    loss = (x * x).exp()
+    loss.backward()
+    before = x.grad.copy()
+    try:
+        loss.backward()
+    except RuntimeError:
+        pass
+    except Exception as error:
+        raise AssertionError(f"this graph was freed: refuse it, with a RuntimeError, before you run it ({error!r})") from error
+    else:
+        raise AssertionError("a second backward through a graph that was freed must be a RuntimeError")
+    assert x.grad.tolist() == before.tolist(), "a backward that is refused changes nothing"
+
+
+def test_leaves_do_not_share_their_gradients():
+    x, y = Tensor([1.0], requires_grad=True), Tensor([2.0], requires_grad=True)
+    (x + y).backward()
+    x.grad += 100
+    assert y.grad.tolist() == [1], "x and y hold one array: it was no fresh one, somebody else held it, so copy it"
 
 
 def test_a_graph_is_recorded_only_where_a_gradient_is_needed():

@@ -332,7 +332,7 @@ return _as_array(value)
     Mistake(
         "03_tensor", "apply", "every input is a parent",
         ("(x.grad_fn or x) if needed else None", "getattr(x, 'grad_fn', None) or (x if isinstance(x, Tensor) else None)"),
-        words="place among the parents",
+        words="place among the parents", region=1,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "merged", "writes into an array that others hold",
@@ -362,9 +362,14 @@ return order
         words="they must be added", region=1,
     ),  # fmt: skip
     Mistake(
-        "03_tensor", "run-backward", "from the beginning of the order",
-        ("order.pop()", "order.pop(0)"),
-        words="KeyError",
+        "03_tensor", "run-backward", "runs a graph that was freed",
+        "order = topological_order(root)",
+        words="freed", region=0,
+    ),  # fmt: skip
+    Mistake(
+        "03_tensor", "run-backward", "an array that others hold is taken for fresh",
+        ("gradient is not grad and gradient.base is None and gradient.flags.writeable", "True"),
+        words="somebody else", region=1,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "creation", "pad begins with the first dim",
