@@ -8,6 +8,7 @@ import pytest
 
 from tinytorch import Tensor
 from tinytorch.gradcheck import gradcheck
+from tinytorch.nn.activations import ReluSquared, relu_squared
 from tinytorch.nn.attention import MultiHeadAttention, scaled_dot_product_attention
 from tinytorch.nn.embedding import Embedding, LearnedPositions
 from tinytorch.nn.layers import Linear
@@ -15,11 +16,9 @@ from tinytorch.nn.losses import cross_entropy
 from tinytorch.nn.module import Module
 from tinytorch.nn.transformer import (
     MLP,
-    ReluSquared,
     Transformer,
     TransformerBlock,
     TransformerConfig,
-    relu_squared,
 )
 from tinytorch.optim import SGD, AdamW
 from tinytorch.tensor import apply
