@@ -76,8 +76,8 @@ def test_inputs_from_the_same_seed_hide_nothing(seed):
     "Were the cotangent x itself, grad.T @ x would be symmetric, and a transposed gradient right."
     class Transposed(LinearFunction):
         def backward(self, grad):
-            dx, dweight, _ = super().backward(grad)
-            return dx, dweight.T, None
+            dx, dweight, dbias = super().backward(grad)
+            return dx, dweight.T, dbias
 
     x = np.random.default_rng(seed).standard_normal((7, 3))
     with pytest.raises(GradientError, match="input 1 .* transpose of expected"):
@@ -99,8 +99,8 @@ def test_a_gradient_where_there_is_no_influence():
 def test_a_transposed_weight_gradient_does_not_fit():
     class Transposed(LinearFunction):
         def backward(self, grad):
-            dx, dweight, _ = super().backward(grad)
-            return dx, dweight.T, None
+            dx, dweight, dbias = super().backward(grad)
+            return dx, dweight.T, dbias
 
     generator = np.random.default_rng(1)
     x, weight = generator.standard_normal((7, 3)), generator.standard_normal((2, 3))

@@ -83,6 +83,8 @@ def test_a_shared_module_is_visited_once():
     layer = Linear(2, 2)
     net = Sequential(layer, layer)
     assert len(list(net.modules())) == 2 and len(list(net.parameters())) == 2
+    assert [path for path, _ in net.named_modules()] == ["", "0"]
+    assert list(net.named_modules(remove_duplicate=False)) == [("", net), ("0", layer), ("1", layer)]
     assert len(net.state_dict()) == 4
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from by_hand import expect, likely
 
 from tinytorch import Tensor
+from tinytorch.nn.activations import relu_squared
 from tinytorch.nn.transformer import (
     GPT,
     MLP,
@@ -13,7 +14,6 @@ from tinytorch.nn.transformer import (
     Transformer,
     TransformerBlock,
     TransformerConfig,
-    relu_squared,
 )
 
 rng = np.random.default_rng(0)

@@ -70,7 +70,7 @@ def listed(names, most=4):
 def copies(case):
     "Modules that stand at two places, and parameters that are equal in every number but not the same."
     found, places = [], {}
-    for path, module in getattr(case.model, "tree", lambda: ())():
+    for path, module in getattr(case.model, "named_modules", lambda **_: ())(remove_duplicate=False):
         places.setdefault(id(module), (module, []))[1].append(path)
     for module, paths in places.values():
         if len(paths) > 1 and list(module.parameters()) and not any(

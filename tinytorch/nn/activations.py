@@ -120,34 +120,50 @@ class LogSigmoidFunction(Function):
         return (grad * _sigmoid(-self.x),)
 
 
-def relu(input): return input.relu()
+def _on_floats(name, operation, input):
+    if input.dtype.kind != "f":
+        raise TypeError(f"{name}: expected floats, got {input.dtype} {input.shape}; convert with .float()")
+    return apply(operation, input)
 
 
-def sigmoid(input): return input.sigmoid()
+def relu(input):
+    return input.relu()
 
 
-def tanh(input): return input.tanh()
+def sigmoid(input):
+    return input.sigmoid()
 
 
-def softmax(input, dim): return input.softmax(dim)
+def tanh(input):
+    return input.tanh()
 
 
-def log_softmax(input, dim): return input.log_softmax(dim)
+def softmax(input, dim):
+    return input.softmax(dim)
 
 
-def silu(input): return _on_floats("silu", SiLUFunction(), input)
+def log_softmax(input, dim):
+    return input.log_softmax(dim)
 
 
-def relu_squared(input): return _on_floats("relu_squared", ReluSquared(), input)
+def silu(input):
+    return _on_floats("silu", SiLUFunction(), input)
 
 
-def leaky_relu(input, negative_slope=0.01): return _on_floats("leaky_relu", LeakyReLUFunction(negative_slope), input)
+def relu_squared(input):
+    return _on_floats("relu_squared", ReluSquared(), input)
 
 
-def softplus(input, beta=1.0, threshold=20.0): return _on_floats("softplus", SoftplusFunction(beta, threshold), input)
+def leaky_relu(input, negative_slope=0.01):
+    return _on_floats("leaky_relu", LeakyReLUFunction(negative_slope), input)
 
 
-def logsigmoid(input): return _on_floats("logsigmoid", LogSigmoidFunction(), input)
+def softplus(input, beta=1.0, threshold=20.0):
+    return _on_floats("softplus", SoftplusFunction(beta, threshold), input)
+
+
+def logsigmoid(input):
+    return _on_floats("logsigmoid", LogSigmoidFunction(), input)
 
 
 def gelu(input, approximate="none"):
@@ -156,12 +172,6 @@ def gelu(input, approximate="none"):
     if approximate not in ("none", "tanh"):
         raise ValueError(f"gelu: approximate is 'none' or 'tanh', got {approximate!r}")
     return _on_floats("gelu", TanhGelu() if approximate == "tanh" else ErfGelu(), input)
-
-
-def _on_floats(name, operation, input):
-    if input.dtype.kind != "f":
-        raise TypeError(f"{name}: expected floats, got {input.dtype} {input.shape}; convert with .float()")
-    return apply(operation, input)
 
 
 class _Activation(Module):

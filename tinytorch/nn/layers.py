@@ -26,7 +26,7 @@ class LinearFunction(Function):
         self.rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (N, in)
         out = self.rows @ weight.T
         if bias is not None:
-            out = out + bias
+            out += bias
         return out.reshape(*x.shape[:-1], len(weight))
 
     def backward(self, grad):
@@ -39,8 +39,8 @@ class LinearFunction(Function):
 
 def _check_linear(x, weight, bias):
     if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:] or (bias is not None and bias.shape != weight.shape[:1]):
-        raise ValueError(f"linear: a weight (out, in) of {weight.shape} expects {weight.shape[-1] if weight.ndim else 'no'} "
-                         f"features and a bias (out,), got {x.shape} and {None if bias is None else bias.shape}")
+        raise ValueError(f"linear: weight (out, in) {weight.shape} expects {weight.shape[-1] if weight.ndim else 'no'} "
+                         f"features and bias (out,), got {x.shape} and {None if bias is None else bias.shape}")
     if x.dtype.kind != "f":
         raise TypeError(f"linear: expected floats, got {x.dtype}; convert with .float(), or embed indices first")
 

@@ -98,7 +98,7 @@ def _class_rows(x):
     "Return (N, C) from (C,), (N, C) or (N, C, d1, ...)."
     if x.ndim > 2:
         x = x.permute(0, *range(2, x.ndim), 1)
-    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _class_weights(name, weight, input):

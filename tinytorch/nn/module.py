@@ -50,8 +50,7 @@ class Module:
         "Compute; every subclass says what. Raises: NotImplementedError, with the name of the class."
         raise NotImplementedError(f"{type(self).__name__}.forward: a Module says there what it computes")
 
-    def __call__(self, *inputs, **options):
-        return self.forward(*inputs, **options)
+    def __call__(self, *inputs, **options): return self.forward(*inputs, **options)
 
     def named_children(self):
         "Return (name, module) for the modules directly inside this one."
@@ -65,9 +64,9 @@ class Module:
         for name, child in self.named_children():
             yield from child._tree(_dotted(path, name))
 
-    def named_modules(self):
-        "Return (path, module) for this module and all below it, each once, under its first path."
-        return _unique(self._tree())
+    def named_modules(self, remove_duplicate=True):
+        "Return (path, module) for this module and all below it, each once, under its first path, or under all of them."
+        return _unique(self._tree()) if remove_duplicate else self._tree()
 
     def modules(self): return (module for _, module in self.named_modules())
 
