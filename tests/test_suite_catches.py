@@ -220,7 +220,7 @@ MISTAKES = {
     ],
     ("optim.py", "06_optimizers/test_clipping_and_schedules.py"): [
         ("norm: overflows in float32", "if not 1e-30 < squares < 1e30:", "if False:"),
-        ("clipping: each tensor for itself", "p.grad *= scale", "p.grad *= max_norm / (total_norm([p.grad]) + 1e-6)"),
+        ("clipping: each tensor for itself", "grad *= scale", "grad *= max_norm / (total_norm([grad]) + 1e-6)"),
         ("clipping: short gradients grow", "if scale < 1 and math.isfinite(norm)", "if math.isfinite(norm)"),
         ("schedule: never steps", '{"steps": self.steps + 1}', '{"steps": self.steps}'),
         ("schedule: the multiplier is of the last rate", 'group.setdefault("initial_lr", group["lr"]) *',
@@ -344,7 +344,8 @@ MISTAKES = {
         ("layer_norm: eps outside the root", "np.sqrt(variance + self.eps)", "(np.sqrt(variance) + self.eps)"),
         ("layer_norm: variance divided by n - 1", "np.square(centered).mean(self.axes, keepdims=True)",
          "x.var(self.axes, keepdims=True, ddof=1)"),
-        ("layer_norm: the mean of large numbers", "x = x - x.min(self.axes, keepdims=True)", "x = x + 0"),
+        ("layer_norm: the mean of large numbers", "centered = x - x.min(self.axes, keepdims=True, initial=np.inf)",
+         "centered = x + 0"),
         ("layer_norm: the bias without a weight is lost", "return out if bias is None else out + bias",
          "return out if bias is None or weight is None else out + bias"),
         ("layer_norm: the bias is added twice", "else out + bias", "else out + 2 * bias"),

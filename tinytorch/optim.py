@@ -141,9 +141,9 @@ class Optimizer:
             mine.update(group)
 
     def _saved_moment(self, i, entry, name, p):
-        if name not in entry or np.shape(entry[name]) != p.shape:
-            raise ValueError(f"{self.name}.load_state_dict: parameter {i} needs {name} of shape {p.shape}, got "
-                             f"{np.shape(entry[name]) if name in entry else 'none'}")
+        shape = np.shape(entry[name]) if name in entry else None
+        if shape != p.shape:
+            raise ValueError(f"{self.name}: parameter {i} needs a saved {name} of shape {p.shape}, got {shape}")
         return np.asarray(entry[name]).astype(p.dtype)
 
 
@@ -166,7 +166,9 @@ def sgd_update(params, grads, momentum_buffers, steps, *, lr, momentum, dampenin
 
 
 class SGD(Optimizer):
-    "Take the steps of `sgd_update`. Raises: as Optimizer; ValueError for nesterov without momentum or with dampening."
+    """Take the steps of `sgd_update`; its moment, if momentum > 0, is called momentum_buffer.
+    Raises: as Optimizer; ValueError for nesterov without momentum or with dampening.
+    """
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
         settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(params, lr=lr, **settings)
@@ -254,12 +256,12 @@ def clip_grad_norm_(parameters, max_norm):
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be positive, got {max_norm}")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
-    parameters = [p for p in parameters if p.grad is not None]
-    norm = total_norm([p.grad for p in parameters])
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norm = total_norm(grads)
     scale = max_norm / (norm + 1e-6)
     if scale < 1 and math.isfinite(norm):
-        for p in parameters:
-            p.grad *= scale
+        for grad in grads:
+            grad *= scale
     return norm
 
 
@@ -305,7 +307,7 @@ class LambdaLR:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self):
-        "Return what `load_state_dict` takes, a dict."
+        "Return what `load_state_dict` takes, {'steps': int}."
         return {"steps": self.steps}
 
     def load_state_dict(self, saved):
