@@ -28,6 +28,8 @@ class Optimizer:
     Raises: ValueError for no parameters, one that is given twice, needs no gradient or is no leaf, and for a setting
     out of range or unknown; TypeError for what is no Tensor, and for one Tensor instead of a list.
     """
+    name = property(lambda self: type(self).__name__)
+
     def __init__(self, params, **defaults):
         if isinstance(params, (Tensor, dict)):
             raise TypeError(f"{self.name}: expected a list, got one {type(params).__name__}; write [it]")
@@ -37,8 +39,6 @@ class Optimizer:
         self.defaults, self.param_groups, self.state = defaults, [], {}
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
-
-    name = property(lambda self: type(self).__name__)
 
     def add_param_group(self, group):
         "Add a dict of parameters and their own settings. Raises: as the class, before anything is added."
@@ -166,9 +166,7 @@ def sgd_update(params, grads, momentum_buffers, steps, *, lr, momentum, dampenin
 
 
 class SGD(Optimizer):
-    """Take the steps of `sgd_update`; its moment, if momentum > 0, is called momentum_buffer.
-    Raises: as Optimizer; ValueError for nesterov without momentum or with dampening.
-    """
+    "Take steps of `sgd_update`, with momentum_buffer. Raises: as Optimizer; nesterov needs momentum and no dampening."
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
         settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(params, lr=lr, **settings)
