@@ -131,20 +131,22 @@ class Optimizer:
         for mine, theirs in zip(self.param_groups, saved["param_groups"]):
             groups.append({**mine, **{name: theirs[name] for name in theirs if name in known}})
             self.check_settings(groups[-1])
-            for p, i in zip(mine["params"], theirs["params"]):
-                if i in saved["state"]:
-                    entry, names = saved["state"][i], self.moment_names(groups[-1])
-                    moments = {name: self._saved_moment(i, entry, name, p) for name in names}
-                    state[p] = {"step": int(entry["step"]), **moments}
+            entries = {p: saved["state"][i] for p, i in zip(mine["params"], theirs["params"]) if i in saved["state"]}
+            for p, entry in entries.items():
+                state[p] = {"step": int(entry["step"])}
+            for name in self.moment_names(groups[-1]):
+                arrays = [self._saved_moment(entry, name, p) for p, entry in entries.items()]
+                for p, moment in zip(entries, new_moments(arrays)):
+                    state[p][name] = moment
         self.state = state
         for mine, group in zip(self.param_groups, groups):
             mine.update(group)
 
-    def _saved_moment(self, i, entry, name, p):
+    def _saved_moment(self, entry, name, p):
         shape = np.shape(entry[name]) if name in entry else None
         if shape != p.shape:
-            raise ValueError(f"{self.name}: parameter {i} needs a saved {name} of shape {p.shape}, got {shape}")
-        return np.asarray(entry[name]).astype(p.dtype)
+            raise ValueError(f"{self.name}: a parameter of shape {p.shape} needs its {name}, got one of {shape}")
+        return np.asarray(entry[name]).astype(p.dtype, copy=False)
 
 
 @replaceable
@@ -254,12 +256,12 @@ def clip_grad_norm_(parameters, max_norm):
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be positive, got {max_norm}")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
-    grads = [p.grad for p in parameters if p.grad is not None]
-    norm = total_norm(grads)
+    parameters = [p for p in parameters if p.grad is not None]
+    norm = total_norm([p.grad for p in parameters])
     scale = max_norm / (norm + 1e-6)
     if scale < 1 and math.isfinite(norm):
-        for grad in grads:
-            grad *= scale
+        for p in parameters:
+            p.grad *= scale
     return norm
 
 

@@ -667,8 +667,8 @@ x -= lr * m / (np.sqrt(v) + eps)
     Mistake(
         "06_optimizers", "clip-gradients", "a new array is scaled",
         (
-            "grad *= scale",
-            "grad = grad * scale",
+            "p.grad *= scale",
+            "grad = p.grad * scale  # noqa: F841",
         ),
         words="in place",
     ),  # fmt: skip
