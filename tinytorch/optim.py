@@ -28,6 +28,8 @@ class Optimizer:
     Raises: ValueError for no parameters, one that is given twice, needs no gradient or is no leaf, and for a setting
     out of range or unknown; TypeError for what is no Tensor, and for one Tensor instead of a list.
     """
+    name = property(lambda self: type(self).__name__)
+
     def __init__(self, params, **defaults):
         if isinstance(params, (Tensor, dict)):
             raise TypeError(f"{self.name}: expected a list, got one {type(params).__name__}; write [it]")
@@ -37,8 +39,6 @@ class Optimizer:
         self.defaults, self.param_groups, self.state = defaults, [], {}
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
-
-    name = property(lambda self: type(self).__name__)
 
     def add_param_group(self, group):
         "Add a dict of parameters and their own settings. Raises: as the class, before anything is added."
@@ -131,20 +131,22 @@ class Optimizer:
         for mine, theirs in zip(self.param_groups, saved["param_groups"]):
             groups.append({**mine, **{name: theirs[name] for name in theirs if name in known}})
             self.check_settings(groups[-1])
-            for p, i in zip(mine["params"], theirs["params"]):
-                if i in saved["state"]:
-                    entry, names = saved["state"][i], self.moment_names(groups[-1])
-                    moments = {name: self._saved_moment(i, entry, name, p) for name in names}
-                    state[p] = {"step": int(entry["step"]), **moments}
+            entries = {p: saved["state"][i] for p, i in zip(mine["params"], theirs["params"]) if i in saved["state"]}
+            for p, entry in entries.items():
+                state[p] = {"step": int(entry["step"])}
+            for name in self.moment_names(groups[-1]):
+                arrays = [self._saved_moment(entry, name, p) for p, entry in entries.items()]
+                for p, moment in zip(entries, new_moments(arrays)):
+                    state[p][name] = moment
         self.state = state
         for mine, group in zip(self.param_groups, groups):
             mine.update(group)
 
-    def _saved_moment(self, i, entry, name, p):
-        if name not in entry or np.shape(entry[name]) != p.shape:
-            raise ValueError(f"{self.name}.load_state_dict: parameter {i} needs {name} of shape {p.shape}, got "
-                             f"{np.shape(entry[name]) if name in entry else 'none'}")
-        return np.asarray(entry[name]).astype(p.dtype)
+    def _saved_moment(self, entry, name, p):
+        shape = np.shape(entry[name]) if name in entry else None
+        if shape != p.shape:
+            raise ValueError(f"{self.name}: a parameter of shape {p.shape} needs its {name}, got one of {shape}")
+        return np.asarray(entry[name]).astype(p.dtype, copy=False)
 
 
 @replaceable
@@ -166,7 +168,7 @@ def sgd_update(params, grads, momentum_buffers, steps, *, lr, momentum, dampenin
 
 
 class SGD(Optimizer):
-    "Take the steps of `sgd_update`. Raises: as Optimizer; ValueError for nesterov without momentum or with dampening."
+    "Take steps of `sgd_update`, with momentum_buffer. Raises: as Optimizer; nesterov needs momentum and no dampening."
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
         settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(params, lr=lr, **settings)
@@ -305,7 +307,7 @@ class LambdaLR:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self):
-        "Return what `load_state_dict` takes, a dict."
+        "Return what `load_state_dict` takes, {'steps': int}."
         return {"steps": self.steps}
 
     def load_state_dict(self, saved):

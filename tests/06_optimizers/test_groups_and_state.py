@@ -250,8 +250,8 @@ def break_a_setting(state):
 
 
 @pytest.mark.parametrize("damage, message", [
-    (change_shape, r"2.*exp_avg.*\(200, 180\).*\(180, 200\)"),
-    (lose_a_moment, "3.*exp_avg_sq"),
+    (change_shape, r"\(200, 180\).*exp_avg.*\(180, 200\)"),
+    (lose_a_moment, "exp_avg_sq"),
     (lose_a_parameter, r"3.*4"),
     (break_a_setting, "lr.*-1.0"),
 ])

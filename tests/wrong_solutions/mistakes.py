@@ -670,7 +670,7 @@ x -= lr * m / (np.sqrt(v) + eps)
         words="overflow",
     ),  # fmt: skip
     Mistake(
-        "06_optimizers", "clip-grad-norm", "a new array is scaled",
+        "06_optimizers", "clip-gradients", "a new array is scaled",
         (
             "p.grad *= scale",
             "grad = p.grad * scale  # noqa: F841",
@@ -1009,8 +1009,8 @@ return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[:, :dim]
     Mistake(
         "10_embeddings", "rotary-module", "no minus in the table of sines",
         (
-            "[-sin, sin]",
-            "[sin, sin]",
+            "[-np.sin(angles), np",
+            "[np.sin(angles), np",
         ),
         words="have a minus",
     ),  # fmt: skip
@@ -1070,8 +1070,8 @@ return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[:, :dim]
     Mistake(
         "12_normalization", "layer-norm-halves", "the mean of large numbers",
         (
-            "x = x - x.min(self.axes, keepdims=True)",
-            "x = x + 0",
+            "centered = x - x.min(self.axes, keepdims=True, initial=np.inf)",
+            "centered = x + 0",
         ),
         words="before the mean",
     ),  # fmt: skip

@@ -42,7 +42,8 @@ class EmbeddingFunction(Function):
         self.padding_idx = padding_idx
 
     def forward(self, indices, weight):
-        self.indices, self.count = np.asarray(indices), len(weight)
+        self.indices = np.asarray(indices)
+        self.count = len(weight)
         _check_ids(self.indices, self.count)
         return weight[self.indices]
 
@@ -167,9 +168,10 @@ class Rotary(Module):
             raise ValueError(f"Rotary: head_dim {head_dim} is odd, but numbers turn in pairs; make it even")
         self.head_dim, self.max_len, self.base = head_dim, max_len, base
         angles = position_angles(max_len, head_dim, base)
-        cos, sin = np.cos(angles), np.sin(angles)
-        self.register_buffer("cos", Tensor(np.concatenate([cos, cos], axis=1)), persistent=False)
-        self.register_buffer("sin", Tensor(np.concatenate([-sin, sin], axis=1)), persistent=False)
+        cos = np.concatenate([np.cos(angles), np.cos(angles)], axis=1)
+        sin = np.concatenate([-np.sin(angles), np.sin(angles)], axis=1)
+        self.register_buffer("cos", Tensor(cos), persistent=False)
+        self.register_buffer("sin", Tensor(sin), persistent=False)
 
     def forward(self, x, offset=0):
         if x.ndim < 2 or x.shape[-1] != self.head_dim:

@@ -22,8 +22,8 @@ class LayerNormFunction(Function):
         self.dims, self.eps, self.axes = dims, eps, tuple(range(-dims, 0))
 
     def forward(self, x, weight=None, bias=None):
-        x = x - x.min(self.axes, keepdims=True, initial=np.inf)  # small numbers, wherever the row lies
-        centered = x - x.mean(self.axes, keepdims=True)
+        centered = x - x.min(self.axes, keepdims=True, initial=np.inf)  # small numbers, wherever the row lies
+        centered -= centered.mean(self.axes, keepdims=True)
         variance = np.square(centered).mean(self.axes, keepdims=True)
         self.scale = 1 / np.sqrt(variance + self.eps)
         self.xhat = centered * self.scale
@@ -96,7 +96,7 @@ class RMSNormFunction(Function):
 
 
 def rms_norm(x, normalized_shape, weight=None, eps=None):
-    "Return rows of x over their root mean square, * weight; eps=None: that of x's dtype. Raises: as `layer_norm`."
+    "Return x over the root mean square of its rows, * weight; eps=None: machine epsilon. Raises: as `layer_norm`."
     dims = _row_dims("rms_norm", x, normalized_shape, weight)
     eps = float(np.finfo(x.dtype).eps) if eps is None else eps
     return apply(RMSNormFunction(dims, eps), x, weight)
