@@ -154,7 +154,7 @@ class CharTokenizer(Tokenizer):
             return [self.ids[piece]]
         if self.unknown is not None:
             return [self.ids[self.unknown]]
-        raise ValueError(f"CharTokenizer: no token for {piece!r} among {self.vocab_size}; train with unknown='<unk>'")
+        raise ValueError(f"character {piece!r} is not among the {self.vocab_size} tokens; train with unknown='<unk>'")
 
 
 def most_frequent(counts, n):
