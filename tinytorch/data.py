@@ -193,7 +193,7 @@ class DataLoader:
         return Pass(self, began, saved["dealt"])
 
     def load_state_dict(self, saved):
-        """Make the next `for` over this loader the rest of the pass whose `state_dict()` is `saved`.
+        """Resume with the next `for` the pass whose `state_dict()` is `saved`; later ones are what would have followed.
         Raises: ValueError, before anything changes, for a loader with other settings or another kind of generator."""
         ours = Pass(self, copy.deepcopy(as_generator(self.generator))).state_dict()
         wrong = {name: saved[name] for name in ours if type(saved[name]) is not type(ours[name]) or (

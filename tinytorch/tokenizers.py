@@ -34,8 +34,9 @@ def plain_parts(text, special_tokens):
 
 class Tokenizer:
     """Convert text to ids and back. Attributes: `tokens`, a list; `ids` {token: its place}; `special_ids` {name: id} of
-    `special_tokens` (names that stay whole, each also a token); `vocab_size`. A subclass has a compiled `pattern` that
-    finds the pieces of plain text, `encode_piece(piece)` -> list of ids, and `options`, names of attributes to save.
+    `special_tokens` (names that stay whole, each also a token); `vocab_size`. A subclass has `encode_piece(piece)` -> list
+    of ids; it may have a compiled `pattern` that finds the pieces of plain text (by default single characters), and
+    `options`, the names of further arguments, also attributes, that are saved.
     Raises: ValueError for a token that occurs twice, or an empty special token."""
     pattern, options = re.compile(".", re.DOTALL), ()
     as_token = staticmethod(str)  # a special token's name as it stands in `tokens`
@@ -154,7 +155,7 @@ class CharTokenizer(Tokenizer):
             return [self.ids[piece]]
         if self.unknown is not None:
             return [self.ids[self.unknown]]
-        raise ValueError(f"CharTokenizer: no token for {piece!r} among {self.vocab_size}; train with unknown='<unk>'")
+        raise ValueError(f"character {piece!r} is not among the {self.vocab_size} tokens; train with unknown='<unk>'")
 
 
 def most_frequent(counts, n):
@@ -173,7 +174,7 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, text, vocab_size=None, special_tokens=(), lowercase=False):
-        """Return a tokenizer for "<unk>", the special tokens and the most frequent words, at most `vocab_size` in all.
+        """Return a tokenizer for "<unk>", the special tokens and the most frequent words, in all at most `vocab_size`.
         Raises: ValueError for an empty text, or a vocab_size that leaves no room for a word."""
         special = list(dict.fromkeys(["<unk>", *special_tokens]))
         if vocab_size is not None and vocab_size <= len(special):
