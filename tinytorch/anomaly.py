@@ -84,7 +84,9 @@ def first_nonfinite(run, names=None):
         first_nan = next((call for call in path[::-1] if np.isnan(call.outputs[0]).any()), path[-1])
         found = [path[-1]] if first_nan is path[-1] else [path[-1], first_nan]
     names = {id(tensor.data): f"{name}: " for name, tensor in (names or {}).items()}
-    return "; then ".join(_told(call, names) for call in found)
+    return "; then ".join(
+        f"{type(call.operation).__name__}.{call.half} at {call.line} gave {_described(call.outputs[0], {})} from "
+        f"inputs ({'; '.join(_described(array, names) for array in call.inputs)})" for call in found)
 
 
 def _described(array, names):
@@ -92,9 +94,3 @@ def _described(array, names):
     bad = [f"{n} {kind}" for kind, n in (("nan", np.isnan(array).sum()), ("inf", np.isinf(array).sum())) if n]
     values = " and ".join(bad) or (f"{array.min():.3g} to {array.max():.3g}" if array.size else "empty")
     return f"{names.get(id(array), '')}{array.dtype} {shape}, {values}"
-
-
-def _told(call, names):
-    inputs = "; ".join(_described(a, names) for a in call.inputs) or "no floats"
-    return f"{type(call.operation).__name__}.{call.half} at {call.line} gave {_described(call.outputs[0], {})} from " \
-           f"inputs ({inputs})"

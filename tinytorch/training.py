@@ -127,10 +127,9 @@ class TrainingLoop:
     """
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
                  max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None):
-        if (epochs is None) == (steps is None):
-            raise ValueError(f"Trainer: give either epochs or steps, got epochs={epochs}, steps={steps}")
-        if accumulate < 1:
-            raise ValueError(f"Trainer: accumulate must be at least 1, got {accumulate}")
+        if (epochs is None) == (steps is None) or accumulate < 1:
+            raise ValueError("Trainer: give either epochs or steps, and accumulate of at least 1; got "
+                             f"epochs={epochs}, steps={steps}, accumulate={accumulate}")
         per_epoch = math.ceil(len(loader) / accumulate) if hasattr(loader, "__len__") else None
         if evaluate and not (evaluate_every or per_epoch):
             raise ValueError("Trainer: this loader does not know its length; say evaluate_every=...")
@@ -161,8 +160,7 @@ class TrainingLoop:
         if self.dealt and (chosen or self.epoch == self.epochs):
             return chosen
         if self.dealt == 0:
-            raise ValueError(f"Trainer: the loader gave no batches in epoch {self.epoch}; is it empty, a generator "
-                             "that is used up, or drop_last with a batch_size above the size of the dataset?")
+            raise ValueError(f"Trainer: no batches in epoch {self.epoch}: an empty or used up loader, or drop_last?")
         self.epoch, self.dealt, self.began, self.batches = self.epoch + 1, 0, None, None
         return self.next_batches()
 
@@ -177,9 +175,8 @@ class TrainingLoop:
             origin = first_nonfinite(lambda: accumulate_gradients(self.model, batches, self.loss_fn),
                                      dict(self.model.named_parameters()))
             raise FloatingPointError(
-                f"Trainer: {error} at step {record['step']} (epoch {record['epoch']}, lr {record['lr']:.3g}). First: "
-                f"{origin or 'nothing, in a second run'}. The parameters are those of the step before; try a smaller "
-                "learning rate, a warm-up or max_norm=1.0") from None
+                f"Trainer: {error} at step {record['step']} (epoch {record['epoch']}, lr {record['lr']:.3g}), the "
+                f"parameters are unchanged; try a smaller lr, a warm-up or max_norm=1. First: {origin}") from None
         self.step += 1
         if self.schedule is not None:
             self.schedule.step()
@@ -203,10 +200,9 @@ class TrainingLoop:
 class Trainer(TrainingLoop):
     """Train as a TrainingLoop, and report, save and resume.
 
-    `folder` (see `new_run`): for metrics.jsonl, status.json and the checkpoints last.safetensors (every `save_every`
-    steps and at the end) and best.safetensors. `callbacks`: called with each record; a text that one returns stops
-    training. `show`: print progress. `watching(self)` of tinytorch.runs keeps these books while `fit` runs, and sets
-    `metrics`, else None. Attributes: the arguments; `history`, all records; `seconds` of training.
+    `folder` (see `new_run`): for metrics.jsonl, status.json, last.safetensors (every `save_every` steps and at the end)
+    and best.safetensors. `callbacks`: called with each record; a text that one returns stops training. `show`: print
+    progress. Attributes: the arguments; `history`, all records; `seconds` of training; `metrics`, set by `watching`.
     """
     kept = {"step": int, "epoch": int, "dealt": int, "stale": int, "seconds": float, "began": dict,
             "best": (dict, type(None)), "stopped": (str, type(None))}
@@ -219,9 +215,8 @@ class Trainer(TrainingLoop):
     def fit(self):
         """Train to the end from wherever it is; return the history, one record (a dict) a step.
 
-        It has "step" and "epoch" (from 1), "lr", "loss", "norm", "seconds", and what was evaluated. Raises:
-        FileExistsError for a folder that holds another run; FloatingPointError for a loss or gradient of inf or nan,
-        naming step and operation; KeyboardInterrupt after Ctrl-C, when the step is done and saved.
+        It has "step" and "epoch" (from 1), "lr", "loss", "norm", "seconds", and what was evaluated. Raises: as
+        `watching` of tinytorch.runs, inside of which it runs; FloatingPointError that names step and operation.
         """
         self.model.train()
         started = time.perf_counter() - self.seconds

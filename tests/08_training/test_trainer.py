@@ -386,7 +386,7 @@ def test_the_second_run_of_a_batch_sees_the_same_dropout():
 @pytest.mark.parametrize("settings, message", [
     ({}, "epochs=None.*steps=None"),
     ({"steps": 1, "epochs": 1}, "epochs=1.*steps=1"),
-    ({"steps": 1, "accumulate": 0}, "accumulate.* 0"),
+    ({"steps": 1, "accumulate": 0}, "accumulate.*0"),
     ({"steps": 1, "evaluate": lambda: {}}, "evaluate_every"),
 ])
 def test_bad_settings(settings, message):

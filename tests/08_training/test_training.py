@@ -206,7 +206,7 @@ def test_a_gradient_that_is_no_number_stops_before_the_step():
 @pytest.mark.parametrize("settings, message", [
     ({}, "epochs=None.*steps=None"),
     ({"epochs": 1, "steps": 1}, "epochs=1.*steps=1"),
-    ({"epochs": 1, "accumulate": 0}, "accumulate.* 0"),
+    ({"epochs": 1, "accumulate": 0}, "accumulate.*0"),
 ])
 def test_bad_settings(settings, message):
     model = make_model()
