@@ -8,7 +8,6 @@ import pytest
 
 from tinytorch import Tensor
 from tinytorch.gradcheck import gradcheck
-from tinytorch.nn.activations import ReluSquared, relu_squared
 from tinytorch.nn.attention import MultiHeadAttention, scaled_dot_product_attention
 from tinytorch.nn.embedding import Embedding, LearnedPositions
 from tinytorch.nn.layers import Linear

@@ -247,8 +247,10 @@ class CachedAttention(PackedAttention):
 
 
 def mask_fits(packed, num_heads, mask, is_causal):
-    heads = split(packed.data, 3, num_heads)[:1] * 3
-    return mask is None or fits(*heads, getattr(mask, "data", mask), is_causal)
+    if mask is None:
+        return True
+    query = split(packed.data, 3, num_heads)[0]
+    return fits(query, query, query, getattr(mask, "data", mask), is_causal)
 
 
 @implements(self_attention, "numpy")
