@@ -56,18 +56,17 @@ class Model(nn.Module):
         super().__init__()
         self.token_embedding = nn.Embedding(w.vocabulary, w.width)
         self.position_embedding = nn.Embedding(w.context, w.width)
-        self.transformer = nn.Module()
-        self.transformer.blocks = nn.ModuleList(Block(w) for _ in range(w.blocks))
-        self.transformer.norm = norm(w)
+        self.blocks = nn.ModuleList(Block(w) for _ in range(w.blocks))
+        self.norm = norm(w)
         self.head = nn.Linear(w.width, w.vocabulary, bias=False)
 
     def forward(self, indices, caches=None):
         start = 0 if caches is None else caches[0].length
         places = self.position_embedding.weight[start : start + indices.shape[1]]
         x = self.token_embedding(indices) + places
-        for i, block in enumerate(self.transformer.blocks):
+        for i, block in enumerate(self.blocks):
             x = block(x, None if caches is None else caches[i])
-        return self.head(self.transformer.norm(x))
+        return self.head(self.norm(x))
 
 
 class Cache:
@@ -122,7 +121,7 @@ def generation(workload: Workload, weights: str, variant: str):
         ends = range(1, 1 + ids.shape[1])
         if variant == "eager uncached":
             return torch.cat([model(ids[:, :end])[:, -1] for end in ends]).numpy()
-        caches = [Cache(workload) for _ in model.transformer.blocks]
+        caches = [Cache(workload) for _ in model.blocks]
         return torch.cat([model(ids[:, end - 1 : end], caches)[:, -1] for end in ends]).numpy()
 
     return read
