@@ -2,9 +2,9 @@
 """Text as integers, and back: characters, words, and byte pairs as in GPT-2."""
 
 __all__ = [
-    "GPT2_PATTERN", "split_special", "plain_parts", "Tokenizer", "CharTokenizer", "most_frequent",
-    "WordTokenizer", "merge_pair", "gpt2_pattern", "find_merges", "merge_by_rank",
-    "byte_characters", "visible", "invisible", "BPETokenizer",
+    "GPT2_PATTERN", "split_special", "plain_parts", "Tokenizer", "CharTokenizer", "WordTokenizer",
+    "merge_pair", "gpt2_pattern", "find_merges", "merge_by_rank", "byte_characters", "visible",
+    "invisible", "BPETokenizer",
 ]
 
 import heapq
@@ -12,7 +12,6 @@ import json
 import os
 import re
 from collections import Counter, defaultdict
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -34,21 +33,29 @@ def plain_parts(text, special_tokens):
 
 class Tokenizer:
     """Convert text to ids and back. Attributes: `tokens`, a list; `ids` {token: its place}; `special_ids` {name: id} of
-    `special_tokens` (names that stay whole, each also a token); `vocab_size`. A subclass has `encode_piece(piece)` -> list
-    of ids; it may have a compiled `pattern` that finds the pieces of plain text (by default single characters), and
-    `options`, the names of further arguments, also attributes, that are saved.
+    `special_tokens` (names that stay whole, each also a token); `vocab_size`; `unknown`, a special token or None.
+    A subclass may have a compiled `pattern` that finds the pieces of plain text (by default single characters), and
+    `options`, names of further arguments, also attributes, to save.
     Raises: ValueError for a token that occurs twice, or an empty special token."""
-    pattern, options = re.compile(".", re.DOTALL), ()
+    pattern, options = re.compile(".", re.DOTALL), ("unknown",)
     as_token = staticmethod(str)  # a special token's name as it stands in `tokens`
 
-    def __init__(self, tokens, special_tokens=()):
-        self.tokens, self.known = list(tokens), {}  # known {piece: ids}
+    def __init__(self, tokens, special_tokens=(), unknown=None):
+        self.tokens, self.unknown, self.known = list(tokens), unknown, {}  # known {piece: ids}
         self.vocab_size = len(self.tokens)
         self.ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self.ids) < len(self.tokens) or "" in special_tokens:
             raise ValueError(f"{type(self).__name__}: expected different tokens, no special one empty or ordinary, "
                              f"got {Counter(self.tokens).most_common(1)}, special {list(special_tokens)}")
         self.special_ids = {name: self.ids[self.as_token(name)] for name in special_tokens}
+
+    def encode_piece(self, piece):
+        "Return the id of a piece, or else of `unknown`, in a list. Raises: ValueError, naming the piece, without both."
+        if piece in self.ids:
+            return [self.ids[piece]]
+        if self.unknown is not None:
+            return [self.ids[self.unknown]]
+        raise ValueError(f"character {piece!r} is not among the {self.vocab_size} tokens; train with unknown='<unk>'")
 
     def encode_pieces(self, text):
         "Yield (ids, end) for each piece and special token of `text`, `end` being where it ends in `text`."
@@ -105,8 +112,9 @@ class Tokenizer:
 
     def state(self):
         "Return what `save` writes: arguments that make the tokenizer again, as values that JSON knows."
+        tokens = [token if isinstance(token, str) else visible(token) for token in self.tokens]
         options = {name: getattr(self, name) for name in self.options}
-        return {"tokens": self.tokens, "special_tokens": list(self.special_ids)} | options
+        return {"tokens": tokens, "special_tokens": list(self.special_ids)} | options
 
     def save(self, path):
         "Write a JSON file, all or nothing: the name of the class as \"tokenizer\", and the entries of `state()`."
@@ -117,50 +125,25 @@ class Tokenizer:
     @staticmethod
     def load(path):
         "Return the tokenizer that `save` wrote. Raises: ValueError, naming the file, for anything else."
-        with _expecting(path, "a tokenizer as `save` writes it"):
+        try:
             state = json.loads(Path(path).read_text(encoding="utf-8"))
             kinds = {kind.__name__: kind for kind in Tokenizer.__subclasses__()}
             return kinds[state.pop("tokenizer")](**state)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: expected a tokenizer as `save` writes it, got {error!r}") from error
 
     def __repr__(self):
         return f"{type(self).__name__}(vocab_size={self.vocab_size}, special_tokens={list(self.special_ids)})"
 
 
-@contextmanager
-def _expecting(path, what):
-    try:
-        yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected {what}, got something else ({type(error).__name__}: {error})") from error
-
-
 class CharTokenizer(Tokenizer):
-    "Give each character a token, and each of `special_tokens`; `unknown`, one of these, stands for all others."
-    options = ("unknown",)
-
-    def __init__(self, tokens, special_tokens=(), unknown=None):
-        super().__init__(tokens, special_tokens)
-        self.unknown = unknown
-
+    "Give each character a token; `unknown`, one of the special tokens, stands for all others."
     @classmethod
     def train(cls, text, special_tokens=(), unknown=None):
         "Return a tokenizer for the special tokens, `unknown`, and the characters of `text`, sorted."
         special = list(dict.fromkeys([*special_tokens, *([] if unknown is None else [unknown])]))
         characters = set("".join(plain_parts(text, special)))
         return cls(special + sorted(characters - set(special)), special, unknown)
-
-    def encode_piece(self, piece):
-        "Return the id of a character, in a list. Raises: ValueError, naming it, if it has none and `unknown` is None."
-        if piece in self.ids:
-            return [self.ids[piece]]
-        if self.unknown is not None:
-            return [self.ids[self.unknown]]
-        raise ValueError(f"character {piece!r} is not among the {self.vocab_size} tokens; train with unknown='<unk>'")
-
-
-def most_frequent(counts, n):
-    "Return the n most frequent keys of `counts` {key: count} (None: all), among equals in alphabetical order."
-    return sorted(counts, key=lambda word: (-counts[word], word))[:n]
 
 
 class WordTokenizer(Tokenizer):
@@ -169,26 +152,25 @@ class WordTokenizer(Tokenizer):
     pattern, options = re.compile(r"\n|\w+(?:['’]\w+)*|[^\w\s]"), ("lowercase",)
 
     def __init__(self, tokens, special_tokens=("<unk>",), lowercase=False):
-        super().__init__(tokens, special_tokens)
+        super().__init__(tokens, special_tokens, "<unk>")
         self.lowercase = lowercase
 
     @classmethod
     def train(cls, text, vocab_size=None, special_tokens=(), lowercase=False):
-        """Return a tokenizer for "<unk>", the special tokens and the most frequent words, in all at most `vocab_size`.
-        Raises: ValueError for an empty text, or a vocab_size that leaves no room for a word."""
+        """Return a tokenizer for "<unk>", the special tokens and the most frequent words (of equally frequent ones the
+        first in the alphabet), at most `vocab_size` in all. Raises: ValueError if that leaves no room for a word."""
         special = list(dict.fromkeys(["<unk>", *special_tokens]))
         if vocab_size is not None and vocab_size <= len(special):
             raise ValueError(f"WordTokenizer: vocab_size is {vocab_size}; {special} and a word need {len(special) + 1}")
         counts = Counter()
         for part in plain_parts(text, special):
             counts.update(word.lower() if lowercase else word for word in cls.pattern.findall(part))
-        n = None if vocab_size is None else vocab_size - len(special)
-        return cls(special + most_frequent(counts, n), special, lowercase)
+        words = sorted(counts, key=lambda word: (-counts[word], word))
+        return cls((special + words)[:vocab_size], special, lowercase)
 
     def encode_piece(self, piece):
         "Return the id of a word, or else that of <unk>, in a list."
-        word = piece.lower() if self.lowercase else piece
-        return [self.ids.get(word, self.ids["<unk>"])]
+        return super().encode_piece(piece.lower() if self.lowercase else piece)
 
     def decode(self, ids):
         """Return the tokens as text, with a space between two, but not after `\\n ( [ { “ $ # @` or before
@@ -308,11 +290,12 @@ class BPETokenizer(Tokenizer):
     tokens: bytes or their `visible` text (special ones by name), the 256 single bytes among them. merges: pairs of
     these, in the order in which they were learned (kept in `merge_list`, as bytes).
     Raises: ImportError without `regex`; ValueError if a byte, or what a merge needs or makes, is no token."""
-    as_token = staticmethod(str.encode)
+    as_token, options = staticmethod(str.encode), ("merges",)
 
     def __init__(self, tokens, merges, special_tokens=()):
         super().__init__([t.encode() if t in special_tokens else invisible(t) for t in tokens], special_tokens)
         self.pattern, self.merge_list = gpt2_pattern(), [(invisible(a), invisible(b)) for a, b in merges]
+        self.merges = [[visible(a), visible(b)] for a, b in self.merge_list]  # as `save` writes them
         try:
             self.byte_ids = [self.ids[bytes([b])] for b in range(256)]
             self.ranks = {}
@@ -341,14 +324,17 @@ class BPETokenizer(Tokenizer):
     def from_files(cls, vocab_path, merges_path, special_tokens=("<|endoftext|>",)):
         """Return the tokenizer of GPT-2's vocab.json and merges.txt, or files like them; special tokens that are not in
         there come last. Raises: ValueError, naming the file, where one is damaged."""
-        with _expecting(merges_path, "two tokens a line as in GPT-2's merges.txt"):
-            lines = Path(merges_path).read_text(encoding="utf-8").split("\n")
+        path = merges_path
+        try:
+            lines = Path(path).read_text(encoding="utf-8").split("\n")
             pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
             merges = [(invisible(a), invisible(b)) for a, b in pairs]
-        with _expecting(vocab_path, "JSON {token: id} as in GPT-2's vocab.json, for the same merges"):
-            names = {i: name for name, i in json.loads(Path(vocab_path).read_text(encoding="utf-8")).items()}
+            path = vocab_path
+            names = {i: name for name, i in json.loads(Path(path).read_text(encoding="utf-8")).items()}
             tokens = [names[i] for i in range(len(names))]
             return cls(tokens + [name for name in special_tokens if name not in tokens], merges, special_tokens)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: expected a file as GPT-2's, and merges of its tokens, got {error!r}") from error
 
     def encode_piece(self, piece):
         "Return the ids of the UTF-8 of `piece`, merged by rank."
@@ -366,7 +352,3 @@ class BPETokenizer(Tokenizer):
     def decode(self, ids):
         "Return the text; where ids end inside of a character, or never were text, it has a replacement mark U+FFFD."
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
-
-    def state(self):
-        merges = [[visible(a), visible(b)] for a, b in self.merge_list]
-        return super().state() | {"tokens": [visible(token) for token in self.tokens], "merges": merges}

@@ -7,7 +7,6 @@ from tinytorch.tokenizers import (
     find_merges,
     merge_by_rank,
     merge_pair,
-    most_frequent,
     split_special,
 )
 
@@ -31,12 +30,17 @@ def test_characters():
 
 
 def test_the_most_frequent_words():
-    counts = {"rare": 1, "b": 5, "a": 5}
     told(
-        "most_frequent, 2 of 3",
-        most_frequent(counts, 2),
+        "two words of `rare b a b a`",
+        WordTokenizer.train("rare b a b a", vocab_size=3).tokens[1:],
         ["a", "b"],
         {"the most frequent first, not the rarest": ["rare", "a"], "ties go by the alphabet": ["b", "a"]},
+    )
+    told(
+        "encode with a word that has no token",
+        WordTokenizer.train("the cat", lowercase=True).encode("The dog"),
+        [2, 0],
+        {"lowercase: the piece in lower case is looked up": [0, 0]},
     )
 
 

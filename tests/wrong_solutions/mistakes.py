@@ -914,13 +914,13 @@ return out
     ),  # fmt: skip
     Mistake(
         "09_tokenizers", "word-tokenizer", "the rarest first",
-        "return sorted(counts, key=lambda word: (counts[word], word))[:n]",
+        ("(-counts[word], word)", "(counts[word], word)"),
         words="most frequent first",
     ),  # fmt: skip
     Mistake(
         "09_tokenizers", "word-tokenizer", "a space between any two tokens",
         'return " ".join(self.tokens_of(ids))',
-        words="a mark that closes", region=3,
+        words="a mark that closes", region=2,
     ),  # fmt: skip
     Mistake(
         "09_tokenizers", "split-special", "the shorter name is found first",
@@ -933,7 +933,7 @@ return out
 for text in texts:
     yield from self.encode(text)
 """,
-        words="has to wait for the next text", region=3,
+        words="has to wait for the next text", region=4,
     ),  # fmt: skip
     Mistake(
         "09_tokenizers", "bpe-training", "old pairs stay counted",
