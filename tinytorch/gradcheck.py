@@ -78,7 +78,7 @@ def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
 
 
 def random_cotangent(shape, seed):
-    "Return random floats of `shape`, the same for the same seed; not those of `default_rng(seed)`, which an input may be."
+    "Return random floats of `shape`, the same for the same seed, but not `default_rng(seed)`'s: inputs may be those."
     return np.random.default_rng((seed, 1)).standard_normal(shape)
 
 

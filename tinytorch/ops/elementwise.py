@@ -247,7 +247,7 @@ class Where(Function):
 
 
 class Clamp(Function):
-    "x held to low <= x <= high (None: open); the gradient passes where x was so already. Raises: ValueError for two Nones."
+    "x held to low <= x <= high (None: open); the gradient passes where it was. Raises: ValueError for None twice."
     def __init__(self, low=None, high=None):
         if low is None and high is None:
             raise ValueError("clamp: expected a lower end, an upper end or both, got neither")

@@ -106,7 +106,7 @@ class Flip(Function):
 
 
 class Roll(Function):
-    "elements moved by `shifts` along `dims` (None: as if flat), around the end. Raises: ValueError unless as many of both."
+    "elements moved by `shifts` along `dims` (None: flat), around the end. Raises: ValueError unless as many of both."
     def __init__(self, shifts, dims=None):
         self.shifts, self.dims = shifts, dims
     def forward(self, x):
