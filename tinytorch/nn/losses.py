@@ -2,7 +2,7 @@
 """Losses: one number that says how wrong a model is, and whose gradient says which way is better."""
 
 __all__ = [
-    "mse_loss", "l1_loss", "BinaryCrossEntropyFunction", "binary_cross_entropy",
+    "reduced", "mse_loss", "l1_loss", "BinaryCrossEntropyFunction", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "nll_loss", "CrossEntropyFunction", "cross_entropy",
     "MSELoss", "L1Loss", "BCELoss", "BCEWithLogitsLoss", "NLLLoss", "CrossEntropyLoss",
 ]
@@ -17,8 +17,9 @@ from tinytorch.ops.elementwise import Function
 from tinytorch.tensor import Tensor, apply
 
 
-def _reduce(losses, reduction, weights=None):
-    "Return the losses, their sum, or their mean, which divides by the sum of the weights, or by the number of losses."
+def reduced(losses, reduction, weights=None):
+    """Return `losses` ("none"), their "sum", or their "mean": the sum divided by that of the array `weights`, or by how
+    many they are; nan, with gradients 0, where that is 0."""
     if reduction == "none":
         return losses
     total = losses.sum()
@@ -48,14 +49,14 @@ def mse_loss(input, target, reduction="mean"):
     Raises, as all losses do: ValueError for shapes that differ and for another reduction, TypeError for integers."""
     _check_pair("mse_loss", input, target, reduction)
     losses = (input - target).square()
-    return _reduce(losses, reduction)
+    return reduced(losses, reduction)
 
 
 def l1_loss(input, target, reduction="mean"):
     "Return the mean of |input - target|, or their sum, or all of them."
     _check_pair("l1_loss", input, target, reduction)
     losses = (input - target).abs()
-    return _reduce(losses, reduction)
+    return reduced(losses, reduction)
 
 
 class BinaryCrossEntropyFunction(Function):
@@ -82,7 +83,7 @@ def binary_cross_entropy(input, target, weight=None, reduction="mean"):
     "Return the loss of probabilities `input` for a target of 0, 1 or between, times `weight`, which broadcasts."
     _check_pair("binary_cross_entropy", input, target, reduction)
     losses = apply(BinaryCrossEntropyFunction(), input, target)
-    return _reduce(losses if weight is None else losses * weight, reduction)
+    return reduced(losses if weight is None else losses * weight, reduction)
 
 
 def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean", pos_weight=None):
@@ -91,7 +92,7 @@ def binary_cross_entropy_with_logits(input, target, weight=None, reduction="mean
     _check_pair("binary_cross_entropy_with_logits", input, target, reduction)
     positive = 1 if pos_weight is None else 1 + (pos_weight - 1) * target
     losses = (1 - target) * input - positive * logsigmoid(input)
-    return _reduce(losses if weight is None else losses * weight, reduction)
+    return reduced(losses if weight is None else losses * weight, reduction)
 
 
 def _class_rows(x):
@@ -144,7 +145,7 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
     used = weights[indices] * counts
     picked = _class_rows(input).gather(1, indices[:, None]).reshape(-1)
     losses = picked.masked_fill(~counts, 0.0) * -used
-    return _reduce(losses.reshape(target.shape), reduction, used)
+    return reduced(losses.reshape(target.shape), reduction, used)
 
 
 class CrossEntropyFunction(Function):
@@ -217,7 +218,7 @@ def _soft_cross_entropy(input, target, weights, reduction, label_smoothing):
     truth = (1 - label_smoothing) * _class_rows(target) + label_smoothing / len(weights)
     log_p = log_softmax(_class_rows(input), 1)
     losses = -(truth * log_p * weights).sum(1)
-    return _reduce(losses.reshape(shape), reduction)
+    return reduced(losses.reshape(shape), reduction)
 
 
 class MSELoss(Module):
