@@ -26,7 +26,8 @@ class Optimizer:
     `params`: Tensors, or dicts `{"params": [...], "lr": ...}` whose other entries override `defaults`. `param_groups`:
     that list of dicts, completed, and read at each step. `state[p]`: {"step": int, moment: array}, once p made a step.
     Raises: ValueError for no parameters, one that is given twice, needs no gradient or is no leaf, and for a setting
-    out of range or unknown; TypeError for what is no Tensor, and for one Tensor instead of a list.
+    out of range or unknown; TypeError for what is no Tensor, and for one Tensor instead of a list. The message names
+    the class, and the parameter's shape, or the setting and its value.
     """
     name = property(lambda self: type(self).__name__)
 
@@ -41,7 +42,7 @@ class Optimizer:
             self.add_param_group(group)
 
     def add_param_group(self, group):
-        "Add a dict of parameters and their own settings. Raises: as the class, before anything is added."
+        "Add a dict: 'params', Tensors or one Tensor, its own settings, and maybe a 'name'. Raises: before it is added."
         members = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
         group = {**self.defaults, **group, "params": members}
         self.check_settings(group)
@@ -56,7 +57,7 @@ class Optimizer:
         self.param_groups.append(group)
 
     def check_settings(self, group):
-        "Raise ValueError for a setting of the dict `group` that is out of range or unknown."
+        "Raise ValueError for lr, momentum, weight_decay or eps below 0, betas not in [0, 1), and unknown settings."
         unknown = set(group) - set(self.defaults) - {"params", "initial_lr", "name"}
         if unknown:
             raise ValueError(f"{self.name}: unknown setting {sorted(unknown)}, expected one of {[*self.defaults]}")
@@ -106,7 +107,7 @@ class Optimizer:
 
     def update(self, params, grads, moments, steps, **settings):
         """Change the arrays `params` and the moments in place by one step; `grads`, arrays of the same shapes, stay.
-        `moments` has one list of arrays for each of `moment_names`; `steps` has an int for each parameter, from 1 on.
+        `moments` has a list of arrays, 0 at first, for each of `moment_names`; `steps`, from 1 on, an int per array.
         """
         raise NotImplementedError(f"{self.name}.update")
 
@@ -121,8 +122,8 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, saved):
-        """Take settings, step counts and moments from `saved`, as `state_dict` returns it; arrays are copied.
-        Raises: ValueError where groups, names or shapes differ, before anything changes.
+        """Take settings, step counts and moments from `saved`, as `state_dict` returns it; arrays are copied, settings
+        that this class lacks left out. Raises: ValueError where groups, moments or shapes differ, before any change.
         """
         sizes, expected = ([len(g["params"]) for g in groups] for groups in (saved["param_groups"], self.param_groups))
         if sizes != expected:
@@ -168,7 +169,9 @@ def sgd_update(params, grads, momentum_buffers, steps, *, lr, momentum, dampenin
 
 
 class SGD(Optimizer):
-    "Take steps of `sgd_update`, with momentum_buffer. Raises: as Optimizer; nesterov needs momentum and no dampening."
+    """Take steps of `sgd_update`. The moment is momentum_buffer, if momentum > 0.
+    Raises: as Optimizer; ValueError for nesterov without momentum or with dampening.
+    """
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
         settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(params, lr=lr, **settings)
@@ -233,7 +236,9 @@ class AdamW(Adam):
 
 
 def decay_groups(model, weight_decay):
-    "Return the usual two groups: parameters of two or more dims decay, vectors do not; frozen ones are left out."
+    """Return two groups, dicts: parameters of two or more dims with `weight_decay`, the others with weight_decay 0.
+    Parameters that require no gradient are left out, and so is a group without any.
+    """
     params = [p for p in model.parameters() if p.requires_grad]
     groups = [{"params": [p for p in params if p.ndim >= 2], "weight_decay": weight_decay},
               {"params": [p for p in params if p.ndim < 2], "weight_decay": 0.0}]

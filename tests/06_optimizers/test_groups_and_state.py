@@ -117,8 +117,8 @@ def test_state_is_pytorchs_dict():
     (lambda p: Adam(iter(())), "Adam"),
     (lambda p: Adam([p, p]), r"Adam.*\(2, 3\)"),
     (lambda p: Adam([{"params": [p]}, {"params": [p]}]), r"Adam.*\(2, 3\)"),
-    (lambda p: Adam([p.detach()]), r"Adam.*\(2, 3\).*requires_grad"),
-    (lambda p: Adam([p * 2]), r"Adam.*\(2, 3\).*leaf"),
+    (lambda p: Adam([p.detach()]), r"Adam.*\(2, 3\)"),
+    (lambda p: Adam([p * 2]), r"Adam.*\(2, 3\)"),
 ])
 def test_bad_settings_and_parameters(make, message):
     with pytest.raises(ValueError, match=message):

@@ -35,8 +35,8 @@ def _check_ids(indices, vocabulary):
 
 
 class EmbeddingFunction(Function):
-    """Return the rows of `weight` (V, D) that the integers `indices` (...) name, (..., D). The row `padding_idx` (None:
-    no row) gets no gradient. Raises: TypeError for ids that are not integers, IndexError for one outside 0 .. V - 1.
+    """Return the rows of `weight` (V, D) that the integers `indices` (...) name, (..., D). The row `padding_idx`, if
+    any, gets no gradient; `indices` get None. Raises: TypeError for other ids, IndexError for ids outside 0 .. V - 1.
     """
     def __init__(self, padding_idx=None):
         self.padding_idx = padding_idx
@@ -67,7 +67,7 @@ def embedding(indices, weight, padding_idx=None):
 
 class Embedding(Module):
     """Hold a trained table `weight` (num_embeddings, embedding_dim): ids (...) -> vectors (..., embedding_dim). It is
-    normal at first, with variance 1, and its row `padding_idx`, counted from the front, 0. Raises: as `embedding`.
+    normal at first, with variance 1, its row `padding_idx`, kept as counted from the front, 0. Raises: as `embedding`.
     """
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None):
         self.padding_idx = None
@@ -80,6 +80,7 @@ class Embedding(Module):
         return embedding(indices, self.weight, self.padding_idx)
 
     def extra_repr(self):
+        "Return '5, 3', or '5, 3, padding_idx=4'."
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return ", ".join(map(str, self.weight.shape)) + padding
 
@@ -101,6 +102,7 @@ class LearnedPositions(Module):
         return self.weight[offset:offset + length]
 
     def extra_repr(self):
+        "Return 'max_len, dim' in numbers."
         return ", ".join(map(str, self.weight.shape))
 
 
@@ -186,4 +188,5 @@ class Rotary(Module):
         return cos.astype(dtype), sin.astype(dtype)
 
     def extra_repr(self):
+        "Return '4, max_len=8, base=10000.0'."
         return f"{self.head_dim}, max_len={self.max_len}, base={self.base}"

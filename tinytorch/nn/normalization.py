@@ -15,8 +15,8 @@ from tinytorch.tensor import apply
 
 
 class LayerNormFunction(Function):
-    """Compute (x - mean) / sqrt(variance + eps) * weight + bias (Ba et al. 2016, eq. 3 and 4); mean and biased variance
-    are those of a row, the last `dims` dims of x, and weight and bias have the shape of a row, or are None.
+    """Compute (x - mean) / sqrt(variance + eps) * weight + bias (Ba et al. 2016, eq. 3 and 4) of rows, the last
+    `dims` dims of x; precise far from 0, 0 if constant. weight and bias are of a row's shape, or None.
     """
     def __init__(self, dims=1, eps=1e-5):
         self.dims, self.eps, self.axes = dims, eps, tuple(range(-dims, 0))
@@ -42,7 +42,6 @@ class LayerNormFunction(Function):
 
 
 def _row_dims(name, x, normalized_shape, *affine):
-    "Return how many trailing dims of x are a row. Raises: ValueError or TypeError for what does not fit."
     shape = tuple(np.atleast_1d(normalized_shape).tolist())
     if not shape or x.shape[-len(shape):] != shape:
         raise ValueError(f"{name}: got x of shape {x.shape}, expected its last dims to be normalized_shape={shape}")
@@ -74,6 +73,7 @@ class LayerNorm(Module):
         return layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self):
+        "Return '(5,), eps=1e-05, elementwise_affine=True'."
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
@@ -96,7 +96,7 @@ class RMSNormFunction(Function):
 
 
 def rms_norm(x, normalized_shape, weight=None, eps=None):
-    "Return x over the root mean square of its rows, * weight; eps=None: machine epsilon. Raises: as `layer_norm`."
+    "Return x over the root of (mean of x^2 + eps), * weight; eps=None: np.finfo(x.dtype).eps. Raises: as `layer_norm`."
     dims = _row_dims("rms_norm", x, normalized_shape, weight)
     eps = float(np.finfo(x.dtype).eps) if eps is None else eps
     return apply(RMSNormFunction(dims, eps), x, weight)
