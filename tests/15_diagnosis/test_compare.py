@@ -20,11 +20,13 @@ def test_equal_models_do_not_differ():
     other.load_state_dict(model.state_dict())
     found = first_difference(model, other, IDS)
     assert found.first is None and str(found).endswith("first that differs: none")
-    assert [row.layer for row in found.rows][:3] == ["token_embedding", "position_embedding", "blocks.0.norm1"]
+    assert [row.layer for row in found.rows][:3] == ["token_embedding", "position_embedding",
+                                                         "transformer.blocks.0.norm1"]
 
 
-@pytest.mark.parametrize("path", ["token_embedding", "blocks.0.norm1", "blocks.0.attention.in_proj",
-                                  "blocks.1.attention.out_proj", "blocks.1.mlp.fc1", "norm"])
+@pytest.mark.parametrize("path", [
+    "token_embedding", "transformer.blocks.0.norm1", "transformer.blocks.0.attention.in_proj",
+    "transformer.blocks.1.attention.out_proj", "transformer.blocks.1.mlp.fc1", "transformer.norm"])
 def test_the_first_layer_is_named(path):
     model, other = gpt(), gpt()
     other.load_state_dict(model.state_dict())
