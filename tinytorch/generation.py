@@ -20,7 +20,7 @@ def probabilities(logits, temperature=1.0):
     logits = np.asarray(logits, np.float64)
     with np.errstate(over="ignore"):  # -1e3 / 1e-308 is -inf, whose share is 0: right
         shares = np.exp((logits - logits.max(axis=-1, keepdims=True)) / temperature)
-        return shares / shares.sum(axis=-1, keepdims=True)
+    return shares / shares.sum(axis=-1, keepdims=True)
 
 
 def draw(shares, generator):
@@ -38,7 +38,7 @@ def keep_top_k(logits, k):
 
 
 def keep_top_p(logits, p, temperature=1.0):
-    "Return logits (B, V) with -inf for all but the fewest of each row that reach probability p (Holtzman et al. 2019)."
+    "Return logits (B, V), -inf for all but the fewest of each row that together reach probability p at `temperature`."
     order = np.argsort(-logits, axis=-1, kind="stable")
     shares = np.take_along_axis(probabilities(logits, temperature), order, axis=-1)
     before = shares.cumsum(axis=-1) - shares
@@ -58,7 +58,7 @@ def penalize_repeats(logits, ids, penalty):
 def choose(logits, ids, generator, temperature=1.0, top_k=None, top_p=None, repetition_penalty=1.0):
     """Return the next token of each row, integers (B,), for logits (B, V) behind ids (B, T); options as in `generate`.
 
-    First the penalty, then top_k, top_p, temperature. Raises: FloatingPointError where the largest logit is not finite.
+    First the penalty, then top_k, then top_p. Raises: FloatingPointError where the largest logit is not finite.
     """
     if not np.isfinite(logits.max()):
         raise FloatingPointError(f"generate: the largest logit is {logits.max()}; did training diverge?")
@@ -80,10 +80,7 @@ class LayerCache:
         self.keys = self.values = None
 
     def append(self, key, value):
-        """Store those of the newest T tokens, arrays (B, H, T, head_dim); return all, views (B, H, length, head_dim).
-
-        Room for all `context` tokens is made at the first. Raises: ValueError for too many, or another batch size.
-        """
+        "Store arrays (B, H, T, head_dim); return views of all, (B, H, length, head_dim). Raises: ValueError if full."
         end = self.length + key.shape[-2]
         if end > self.context or (self.length and key.shape[:-2] != self.keys.shape[:-2]):
             raise ValueError(f"KVCache: got keys of shape {key.shape} behind {self.length} of {self.context} tokens, "
@@ -194,13 +191,9 @@ def _as_ids(prompt_ids):
 
 
 def distinct_n(tokens, n=2):
-    """Return the share of the n-grams of `tokens` (ids, words or a string) that are different (Li et al. 2016).
-
-    1.0 where there are fewer than n tokens. Raises: ValueError for n below 1.
-    """
+    "Return the share of different n-grams in `tokens` (ids, words, a string), 1.0 if none. Raises: ValueError, n < 1."
     if n < 1:
         raise ValueError(f"distinct_n: n is {n}, expected at least 1")
-    tokens = tokens.tolist() if isinstance(tokens, np.ndarray) else tokens
     ngrams = list(zip(*(tokens[i:] for i in range(n))))
     return len(set(ngrams)) / len(ngrams) if ngrams else 1.0
 

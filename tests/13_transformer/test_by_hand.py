@@ -13,24 +13,10 @@ from tinytorch.nn.transformer import (
     Transformer,
     TransformerBlock,
     TransformerConfig,
-    relu_squared,
 )
 
 rng = np.random.default_rng(0)
 X = Tensor(rng.standard_normal((2, 4, 6)))
-
-
-def test_the_square_of_a_relu():
-    x = Tensor([-1.0, 3.0], requires_grad=True)
-    y = relu_squared(x)
-    expect(
-        "relu_squared of -1, 3",
-        y.data,
-        [0, 9],
-        {"the square is missing": [0, 3], "negative numbers give 0": [1, 9]},
-    )
-    y.sum().backward()
-    expect("relu_squared, gradient", x.grad, [0, 6], {"a factor of 2 is missing: the slope of x^2 is 2 x": [0, 3]})
 
 
 def test_mlp():

@@ -15,14 +15,11 @@ from tinytorch.nn.losses import cross_entropy
 from tinytorch.nn.module import Module
 from tinytorch.nn.transformer import (
     MLP,
-    ReluSquared,
     Transformer,
     TransformerBlock,
     TransformerConfig,
-    relu_squared,
 )
 from tinytorch.optim import SGD, AdamW
-from tinytorch.tensor import apply
 
 VOCABULARY, LENGTH, WIDTH, HEADS = 11, 8, 32, 4
 IDS = np.random.default_rng(0).integers(0, VOCABULARY, (32, LENGTH))
@@ -138,18 +135,6 @@ def test_widths_of_the_feed_forward_network():
     assert {name: p.shape for name, p in mlp.named_parameters()} == {
         "fc1.weight": (20, 12), "gate.weight": (20, 12), "fc2.weight": (12, 20)}
     assert MLP(TransformerConfig(d_model=12, dropout=1.0))(random(2, 12).float()).data.max() == 0
-
-
-@pytest.mark.parametrize("shape", [(), (3,), (2, 0), (3, 4), (2, 3, 50_000)])
-def test_relu_squared(shape):
-    x = random(*shape)
-    y = relu_squared(x)
-    np.testing.assert_array_equal(y.data, np.maximum(x.data, 0) ** 2)
-    y.backward(np.full(shape, 3.0))
-    np.testing.assert_allclose(x.grad, 6 * np.maximum(x.data, 0))
-    assert relu_squared(Tensor([1.5, -1.0])).dtype == np.float32
-    if x.data.size < 100:
-        gradcheck(lambda x: apply(ReluSquared(), x), x)
 
 
 @pytest.mark.parametrize("pre_norm", [True, False])

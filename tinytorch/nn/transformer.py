@@ -118,7 +118,10 @@ def init_weights(model, num_layers, std=0.02):
 
 
 class Transformer(Module):
-    "config.num_layers `blocks` in a row, then `norm`, an Identity for post-norm; cache.layers: one for each block."
+    """config.num_layers `blocks` in a row, then `norm`, an Identity for post-norm; (B, T, d_model), as x is.
+
+    Weights start as `init_weights` says. Masks as in `TransformerBlock`; cache.layers: one cache for each block.
+    """
     def __init__(self, config, rotary=None):
         self.config = config
         self.blocks = ModuleList(TransformerBlock(config, rotary) for _ in range(config.num_layers))
@@ -133,7 +136,11 @@ class Transformer(Module):
 
 
 class GPT(Module):
-    "A causal language model; parts: token_embedding, position_embedding (None if rotary), transformer, head."
+    """A causal language model; parts: token_embedding, position_embedding (None if rotary), transformer, head.
+
+    Token vectors, times sqrt(d_model) if sinusoidal, plus positions, then dropout, go through the transformer and the
+    head, which has no bias. All weights start as `init_weights` says.
+    """
     def __init__(self, config):
         self.config, self.vocab_size, self.context = config, config.vocab_size, config.context
         self.dropout = Dropout(config.dropout)
@@ -165,10 +172,9 @@ class GPT(Module):
         return self.dropout(x)
 
     def forward(self, ids, cache=None, last_only=False):
-        """Return logits (B, T, vocab_size) of the token behind each of ids (B, T), a Tensor or an array.
+        """Return logits (B, T, vocab_size) of the token behind each of ids (B, T); last_only: (B, 1, vocab_size).
 
-        last_only: behind the last alone, (B, 1, vocab_size). cache: a `KVCache`, under no_grad; ids are then the newest
-        tokens, behind the cache.length that it holds, and it keeps them.
+        cache: a `KVCache`, under no_grad; ids are the newest tokens, behind the cache.length that it holds, and kept.
         """
         offset = 0 if cache is None else cache.length
         x = self.transformer(self.embed(ids, offset), is_causal=True, cache=cache)
