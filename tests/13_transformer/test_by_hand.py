@@ -20,19 +20,6 @@ rng = np.random.default_rng(0)
 X = Tensor(rng.standard_normal((2, 4, 6)))
 
 
-def test_the_square_of_a_relu():
-    x = Tensor([-1.0, 3.0], requires_grad=True)
-    y = relu_squared(x)
-    expect(
-        "relu_squared of -1, 3",
-        y.data,
-        [0, 9],
-        {"the square is missing": [0, 3], "negative numbers give 0": [1, 9]},
-    )
-    y.sum().backward()
-    expect("relu_squared, gradient", x.grad, [0, 6], {"a factor of 2 is missing: the slope of x^2 is 2 x": [0, 3]})
-
-
 def test_mlp():
     mlp = MLP(TransformerConfig(d_model=6, activation="swiglu")).double()
     gate, fc1, fc2, silu = mlp.gate(X), mlp.fc1(X), mlp.fc2, mlp.activate
