@@ -72,34 +72,37 @@ class Optimizer:
 
     def zero_grad(self, set_to_none=True):
         "Forget all gradients; with set_to_none=False, set those that are there to 0."
-        for p in self.numbers():
-            if set_to_none:
-                p.grad = None
-            elif p.grad is not None:
-                p.grad[...] = 0
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:
+                    p.grad[...] = 0
 
     def step(self):
         """Update in place every parameter that has a gradient; the others keep their data and their state.
         Raises: ValueError where a gradient has another shape than its parameter, before anything is updated.
         """
-        for p in self.numbers():
+        for p in [p for group in self.param_groups for p in group["params"]]:
             if p.grad is not None and p.grad.shape != p.data.shape:
                 raise ValueError(f"{self.name}: a parameter of shape {p.shape} has a gradient of shape {p.grad.shape}")
         for group in self.param_groups:
             params, names = [p for p in group["params"] if p.grad is not None], self.moment_names(group)
-            self._count_step(params, names)
-            moments = [[self.state[p][name] for p in params] for name in names]
-            steps = [self.state[p]["step"] for p in params]
+            states = self._states_after_counting(params, names)
+            moments = [[state[name] for state in states] for name in names]
             settings = {name: group[name] for name in self.defaults}
+            steps = [state["step"] for state in states]
             self.update([p.data for p in params], [p.grad for p in params], moments, steps, **settings)
 
-    def _count_step(self, params, names):
-        for p in params:
-            self.state.setdefault(p, {"step": 0})["step"] += 1
+    def _states_after_counting(self, params, names):
+        states = [self.state.setdefault(p, {"step": 0}) for p in params]
+        for state in states:
+            state["step"] += 1
         for name in names:
-            new = [p for p in params if name not in self.state[p]]
-            for p, moment in zip(new, new_moments([np.zeros_like(p.data) for p in new])):
-                self.state[p][name] = moment
+            new = [i for i, state in enumerate(states) if name not in state]
+            for i, moment in zip(new, new_moments([np.zeros_like(params[i].data) for i in new]) if new else []):
+                states[i][name] = moment
+        return states
 
     def moment_names(self, group):
         "Return a list of the names of the moments that `update` needs under the settings of `group`."

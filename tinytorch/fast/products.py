@@ -37,7 +37,7 @@ class RowsLinear(LinearFunction):
             return super().forward(x, weight, bias)  # which says what does not fit
         self.shape, self.weight, self.has_bias = x.shape, weight, bias is not None
         self.rows = as_rows(x)  # (N, in)
-        out = self.rows @ weight.T
+        out = self.rows.dot(weight.T)  # for one row, quicker to start than @
         if bias is not None:
             out += bias
         return out.reshape(*x.shape[:-1], len(weight))

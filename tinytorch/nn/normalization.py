@@ -42,7 +42,7 @@ class LayerNormFunction(Function):
 
 
 def _row_dims(name, x, normalized_shape, *affine):
-    shape = tuple(np.atleast_1d(normalized_shape).tolist())
+    shape = normalized_shape if isinstance(normalized_shape, tuple) else tuple(np.atleast_1d(normalized_shape).tolist())
     if not shape or x.shape[-len(shape):] != shape:
         raise ValueError(f"{name}: got x of shape {x.shape}, expected its last dims to be normalized_shape={shape}")
     for given in affine:
