@@ -351,7 +351,8 @@ MISTAKES = {
         ("rms_norm: the mean square is a constant to backward",
          "dx = dxhat - self.xhat * (dxhat * self.xhat).mean(self.axes, keepdims=True)", "dx = dxhat"),
         ("rms_norm: eps outside the root", "np.sqrt(mean_square + self.eps)", "(np.sqrt(mean_square) + self.eps)"),
-        ("rms_norm: the eps of float32 for all dtypes", "np.finfo(x.dtype).eps", "np.finfo(np.float32).eps"),
+        ("rms_norm: the eps of float32 for all dtypes", "float(np.finfo(x.dtype).eps)",
+         "float(np.finfo(np.float32).eps)"),
     ],
     ("diagnosis/case.py", "15_diagnosis/test_stages.py"): [
         ("diagnose: gradients are not put back", "tensor.data, tensor.grad, tensor.requires_grad = data, grad, wanted",

@@ -331,7 +331,7 @@ return _as_array(value)
     ),  # fmt: skip
     Mistake(
         "03_tensor", "apply", "every input is a parent",
-        ("(x.grad_fn or x) if needed else None", "getattr(x, 'grad_fn', None) or (x if isinstance(x, Tensor) else None)"),
+        ("if needed else None for", "if isinstance(x, Tensor) else None for"),
         words="place among the parents", region=1,
     ),  # fmt: skip
     Mistake(
