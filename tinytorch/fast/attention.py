@@ -222,17 +222,14 @@ def split(x, count, num_heads):
 class CachedAttention(PackedAttention):
     "The newest tokens, packed (B, T, 3D), attend to all that came before, kept in `cache`. Without a backward pass."
     def __init__(self, num_heads, cache, rotary=None):
-        super().__init__(num_heads, is_causal=True, rotary=rotary)
-        self.cache = cache
+        self.num_heads, self.cache, self.rotary = num_heads, cache, rotary
 
     def forward(self, packed):
         query, key, value = split(packed, 3, self.num_heads)  # (B, H, T, head_dim)
         query, key = self.rotated(query, key, self.cache.length)
         key, value = self.cache.append(key, value)  # (B, H, S, head_dim)
-        weights = self.weights_of(query, key)
-        out = np.empty((*packed.shape[:-1], packed.shape[-1] // 3), packed.dtype)
-        np.matmul(weights.swapaxes(-1, -2), value, out=split(out, 1, self.num_heads)[0])
-        return out
+        found = self.weights_of(query, key).swapaxes(-1, -2) @ value  # (B, H, T, head_dim)
+        return found.swapaxes(-2, -3).reshape(*packed.shape[:-1], packed.shape[-1] // 3)
 
     def weights_of(self, query, key):
         "(B, H, S, T): few queries, so plain reductions are the fastest; each query sees itself, so no row is empty."

@@ -10,6 +10,8 @@ from tinytorch.ops.reductions import MatMul
 
 def as_rows(x, dims=1):
     "View `x` as a matrix (N, D): the last `dims` dims are a row."
+    if dims == 1 and x.size:
+        return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
     kept = x.ndim - dims
     return x.reshape(math.prod(x.shape[:kept]), math.prod(x.shape[kept:]))
 
