@@ -296,3 +296,14 @@ def test_a_zero_gradient_does_not_move_adam():
     for _ in range(100):
         optimizer.step()
     assert p.data.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("cls", [SGD, Adam, AdamW])
+def test_the_gradient_of_a_single_number_may_be_a_numpy_scalar(cls):
+    p, q = Tensor(np.array(1.0), requires_grad=True), Tensor(np.ones(2), requires_grad=True)
+    optimizer = cls([p, q], lr=0.1)
+    for late in (True, False):
+        p.grad, q.grad = np.float64(1.0), None if late else np.ones(2)
+        assert clip_grad_norm_([p, q], 1e6) > 0.9
+        optimizer.step()
+    assert p.data.shape == () and p.item() < 0.9 and np.all(q.data < 1)

@@ -69,7 +69,8 @@ def flat_adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, update=None
         arrays = params[i], grads[i].astype(params[i].dtype, copy=False), exp_avgs[i], exp_avg_sqs[i]
         vectors = [np.ascontiguousarray(a).reshape(-1) for a in arrays]
         update_and_flush(update, *vectors, steps[i], options)
-        for array, vector in zip(arrays, vectors):
+        x, _, m, v = zip(arrays, vectors)
+        for array, vector in (x, m, v):  # the gradient, which may be a NumPy scalar, is only read
             if not np.may_share_memory(array, vector):
                 array[...] = vector.reshape(array.shape)
 
