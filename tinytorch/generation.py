@@ -80,7 +80,10 @@ class LayerCache:
         self.keys = self.values = None
 
     def append(self, key, value):
-        "Store arrays (B, H, T, head_dim); return views of all, (B, H, length, head_dim). Raises: ValueError if full."
+        """Store those of the newest T tokens, arrays (B, H, T, head_dim); return all, views (B, H, length, head_dim).
+
+        Room for all `context` tokens is made at the first. Raises: ValueError for too many, or another batch size.
+        """
         end = self.length + key.shape[-2]
         if end > self.context or (self.length and key.shape[:-2] != self.keys.shape[:-2]):
             raise ValueError(f"KVCache: got keys of shape {key.shape} behind {self.length} of {self.context} tokens, "

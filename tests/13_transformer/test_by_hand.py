@@ -6,7 +6,6 @@ import numpy as np
 from by_hand import expect, likely
 
 from tinytorch import Tensor
-from tinytorch.nn.activations import relu_squared
 from tinytorch.nn.transformer import (
     GPT,
     MLP,

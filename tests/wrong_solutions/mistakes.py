@@ -1168,7 +1168,7 @@ return x / length.clamp(min=eps)
     Mistake(
         "14_generation", "layer-cache", "always written to the front",
         ("self.keys[..., self.length:end, :] = key", "self.keys[..., :key.shape[-2], :] = key"),
-        words="behind",
+        words="behind", region=1,
     ),  # fmt: skip
     Mistake(
         "14_generation", "next-logits", "the cache is never reset",

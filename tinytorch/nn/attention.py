@@ -50,7 +50,10 @@ def dropout_mask(weights, p):
 
 
 class Attention(Function):
-    "`scaled_dot_product_attention` of arrays; `weights` (..., T, S), before dropout, `inputs` and `scale` are kept."
+    """`scaled_dot_product_attention` of arrays; a mask of floats has the gradient of the scores, others have None.
+
+    After forward, `inputs` is (query, key, value), `weights` (..., T, S) are those before dropout, `scale` is a number.
+    """
     def __init__(self, is_causal=False, scale=None, dropout_p=0.0):
         if not 0 <= dropout_p <= 1:
             raise ValueError(f"attention: dropout_p is a probability from 0 to 1, got {dropout_p}")
@@ -81,7 +84,6 @@ class Attention(Function):
 
 
 def _check_inputs(query, key, value, mask, is_causal):
-    "Raise what `scaled_dot_product_attention` promises."
     shapes = query.shape, key.shape, value.shape
     if min(map(len, shapes)) < 2 or shapes[0][-1] != shapes[1][-1] or shapes[1][-2] != shapes[2][-2]:
         raise ValueError("query, key, value have shapes {}, {}, {}, expected (..., T_query, d), (..., T_key, d), "
