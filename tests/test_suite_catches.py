@@ -124,7 +124,9 @@ MISTAKES = {
     ("tensor.py", "03_tensor/test_graph.py"): [
         ("backward: assigns to grad instead of adding", "self.grad += gradient", "self.grad = gradient"),
         ("backward: keeps a gradient that others hold", "gradient if fresh else np.array(gradient)", "gradient"),
-        ("detach: detaches nothing", "def detach(self): return Tensor.wrap(self.data)", "def detach(self): return self"),
+        ("detach: detaches nothing",
+         "def detach(self): return Tensor.wrap(self.data)",
+         "def detach(self): return self"),
     ],
     ("tensor.py", "03_tensor/test_tensor.py"): [
         ("Tensor: shares the memory of what it was made from", "self.data = np.array(_as_array(",

@@ -2,17 +2,21 @@
 import functools
 import importlib.util
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fast.forms import assert_same, check_form, made, numbers
 
-from tinytorch import fast
+from tinytorch import Tensor, fast, manual_seed, no_grad
 from tinytorch.fast import attention, optimizers
+from tinytorch.fast.registry import registry
+from tinytorch.generation import LayerCache
 from tinytorch.nn.activations import ErfGelu, ReluSquared, SiLUFunction, TanhGelu
-from tinytorch.nn.attention import Attention
+from tinytorch.nn.attention import Attention, self_attention
 from tinytorch.nn.convolution import AvgPoolFunction, BatchNormFunction, ConvFunction, MaxPoolFunction
-from tinytorch.nn.embedding import rotate, scatter_add_rows
+from tinytorch.nn.embedding import Rotary, rotate, scatter_add_rows
 from tinytorch.nn.layers import LinearFunction
 from tinytorch.nn.losses import CrossEntropyFunction
 from tinytorch.nn.normalization import LayerNormFunction, RMSNormFunction
@@ -36,6 +40,12 @@ def level(request):
 @pytest.fixture(params=[np.float32, np.float64])
 def dtype(request):
     return request.param
+
+
+def test_every_form_is_compared_here():
+    source = Path(__file__).read_text()
+    assert {operation.__name__ for operation in registry} - {"PackedAttention", "self_attention"} <= \
+        {name for name in re.findall(r"\w+", source)}
 
 
 # ---- activations
@@ -194,14 +204,48 @@ def test_attention_over_broadcast_heads(level, dtype):
 
 
 def test_the_dropout_mask_is_the_same(level):
-    import tinytorch
     results = []
     for which in ("plain", level):
-        tinytorch.manual_seed(3)
+        manual_seed(3)
         operation = made(which, lambda: Attention(dropout_p=0.4))
         results.append([operation.forward(*heads(2, queries=6, keys=6)), *operation.backward(numbers(2, 6, 4))[:3]])
-    share = np.mean(results[0][0] == 0)
-    assert share < 0.5 and results[0][0].shape == results[1][0].shape
+    assert_same(results[1], results[0])
+
+
+@pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"dropout_p": 0.3}, {"rotary": Rotary(4, 9)},
+                                     {"rotary": Rotary(4, 9), "is_causal": True}], ids=str)
+def test_self_attention(level, options, dtype):
+    found, mask = [], np.random.default_rng(0).random((9, 9)) < 0.7
+    for which in ("plain", level):
+        for masks in (None, Tensor(mask), Tensor(numbers(9, 9, dtype=dtype), requires_grad=True)):
+            if masks is not None and "is_causal" in options:
+                continue
+            packed = Tensor(numbers(2, 9, 24, dtype=dtype), requires_grad=True)
+            with fast.use(which):
+                manual_seed(0)
+                out = self_attention(packed, 2, masks, **options)
+                out.backward(numbers(2, 9, 8, seed=1, dtype=dtype))
+            found.append([out.data, packed.grad, getattr(masks, "grad", None)])
+    half = len(found) // 2
+    for plain, form in zip(found[:half], found[half:]):
+        assert_same(form, plain)
+
+
+@pytest.mark.parametrize("rotary", [None, Rotary(4, 16)], ids=["", "rotary"])
+def test_self_attention_with_a_cache(level, rotary):
+    found = []
+    for which in ("plain", level):
+        cache = LayerCache(16)
+        with fast.use(which), no_grad():
+            found.append([self_attention(Tensor(numbers(3, T, 24, seed=T)), 2, rotary=rotary, cache=cache).data
+                          for T in (5, 1, 4, 1)])
+    assert_same(found[1], found[0])
+
+
+@pytest.mark.parametrize("mask, error", [(np.ones((9, 9), int), TypeError), (np.ones((4, 9), bool), ValueError)])
+def test_self_attention_refuses_what_the_plain_one_refuses(level, mask, error):
+    with fast.use(level), pytest.raises(error):
+        self_attention(Tensor(numbers(2, 9, 24)), 2, Tensor(mask))
 
 
 @pytest.mark.parametrize("keys, queries", [(1, 1), (5, 5), (3, 20), (4, 2)])
