@@ -40,7 +40,7 @@ def test_a_workspace_of_version_0_1(old):
     assert f"a copy of all that you wrote is in {backup}files\n" in said
     written = [name for name in before if name.startswith(("modules/", "exported/"))]
     assert all(after[f"{backup}files/{name}"] == before[name] for name in written)
-    for name, why in [("tensor.py", "tinytorch.autograd has no Switches any more"),
+    for name, why in [("tensor.py", "tinytorch.autograd has no Switches"),
                       ("autograd.py", "it defines what is elsewhere now: default_generator, "),
                       ("nn/attention.py", "default_generator")]:
         assert f"exported/tinytorch/{name}" not in after
@@ -51,7 +51,7 @@ def test_a_workspace_of_version_0_1(old):
 
     assert "made with tinytorch" not in old("status"), "it is said once"
     assert "the reference" in old("doctor")
-    assert "note: tensor.py: tinytorch.autograd has no Switches any more" in old("export", "03")
+    assert "note: tensor.py: tinytorch.autograd has no Switches" in old("export", "03")
     old("reset", "03")
     assert "the notebook is of another version" not in old("check", "03", status=1)
 
