@@ -181,6 +181,8 @@ class Package:
                         modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
                 elif isinstance(node, ast.Import) and alias.name.split(".")[0] == "tinytorch" and alias.asname:
                     modules[alias.asname] = alias.name
+        for node in ast.walk(tree) if tree else []:  # a parameter of that name is no module
+            modules.pop(node.arg if isinstance(node, ast.arg) else stored(node), None)
         for node in ast.walk(tree) if tree else []:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
                 taken.append((modules[node.value.id], node.attr))
@@ -201,7 +203,11 @@ def bound_by(node: ast.AST) -> set[str]:
         return {node.name}
     if isinstance(node, ast.Import | ast.ImportFrom):
         return {alias.asname or alias.name.split(".")[0] for alias in node.names}
-    return {node.id} if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else set()
+    return {stored(node)} - {None}
+
+
+def stored(node: ast.AST) -> str | None:
+    return node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else None
 
 
 def defined_in(tree: ast.Module | None) -> set[str]:
