@@ -87,8 +87,11 @@ def changes(workspace: Workspace, chapter) -> str:
 # ---- what does not fit
 
 
-def misfits(mine: dict[str, str]) -> dict[str, str]:
-    """{path: why} for exported files, {path: source}, that do not fit the package any more."""
+def misfits(mine: dict[str, str], of_old: bool = True) -> dict[str, str]:
+    """{path: why} for exported files, {path: source}, that do not fit the package any more.
+
+    `of_old`: they were written for another version, so what they define and the package now has elsewhere is that.
+    """
     reference = {path.relative_to(PACKAGE_FOLDER).as_posix(): path.read_text(encoding="utf-8")
                  for path in sorted(PACKAGE_FOLDER.rglob("*.py"))}  # fmt: skip
     owners = {path: chapter for chapter in chapters() for path in chapter.files}
@@ -108,7 +111,7 @@ def misfits(mine: dict[str, str]) -> dict[str, str]:
         left = {path: text for path, text in mine.items() if path not in found}
         package = Package(reference | left)
         more: dict[str, list[str]] = {}
-        for path, why in reasons(package, left, reference, homes):
+        for path, why in reasons(package, left, reference if of_old else {}, homes):
             more.setdefault(path, []).append(why)
         if not more:
             return found

@@ -51,7 +51,8 @@ def test_a_workspace_of_version_0_1(old):
 
     assert "made with tinytorch" not in old("status"), "it is said once"
     assert "the reference" in old("doctor")
-    assert "note: tensor.py: tinytorch.autograd has no Switches" in old("export", "03")
+    said = old("export", "03")  # of an old notebook, after all
+    assert "note: autograd.py: it defines what is elsewhere now: default_generator, " in said
     old("reset", "03")
     assert "the notebook is of another version" not in old("check", "03", status=1)
 
@@ -93,6 +94,13 @@ def test_what_does_not_fit(path, text, why):
     chapters.cache_clear()
     found = misfits({path: text})
     assert list(found) == ([path] if why else []) and (why or "") in found.get(path, "")
+
+
+def test_a_helper_of_ones_own_may_have_any_name():
+    chapters.cache_clear()
+    text = (ROOT / "tinytorch" / "optim.py").read_text() + "\n\ndef causal_mask(T):\n    return T\n"
+    assert misfits({"optim.py": text}, of_old=False) == {}
+    assert "causal_mask in tinytorch.nn.attention" in misfits({"optim.py": text})["optim.py"]
 
 
 def test_the_reference_itself_fits():
