@@ -28,15 +28,15 @@ def opened(notebook: Path, given: dict[str, set[str]]) -> dict:
     whole = read_notebook(notebook)["cells"]
     paths = {id(cell): path for cell, path in exporting({"cells": whole})}
     cells = []
-    for cell, reference in zip(content["cells"], whole):
+    for cell, reference, after in zip(content["cells"], whole, [*whole[1:], {}]):
         path = paths.get(id(reference))
         if path:
             source = open_source(without_markers(source_of(reference)), given.get(path, set())).text
             if not source:
                 continue
             cell["source"] = source.splitlines(keepends=True)
-        if cell["cell_type"] != "markdown" or not source_of(cell).startswith("**Hints**"):
-            cells.append(cell)
+        if id(after) not in paths or not source_of(cell).startswith("**Hints**"):
+            cells.append(cell)  # hints for an exercise that is exported would tell how the reference does it
     place = 1 + next((i for i, cell in enumerate(cells) if cell["cell_type"] == "markdown"), -1)
     note = NOTE.replace("NN", notebook.stem.split("_")[0])
     cells.insert(place, {"cell_type": "markdown", "id": "open-form", "metadata": {},

@@ -199,8 +199,11 @@ def remarks(workspace: Workspace, chapter: Chapter, modules: list[Module]) -> li
             found.append(f"{module.path} has no {', '.join(lost)} any more: did a cell lose its `#| export` line?")
     everything = {path: workspace.exported(path).read_text(encoding="utf-8") for path in workspace.yours()}
     paths = [module.path for module in modules]
-    found += [f"{path}: {why}" for path, why in misfits(everything).items() if path in paths]
-    mine, theirs = checks(read_notebook(workspace.notebook(chapter))), checks(stripped(chapter.notebook))
+    notebook, fresh_one = read_notebook(workspace.notebook(chapter)), stripped(chapter.notebook)
+    ids = {cell.get("id") for cell in notebook["cells"]}
+    of_old = workspace.depth(chapter) == GUIDED and any(cell["id"] not in ids for cell in fresh_one["cells"])
+    found += [f"{path}: {why}" for path, why in misfits(everything, of_old).items() if path in paths]
+    mine, theirs = checks(notebook), checks(fresh_one)
     for name, source in theirs.items():
         if mine.get(name) != source:
             found.append(f"the check {name} was {'changed' if name in mine else 'removed'}: the suite decides anyway")

@@ -87,8 +87,11 @@ def changes(workspace: Workspace, chapter) -> str:
 # ---- what does not fit
 
 
-def misfits(mine: dict[str, str]) -> dict[str, str]:
-    """{path: why} for exported files, {path: source}, that do not fit the package any more."""
+def misfits(mine: dict[str, str], of_old: bool = True) -> dict[str, str]:
+    """{path: why} for exported files, {path: source}, that do not fit the package any more.
+
+    `of_old`: they were written for another version, so what they define and the package now has elsewhere is that.
+    """
     reference = {path.relative_to(PACKAGE_FOLDER).as_posix(): path.read_text(encoding="utf-8")
                  for path in sorted(PACKAGE_FOLDER.rglob("*.py"))}  # fmt: skip
     owners = {path: chapter for chapter in chapters() for path in chapter.files}
@@ -108,7 +111,7 @@ def misfits(mine: dict[str, str]) -> dict[str, str]:
         left = {path: text for path, text in mine.items() if path not in found}
         package = Package(reference | left)
         more: dict[str, list[str]] = {}
-        for path, why in reasons(package, left, reference, homes):
+        for path, why in reasons(package, left, reference if of_old else {}, homes):
             more.setdefault(path, []).append(why)
         if not more:
             return found
@@ -181,6 +184,8 @@ class Package:
                         modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
                 elif isinstance(node, ast.Import) and alias.name.split(".")[0] == "tinytorch" and alias.asname:
                     modules[alias.asname] = alias.name
+        for node in ast.walk(tree) if tree else []:  # a parameter of that name is no module
+            modules.pop(node.arg if isinstance(node, ast.arg) else stored(node), None)
         for node in ast.walk(tree) if tree else []:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
                 taken.append((modules[node.value.id], node.attr))
@@ -201,7 +206,11 @@ def bound_by(node: ast.AST) -> set[str]:
         return {node.name}
     if isinstance(node, ast.Import | ast.ImportFrom):
         return {alias.asname or alias.name.split(".")[0] for alias in node.names}
-    return {node.id} if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else set()
+    return {stored(node)} - {None}
+
+
+def stored(node: ast.AST) -> str | None:
+    return node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else None
 
 
 def defined_in(tree: ast.Module | None) -> set[str]:

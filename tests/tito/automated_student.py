@@ -156,8 +156,9 @@ def write_all(notebook, reference, solutions=None):
             cells.append(code_cell(f"globals().update({{n: v for n, v in {variable(path)}.items() if n in {names}}})"))
         elif path:
             cells.append(left.get(cell["id"], cell) | {"source": source})
-        elif cell["id"] in left:
-            cells.append(left[cell["id"]])
+        elif cell["id"] in left:  # an exercise that is not exported has a solution as well
+            answer = {"source": source} if "### BEGIN SOLUTION" in "".join(cell["source"]) else {}
+            cells.append(left[cell["id"]] | answer)
     notebook.write_text(json.dumps(mine | {"cells": cells}, indent=1, ensure_ascii=False), encoding="utf-8")
 
 

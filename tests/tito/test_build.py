@@ -190,7 +190,7 @@ def test_check_names_the_file_and_the_way_out(root, spoil, file, advice):
     assert files(root) == before
 
 
-@pytest.mark.parametrize("name", ["nn/functional.py", "datasets.py", "allocator.py", "nn/__init__.py"])
+@pytest.mark.parametrize("name", ["nn/functional.py", "datasets.py", "state.py", "nn/__init__.py"])
 def test_check_allows_the_hand_written_files(root, name):
     tito(root, "build")
     path = root / "tinytorch" / name

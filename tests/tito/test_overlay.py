@@ -1,4 +1,5 @@
 """Whose files run: a student's take the reference's place, one by one, wherever Python is started in the workspace."""
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tinytorch import workspace as overlay
+from tito import __version__
 
 WHERE = "import tinytorch.data as d, tinytorch.optim as o; print(d.__file__); print(o.__file__)"
 REFERENCE = Path(overlay.__file__).parent
@@ -19,7 +21,7 @@ def make(folder, **files):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source, encoding="utf-8")
     (folder / ".tito").mkdir(parents=True, exist_ok=True)
-    (folder / ".tito" / "workspace.json").write_text("{}")
+    (folder / ".tito" / "workspace.json").write_text(json.dumps({"version": __version__}))
     return folder
 
 
