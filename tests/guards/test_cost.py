@@ -79,7 +79,7 @@ def test_operations_of_a_step(name, layers):
 
 # ---- bytes
 
-SAVED = {  # units of (B, T, D) that each kind of operation of a block leaves for the backward pass, its results included
+SAVED = {  # units of (B, T, D) that each kind of operation of a block leaves for backward, its results included
     "LayerNorm": 2 * 2,  # the result and the normalized rows
     "Linear": 3 + 1 + 4 + 1,  # query, key and value; out_proj; fc1; fc2
     "Attention": 1 + WEIGHTS,
