@@ -52,20 +52,15 @@ def flat_adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, update=None
 
     `update(x, grad, m, v, step, ...)` changes the vectors x, m and v in place.
     """
-    update = update or adam_in_blocks
-    small = [i for i, m in enumerate(exp_avgs) if m.size < BLOCK]
-    home = home_of([exp_avgs[i] for i in small], [exp_avg_sqs[i] for i in small], [steps[i] for i in small])
-    if home is not None:
-        arrays, (m, v) = [params[i] for i in small], (moments[small[0]].base for moments in (exp_avgs, exp_avg_sqs))
-        x = np.concatenate(arrays, axis=None, out=home.values)
-        grad = np.concatenate([grads[i] for i in small], axis=None, out=home.grads)
-        update_and_flush(update, x, grad, m, v, steps[small[0]], options)
-        for array, view in zip(arrays, home.views):
-            array[...] = view
-    done = set() if home is None else set(small)
-    for i in range(len(params)):
-        if i in done:
-            continue
+    update, lists = update or adam_in_blocks, (params, grads, exp_avgs, exp_avg_sqs, steps)
+    alone = [i for i, m in enumerate(exp_avgs) if m.size >= BLOCK]
+    small = lists
+    if alone:
+        together = [i for i in range(len(params)) if exp_avgs[i].size < BLOCK]
+        small = [[of[i] for i in together] for of in lists]
+    if not update_together(*small, update, options):
+        alone = range(len(params))
+    for i in alone:
         arrays = params[i], grads[i].astype(params[i].dtype, copy=False), exp_avgs[i], exp_avg_sqs[i]
         vectors = [np.ascontiguousarray(a).reshape(-1) for a in arrays]
         update_and_flush(update, *vectors, steps[i], options)
@@ -75,12 +70,18 @@ def flat_adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, update=None
                 array[...] = vector.reshape(array.shape)
 
 
-def home_of(m, v, steps):
-    "Return the Home that both lists of moments have, if they are its parts in order and have made as many steps."
-    home = homes.get(id(m[0].base)) if m else None
-    other = homes.get(id(v[0].base)) if m else None
-    alike = home and other and home.parts == [id(a) for a in m] and other.parts == [id(a) for a in v]
-    return home if alike and len(set(steps)) == 1 else None
+def update_together(params, grads, exp_avgs, exp_avg_sqs, steps, update, options):
+    "Update all as one vector, and return True, if both lists of moments are parts of one, in order, of equal step."
+    home, other = (homes.get(id(of[0].base)) if of else None for of in (exp_avgs, exp_avg_sqs))
+    if home is None or other is None or steps.count(steps[0]) < len(steps) \
+            or home.parts != list(map(id, exp_avgs)) or other.parts != list(map(id, exp_avg_sqs)):
+        return not params
+    x = np.concatenate(params, axis=None, out=home.values)
+    grad = np.concatenate(grads, axis=None, out=home.grads)
+    update_and_flush(update, x, grad, exp_avgs[0].base, exp_avg_sqs[0].base, steps[0], options)
+    for array, view in zip(params, home.views):
+        array[...] = view
+    return True
 
 
 def update_and_flush(update, x, grad, m, v, step, options):
