@@ -177,7 +177,7 @@ def test_observers_nest_and_end_with_their_block():
 
 
 def test_errors_of_an_operation_read_the_same_under_an_observer():
-    with observed_by(Stopwatch()), pytest.raises(ValueError, match=r"add: shapes do not broadcast.*\(2,\), \(3,\)"):
+    with observed_by(Stopwatch()), pytest.raises(ValueError, match=r"add: got \(2,\), \(3,\)"):
         tinytorch.ones(2) + tinytorch.ones(3)
 
 
