@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also keep every number there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the ratios and the growth (matplotlib)")
     options = parser.parse_args()
-    BEFORE["folder"] = options.before and options.before.resolve()
+    if options.before:
+        os.environ[BEFORE] = str(options.before.resolve())
 
     print(" | ".join(f"{key} {value}" for key, value in machine().items()))
     results = {}

@@ -19,15 +19,8 @@ BURST = 0.1  # seconds that a burst should take
 PATIENCE = 20  # seconds for each round wanted; after that, disturbed ones count too
 MOST_WAITING = 0.02  # of a burst's time, over all threads; more, and something else wanted the processors
 TIME_LIMIT = 60  # seconds for an answer
-BEFORE = {  # how an earlier version is asked: its folder, its names of a variant, what its switch was set to
-    "folder": None,
-    ("training", "before"): "ours", ("training", "before+fast"): "ours+fast",
-    ("operations", "before"): "ours", ("operations", "before+fast"): "ours+fast",
-    ("memory", "before"): "ours", ("generation", "before"): "ours fast",
-    ("growth", "before"): "ours",
-    "before": "0", "before+fast": "1",
-}  # fmt: skip
 START_LIMIT = 180  # and for the first: torch.compile takes its time
+BEFORE = "TINYTORCH_BEFORE"  # the environment variable: the folder of version 0.1, for variants "before"
 
 
 class WorkerError(Exception):
@@ -37,18 +30,20 @@ class WorkerError(Exception):
 class Worker:
     """A variant of a task in its own process, asleep except in `burst`.
 
-    The variants "before" and "before+fast" run the benchmarks of an earlier version, in the folder `BEFORE`.
+    The variants "before" and "before+fast" run in version 0.1, which has other names for them.
     """
 
     def __init__(self, task: dict):
         variant, folder = task.get("variant", ""), ROOT
         if variant.startswith("before"):
-            folder, task = BEFORE["folder"], {**task, "variant": BEFORE[task["section"], variant]}
+            folder = os.environ[BEFORE]
+            name = "ours fast" if task["section"] == "generation" else variant.replace("before", "ours")
+            task = {**task, "variant": name}
         command = [sys.executable, "-m", "benchmarks.worker", json.dumps(task)]
         environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
         environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of compilers left behind
         environment["PYTHONPATH"] = str(folder)
-        environment["TINYTORCH_FAST"] = BEFORE.get(variant) or variant.partition(" ")[0]
+        environment["TINYTORCH_FAST"] = variant.partition(" ")[0] if folder == ROOT else str(int("+" in variant))
         pipe, self.complaints = subprocess.PIPE, tempfile.TemporaryFile("w+")
         options = {"stdin": pipe, "stdout": pipe, "stderr": self.complaints, "text": True, "env": environment}
         self.process = subprocess.Popen(command, cwd=folder, **options)
