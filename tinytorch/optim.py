@@ -27,8 +27,7 @@ class Optimizer:
     that list of dicts, completed, and read at each step. `state[p]`: {"step": int, moment: array}, once p made a step.
     Raises: ValueError for no parameters, one that is given twice, needs no gradient or is no leaf, and for a setting
     out of range or unknown; TypeError for what is no Tensor, and for one Tensor instead of a list. The message names
-    the class, and the parameter's shape, or the setting and its value.
-    """
+    the class, and the parameter's shape, or the setting and its value."""
     name = property(lambda self: type(self).__name__)
 
     def __init__(self, params, **defaults):
@@ -81,8 +80,7 @@ class Optimizer:
 
     def step(self):
         """Update in place every parameter that has a gradient; the others keep their data and their state.
-        Raises: ValueError where a gradient has another shape than its parameter, before anything is updated.
-        """
+        Raises: ValueError where a gradient has another shape than its parameter, before anything is updated."""
         for p in [p for group in self.param_groups for p in group["params"]]:
             if p.grad is not None and p.grad.shape != p.data.shape:
                 raise ValueError(f"{self.name}: a parameter of shape {p.shape} has a gradient of shape {p.grad.shape}")
@@ -110,14 +108,12 @@ class Optimizer:
 
     def update(self, params, grads, moments, steps, **settings):
         """Change the arrays `params` and the moments in place by one step; `grads`, arrays of the same shapes, stay.
-        `moments` has a list of arrays, 0 at first, for each of `moment_names`; `steps`, from 1 on, an int per array.
-        """
+        `moments` has a list of arrays, 0 at first, for each of `moment_names`; `steps`, from 1 on, an int per array."""
         raise NotImplementedError(f"{self.name}.update")
 
     def state_dict(self):
         """Return {"state": {number: {"step": int, moment: array}}, "param_groups": settings}, the arrays copied.
-        Parameters are numbered through all groups, and in the settings; those that never made a step have no state.
-        """
+        Parameters are numbered through all groups, and in the settings; those that never made a step have no state."""
         state, number = {}, self.numbers()
         for p in sorted(self.state, key=number.get):
             state[number[p]] = {name: np.copy(a) if name != "step" else a for name, a in self.state[p].items()}
@@ -126,8 +122,7 @@ class Optimizer:
 
     def load_state_dict(self, saved):
         """Take settings, step counts and moments from `saved`, as `state_dict` returns it; arrays are copied, settings
-        that this class lacks left out. Raises: ValueError where groups, moments or shapes differ, before any change.
-        """
+        that this class lacks left out. Raises: ValueError where groups, moments or shapes differ, before any change."""
         sizes, expected = ([len(g["params"]) for g in groups] for groups in (saved["param_groups"], self.param_groups))
         if sizes != expected:
             raise ValueError(f"{self.name}.load_state_dict: got groups of {sizes} parameters, expected {expected}")
@@ -157,8 +152,7 @@ class Optimizer:
 def sgd_update(params, grads, momentum_buffers, steps, *, lr, momentum, dampening, weight_decay, nesterov):
     """Take one step of SGD with momentum (Sutskever et al. 2013) on lists of arrays; parameters and buffers in place.
     With d = grad + weight_decay * x, a buffer is d at step 1, later momentum * buffer + (1 - dampening) * d. x moves by
-    -lr * buffer, with nesterov by -lr * (d + momentum * buffer); without momentum, and buffers, by -lr * d.
-    """
+    -lr * buffer, with nesterov by -lr * (d + momentum * buffer); without momentum, and buffers, by -lr * d."""
     for x, grad, velocity, step in zip(params, grads, momentum_buffers or [None] * len(params), steps):
         direction = grad + weight_decay * x if weight_decay else grad
         if momentum:
@@ -173,8 +167,7 @@ def sgd_update(params, grads, momentum_buffers, steps, *, lr, momentum, dampenin
 
 class SGD(Optimizer):
     """Take steps of `sgd_update`. The moment is momentum_buffer, if momentum > 0.
-    Raises: as Optimizer; ValueError for nesterov without momentum or with dampening.
-    """
+    Raises: as Optimizer; ValueError for nesterov without momentum or with dampening."""
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
         settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(params, lr=lr, **settings)
@@ -240,8 +233,7 @@ class AdamW(Adam):
 
 def decay_groups(model, weight_decay):
     """Return two groups, dicts: parameters of two or more dims with `weight_decay`, the others with weight_decay 0.
-    Parameters that require no gradient are left out, and so is a group without any.
-    """
+    Parameters that require no gradient are left out, and so is a group without any."""
     params = [p for p in model.parameters() if p.requires_grad]
     groups = [{"params": [p for p in params if p.ndim >= 2], "weight_decay": weight_decay},
               {"params": [p for p in params if p.ndim < 2], "weight_decay": 0.0}]
@@ -259,8 +251,7 @@ def total_norm(arrays):
 def clip_grad_norm_(parameters, max_norm):
     """Scale all gradients in place so that their common norm is at most `max_norm`; return the norm before, a float.
     The factor is max_norm / (norm + 1e-6) (Pascanu et al. 2013, algorithm 1). Where the norm is inf or nan, every
-    gradient stays. `parameters` may be one Tensor. Raises: ValueError for a `max_norm` that is not positive.
-    """
+    gradient stays. `parameters` may be one Tensor. Raises: ValueError for a `max_norm` that is not positive."""
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be positive, got {max_norm}")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
@@ -285,8 +276,7 @@ def linear_warmup(steps):
 
 def warmup_cosine(warmup, total, floor=0.0):
     """Return the multiplier of `linear_warmup(warmup)`, then half a cosine from 1 down to `floor` at step `total`, and
-    `floor` from there on. Raises: ValueError unless 0 <= warmup < total.
-    """
+    `floor` from there on. Raises: ValueError unless 0 <= warmup < total."""
     if not 0 <= warmup < total:
         raise ValueError(f"warmup_cosine: expected 0 <= warmup < total, got warmup={warmup}, total={total}")
     def multiplier(step):
@@ -300,8 +290,7 @@ def warmup_cosine(warmup, total, floor=0.0):
 
 class LambdaLR:
     """Set the lr of each group to its first lr times `multiplier(steps)`; call `step()` after each optimizer step.
-    The first lr is kept in the group as "initial_lr", and so is saved with the optimizer. `steps` starts at 0.
-    """
+    The first lr is kept in the group as "initial_lr", and so is saved with the optimizer. `steps` starts at 0."""
     def __init__(self, optimizer, multiplier):
         self.optimizer, self.multiplier = optimizer, multiplier
         self.load_state_dict({"steps": 0})

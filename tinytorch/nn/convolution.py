@@ -24,10 +24,8 @@ from tinytorch.tensor import Tensor, apply
 
 def output_size(size, kernel, stride=1, padding=(0, 0), dilation=1, ceil_mode=False):
     """Count the windows along a dim of `size`: those that start every `stride` places and end inside.
-
     padding: (before, after). ceil_mode: also a last window that sticks out, if it starts inside or in the padding
-    before (PyTorch's rule for pooling).
-    """
+    before (PyTorch's rule for pooling)."""
     room = size + sum(padding) - dilation * (kernel - 1) - 1  # how far the first window can move
     count = (-(-room // stride) if ceil_mode else room // stride) + 1
     if ceil_mode and (count - 1) * stride >= size + padding[0]:
@@ -45,10 +43,8 @@ def offsets(kernel, stride, dilation, counts):
 
 class ConvFunction(Function):
     """Cross-correlation of x (N, C, *sizes) with weight (O, C / groups, *kernel), + bias (O,): (N, O, *counts).
-
     One matrix product for each place of the kernel, between its weights and what all windows see there.
-    stride and dilation: an int for each dim; padding: a pair (before, after) for each dim.
-    """
+    stride and dilation: an int for each dim; padding: a pair (before, after) for each dim."""
     def __init__(self, stride, padding, dilation, groups=1):
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
@@ -93,9 +89,7 @@ def as_tuple(name, value, dims, least=1):
 
 def padding_pairs(padding, kernel, stride, dilation):
     """(before, after) for each dim, from an int, a tuple, "valid" (none) or "same" (as many windows as places).
-
-    ValueError for other words, and for "same" with a stride.
-    """
+    ValueError for other words, and for "same" with a stride."""
     if padding == "same":
         if any(step != 1 for step in stride):
             raise ValueError(f"padding='same' keeps the size, which a stride of {stride} does not; give numbers")
@@ -145,10 +139,8 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Each window of input (N, C, H, W) times each filter of weight (O, C / groups, kh, kw), + bias (O,): (N, O, h, w).
-
     stride, padding, dilation: an int, or one for each of H and W; padding also "same" or "valid". groups: channels in
-    so many groups, each with filters of its own. ValueError for shapes that do not fit, TypeError for integers.
-    """
+    so many groups, each with filters of its own. ValueError for shapes that do not fit, TypeError for integers."""
     return conv(2, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -293,10 +285,8 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     """The largest number of each window of input (N, C, H, W): (N, C, h, w). stride: by default the kernel's size.
-
     The border of `padding` never wins. ceil_mode: windows that stick out at the end count too.
-    ValueError for sizes that do not fit, and a padding of more than half of the kernel; TypeError for integers.
-    """
+    ValueError for sizes that do not fit, and a padding of more than half of the kernel; TypeError for integers."""
     return pool("max_pool2d", MaxPoolFunction, 2, input, kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
 
 
@@ -308,9 +298,7 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
 
 def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """The mean of each window of input (N, C, H, W): (N, C, h, w). stride: by default the kernel's size.
-
-    count_include_pad: zeros of the `padding` count as members of a window. Errors: as `max_pool2d`.
-    """
+    count_include_pad: zeros of the `padding` count as members of a window. Errors: as `max_pool2d`."""
     return pool("avg_pool2d", AvgPoolFunction, 2, input, kernel_size, stride, padding, ceil_mode=ceil_mode,
                 count_include_pad=count_include_pad)
 
@@ -355,10 +343,8 @@ class AvgPool2d(AvgPool1d):
 
 class BatchNormFunction(Function):
     """Each channel of x (N, C, ...) brought to mean 0, variance 1 over batch and places, * weight + bias, both (C,).
-
     Afterwards `mean` and `variance` (the biased one) of each channel, (1, C, 1, ...), are on the operation.
-    Source: Ioffe and Szegedy 2015, algorithm 1.
-    """
+    Source: Ioffe and Szegedy 2015, algorithm 1."""
     def __init__(self, eps=1e-5):
         self.eps = eps
 
@@ -390,12 +376,10 @@ class BatchNormFunction(Function):
 
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     """Each channel of input (N, C, ...) normalized, * weight + bias, both (C,).
-
     training: by mean and variance of this batch, which also move running_mean and running_var, both (C,) or None, by
     the share `momentum` (variance divided by n - 1, as in PyTorch); else by the running ones. Source: Ioffe and Szegedy
     2015. Errors: ValueError for shapes that do not fit, and for training with one number per channel; TypeError for
-    integers.
-    """
+    integers."""
     check_batch_norm(input, training, running_mean, running_var, weight, bias)
     if not training:
         shape = (-1, *[1] * (input.ndim - 2))
@@ -433,10 +417,8 @@ def check_batch_norm(x, training, running_mean, running_var, weight, bias):
 
 class BatchNorm(Module):
     """`batch_norm` with a trained weight (starts at 1) and bias (starts at 0), unless `affine=False`.
-
     In training mode it follows mean and variance of the batches in running_mean and running_var, in eval mode it uses
-    them. momentum=None: their plain average. track_running_stats=False: there are none, and every batch is its own.
-    """
+    them. momentum=None: their plain average. track_running_stats=False: there are none, and every batch is its own."""
     ndims = None  # of the inputs that it takes
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
