@@ -49,8 +49,7 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{self.name}: expected Tensors as parameters, got {type(p).__name__} at {i}")
             if not p.requires_grad or not p.is_leaf:
-                problem = "is not a leaf" if p.requires_grad else "has requires_grad=False"
-                raise ValueError(f"{self.name}: parameter {i} of shape {p.shape} {problem}, so it gets no gradient")
+                raise ValueError(f"{self.name}: parameter {i} of shape {p.shape} is no leaf that requires a gradient")
         if len({*self.numbers(), *members}) < len(self.numbers()) + len(members):
             raise ValueError(f"{self.name}: a parameter is given twice, of shapes {[p.shape for p in members]}")
         self.param_groups.append(group)
@@ -71,12 +70,11 @@ class Optimizer:
 
     def zero_grad(self, set_to_none=True):
         "Forget all gradients; with set_to_none=False, set those that are there to 0."
-        for group in self.param_groups:
-            for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
-                    p.grad[...] = 0
+        for p in self.numbers():
+            if set_to_none:
+                p.grad = None
+            elif p.grad is not None:
+                p.grad[...] = 0
 
     def step(self):
         """Update in place every parameter that has a gradient; the others keep their data and their state.
@@ -86,21 +84,16 @@ class Optimizer:
                 raise ValueError(f"{self.name}: a parameter of shape {p.shape} has a gradient of shape {p.grad.shape}")
         for group in self.param_groups:
             params, names = [p for p in group["params"] if p.grad is not None], self.moment_names(group)
-            states = self._states_after_counting(params, names)
+            states = [self.state.setdefault(p, {"step": 0}) for p in params]
+            for state in states:
+                state["step"] += 1
+            for name in names:
+                new = [(state, p.data) for state, p in zip(states, params) if name not in state]
+                for (state, _), moment in zip(new, new_moments([np.zeros_like(x) for _, x in new])):
+                    state[name] = moment
             moments = [[state[name] for state in states] for name in names]
-            settings = {name: group[name] for name in self.defaults}
-            steps = [state["step"] for state in states]
+            steps, settings = [state["step"] for state in states], {name: group[name] for name in self.defaults}
             self.update([p.data for p in params], [p.grad for p in params], moments, steps, **settings)
-
-    def _states_after_counting(self, params, names):
-        states = [self.state.setdefault(p, {"step": 0}) for p in params]
-        for state in states:
-            state["step"] += 1
-        for name in names:
-            new = [i for i, state in enumerate(states) if name not in state]
-            for i, moment in zip(new, new_moments([np.zeros_like(params[i].data) for i in new]) if new else []):
-                states[i][name] = moment
-        return states
 
     def moment_names(self, group):
         "Return a list of the names of the moments that `update` needs under the settings of `group`."
@@ -131,8 +124,7 @@ class Optimizer:
             groups.append({**mine, **{name: theirs[name] for name in theirs if name in known}})
             self.check_settings(groups[-1])
             entries = {p: saved["state"][i] for p, i in zip(mine["params"], theirs["params"]) if i in saved["state"]}
-            for p, entry in entries.items():
-                state[p] = {"step": int(entry["step"])}
+            state |= {p: {"step": int(entry["step"])} for p, entry in entries.items()}
             for name in self.moment_names(groups[-1]):
                 arrays = [self._saved_moment(entry, name, p) for p, entry in entries.items()]
                 for p, moment in zip(entries, new_moments(arrays)):
@@ -169,8 +161,8 @@ class SGD(Optimizer):
     """Take steps of `sgd_update`. The moment is momentum_buffer, if momentum > 0.
     Raises: as Optimizer; ValueError for nesterov without momentum or with dampening."""
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
-        settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
-        super().__init__(params, lr=lr, **settings)
+        super().__init__(params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
+                         nesterov=nesterov)
 
     def check_settings(self, group):
         super().check_settings(group)
@@ -181,8 +173,7 @@ class SGD(Optimizer):
         return ["momentum_buffer"] if group["momentum"] else []
 
     def update(self, params, grads, moments, steps, **settings):
-        momentum_buffers = moments[0] if moments else []
-        sgd_update(params, grads, momentum_buffers, steps, **settings)
+        sgd_update(params, grads, moments[0] if moments else [], steps, **settings)
 
 
 def adam_step(x, grad, m, v, step, lr, betas, eps):
@@ -200,8 +191,7 @@ def adam_step(x, grad, m, v, step, lr, betas, eps):
 @replaceable
 def adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, lr, betas, eps, weight_decay, decoupled):
     """Take a step of Adam on lists of arrays, one entry per parameter; parameters and moments change in place.
-    decoupled: the parameter is scaled by 1 - lr * weight_decay first; else weight_decay * x is added to its gradient.
-    """
+    decoupled: the parameter is scaled by 1 - lr * weight_decay first, else weight_decay * x added to its gradient."""
     for x, grad, m, v, step in zip(params, grads, exp_avgs, exp_avg_sqs, steps):
         if decoupled:
             x *= 1 - lr * weight_decay
@@ -212,6 +202,8 @@ def adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, lr, betas, eps, 
 
 class Adam(Optimizer):
     "Take the steps of `adam_update`, not decoupled (Kingma & Ba 2015). The moments are exp_avg and exp_avg_sq."
+    decoupled = False
+
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
@@ -219,16 +211,15 @@ class Adam(Optimizer):
         return ["exp_avg", "exp_avg_sq"]
 
     def update(self, params, grads, moments, steps, **settings):
-        adam_update(params, grads, *moments, steps, **settings, decoupled=False)
+        adam_update(params, grads, *moments, steps, **settings, decoupled=self.decoupled)
 
 
 class AdamW(Adam):
     "Take the steps of `adam_update`, decoupled (Loshchilov & Hutter 2019, algorithm 2; PyTorch's lr * weight_decay)."
+    decoupled = True
+
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
         super().__init__(params, lr, betas, eps, weight_decay)
-
-    def update(self, params, grads, moments, steps, **settings):
-        adam_update(params, grads, *moments, steps, **settings, decoupled=True)
 
 
 def decay_groups(model, weight_decay):
@@ -284,7 +275,6 @@ def warmup_cosine(warmup, total, floor=0.0):
             return (step + 1) / warmup
         progress = min(1.0, (step - warmup) / (total - warmup))
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
-
     return multiplier
 
 
