@@ -18,6 +18,7 @@ from tinytorch.creation import ones, zeros
 from tinytorch.nn.init import uniform_
 from tinytorch.nn.module import Module, Parameter
 from tinytorch.ops.elementwise import Function
+from tinytorch.ops.reductions import check_floats
 from tinytorch.state import get_default_dtype
 from tinytorch.tensor import Tensor, apply
 
@@ -92,7 +93,7 @@ def padding_pairs(padding, kernel, stride, dilation):
     ValueError for other words, and for "same" with a stride."""
     if padding == "same":
         if any(step != 1 for step in stride):
-            raise ValueError(f"padding='same' keeps the size, which a stride of {stride} does not; give numbers")
+            raise ValueError(f"padding='same' keeps the size, which a stride of {stride} does not")
         totals = [d * (k - 1) for k, d in zip(kernel, dilation)]
         return tuple((total // 2, total - total // 2) for total in totals)
     if isinstance(padding, str) and padding != "valid":
@@ -102,18 +103,15 @@ def padding_pairs(padding, kernel, stride, dilation):
 
 def check_images(name, x, dims):
     if x.ndim != dims + 2:
-        raise ValueError(f"{name}: got x of shape {x.shape}, expected (N, C, {'L' if dims == 1 else 'H, W'}); "
-                         "unsqueeze(0) makes a batch of one")
-    if x.dtype.kind != "f":
-        raise TypeError(f"{name}: got x of dtype {x.dtype}, expected floats; convert with .float()")
+        raise ValueError(f"{name}: got x of shape {x.shape}, expected (N, C, {'L' if dims == 1 else 'H, W'})")
+    check_floats(name, x)
 
 
 def check_fit(name, sizes, kernel, padding, dilation):
     "ValueError where a window is larger than what it should slide over."
     for size, k, pair, d in zip(sizes, kernel, padding, dilation):
         if size + sum(pair) < d * (k - 1) + 1:
-            raise ValueError(f"{name}: a window of {d * (k - 1) + 1} places does not fit into {size} with padding "
-                             f"{pair}; x has sizes {tuple(sizes)}, use a smaller kernel or more padding")
+            raise ValueError(f"{name}: a window of {d * (k - 1) + 1} does not fit into {size} with padding {pair}")
 
 
 def conv(dims, x, weight, bias, stride, padding, dilation, groups):
@@ -123,8 +121,7 @@ def conv(dims, x, weight, bias, stride, padding, dilation, groups):
         raise ValueError(f"{name}: got x {x.shape}, weight {weight.shape} and groups={groups}; expected x (N, C, ...) "
                          "and weight (O, C / groups, ...), O a multiple of groups")
     if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(f"{name}: got bias {bias.shape}, expected {weight.shape[:1]}, one number for each "
-                         "output channel")
+        raise ValueError(f"{name}: got bias {bias.shape}, expected {weight.shape[:1]}")
     kernel = weight.shape[2:]
     stride, dilation = as_tuple("stride", stride, dims), as_tuple("dilation", dilation, dims)
     padding = padding_pairs(padding, kernel, stride, dilation)
@@ -188,7 +185,9 @@ class Conv2d(ConvNd):
 
 
 class PoolFunction(Function):
-    "What the poolings share: windows of each channel on its own, of x (N, C, *sizes) -> (N, C, *counts)."
+    """Pool the windows of each channel on its own: x (N, C, *sizes) -> (N, C, *counts). A subclass has `pool(views)`,
+    the result, given what the windows see at each place of the kernel, a list of arrays (N, C, *counts); and
+    `part(grad, i)`, the share of `grad` that place i of the kernel receives."""
     border = 0.0
 
     def __init__(self, kernel, stride, padding, dilation, ceil_mode=False):
@@ -198,11 +197,9 @@ class PoolFunction(Function):
     def forward(self, x):
         self.sizes, each = x.shape[2:], zip(x.shape[2:], self.kernel, self.stride, self.padding, self.dilation)
         self.counts = [output_size(*dim, self.ceil_mode) for dim in each]
-        ends = [(count - 1) * step + d * (k - 1) + 1
-                for count, step, d, k in zip(self.counts, self.stride, self.dilation, self.kernel)]
-        self.border_widths = [(before, max(after, end - before - size))  # with ceil_mode a window may stick out
-                              for (before, after), end, size in zip(self.padding, ends, self.sizes)]
-        padded = np.pad(x, [(0, 0), (0, 0), *self.border_widths], constant_values=self.border)
+        room = [(before, after + (step - 1 if self.ceil_mode else 0))  # a last window may stick out
+                for (before, after), step in zip(self.padding, self.stride)]
+        padded = np.pad(x, [(0, 0), (0, 0), *room], constant_values=self.border)
         self.padded_shape = padded.shape
         return self.pool([padded[seen] for _, seen in self.places()])
 
@@ -210,19 +207,11 @@ class PoolFunction(Function):
         dx = np.zeros(self.padded_shape, grad.dtype)
         for i, (_, seen) in enumerate(self.places()):
             dx[seen] += self.part(grad, i)
-        inside = [slice(before, before + size) for size, (before, _) in zip(self.sizes, self.border_widths)]
+        inside = [slice(before, before + size) for size, (before, _) in zip(self.sizes, self.padding)]
         return (dx[..., *inside],)
 
     def places(self):
         return offsets(self.kernel, self.stride, self.dilation, self.counts)
-
-    def pool(self, views):
-        "Return the result (N, C, *counts), given what the windows see at each place of the kernel, a list of arrays."
-        raise NotImplementedError(f"{type(self).__name__}.pool")
-
-    def part(self, grad, i):
-        "Return the share of `grad`, dL/d(out), that place `i` of the kernel receives."
-        raise NotImplementedError(f"{type(self).__name__}.part")
 
 
 class MaxPoolFunction(PoolFunction):
@@ -272,8 +261,7 @@ def pool(name, make, dims, x, kernel_size, stride, padding, dilation=1, **option
     stride = as_tuple("stride", kernel if stride is None else stride, dims)
     padding, dilation = as_tuple("padding", padding, dims, least=0), as_tuple("dilation", dilation, dims)
     if any(2 * p > k for p, k in zip(padding, kernel)):
-        raise ValueError(f"{name}: got padding {padding}, expected at most half of the kernel {kernel}: else some "
-                         "window would see nothing but border")
+        raise ValueError(f"{name}: got padding {padding}, expected at most half of the kernel {kernel}")
     check_fit(name, x.shape[2:], kernel, [(p, p) for p in padding], dilation)
     return apply(make(kernel, stride, padding, dilation, **options), x)
 
@@ -389,10 +377,9 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     operation = BatchNormFunction(eps)
     out = apply(operation, input, weight, bias)
     count = input.numel() // input.shape[1]
-    moments = operation.mean, operation.variance * (count / (count - 1))
+    moments = operation.mean.reshape(-1), operation.variance.reshape(-1) * (count / (count - 1))
     for running, now in zip((running_mean, running_var), moments):
         if running is not None:
-            now = now.reshape(-1)
             running.data += momentum * (now - running.data)
     return out
 
@@ -400,19 +387,15 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
 def check_batch_norm(x, training, running_mean, running_var, weight, bias):
     if x.ndim < 2:
         raise ValueError(f"batch_norm: got x of shape {x.shape}, expected (N, C, ...)")
-    if x.dtype.kind != "f":
-        raise TypeError(f"batch_norm: got x of dtype {x.dtype}, expected floats; convert with .float()")
+    check_floats("batch_norm", x)
     given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, tensor in given.items():
         if tensor is not None and tensor.shape != x.shape[1:2]:
-            raise ValueError(f"batch_norm: got {name} of shape {tensor.shape}, expected {x.shape[1:2]}, one number for "
-                             f"each channel of x {x.shape}")
+            raise ValueError(f"batch_norm: got {name} of shape {tensor.shape}, expected {x.shape[1:2]}")
     if not training and (running_mean is None or running_var is None):
-        raise ValueError("batch_norm: without training it needs running_mean and running_var; pass training=True to "
-                         "normalize by the batch")
+        raise ValueError("batch_norm: without training it needs running_mean and running_var")
     if training and x.numel() <= x.shape[1]:
-        raise ValueError(f"batch_norm: got x of shape {x.shape}, expected more than one number per channel while "
-                         "training: one alone has no variance; use a larger batch, or eval()")
+        raise ValueError(f"batch_norm: got x {x.shape}, expected more than one number per channel while training")
 
 
 class BatchNorm(Module):
@@ -432,8 +415,8 @@ class BatchNorm(Module):
 
     def forward(self, input):
         if input.ndim not in self.ndims or input.shape[1] != self.num_features:
-            raise ValueError(f"{type(self).__name__}: got x of shape {input.shape}, expected (N, "
-                             f"{self.num_features}, ...) of {' or '.join(map(str, self.ndims))} dims")
+            raise ValueError(f"{type(self).__name__}: got x of shape {input.shape}, expected (N, {self.num_features}, "
+                             f"...) of {' or '.join(map(str, self.ndims))} dims")
         by_batch, momentum = self.training or not self.track_running_stats, self.momentum
         if self.training and momentum is None and self.track_running_stats:
             momentum = 1 / (self.num_batches_tracked.item() + 1)
