@@ -198,7 +198,7 @@ MISTAKES = {
         ("step: does nothing", "self.update([p.data for p in params]", "(lambda *a, **b: 0)([p.data for p in params]"),
         ("step: parameters are replaced", "self.update([p.data for p in params]", "for p in params: p.data = +p.data\n"
          "            self.update([p.data for p in params]"),
-        ("step: the count stays", '{"step": 0})["step"] += 1', '{"step": 0})["step"] = 1'),
+        ("step: the count stays", 'state["step"] += 1', 'state["step"] = 1'),
         ("AdamW: weight decay goes through the moments", "x *= 1 - lr * weight_decay\n",
          "grad = grad + weight_decay * x\n"),
         ("Adam: L2 is ignored", "elif weight_decay:", "elif False:"),
@@ -211,7 +211,7 @@ MISTAKES = {
         ("SGD: nesterov is ignored", "direction + momentum * velocity if nesterov else velocity", "velocity"),
     ],
     ("optim.py", "06_optimizers/test_groups_and_state.py"): [
-        ("optimizer: zero_grad leaves the gradients", "                p.grad = None", "                pass"),
+        ("optimizer: zero_grad leaves the gradients", "                p.grad = None\n", "                pass\n"),
         ("optimizer: the step count is not saved", 'if name != "step" else a', 'if name != "step" else 1'),
         ("optimizer: the saved moments are no copies", "name: np.copy(a)", "name: a"),
         ("optimizer: the loaded moments are no copies", "zip(entries, new_moments(arrays))", "zip(entries, arrays)"),

@@ -67,11 +67,9 @@ def path_to_origin(calls):
 
 def first_nonfinite(run, names=None):
     """Call `run()` and return a text that says which operation gave inf or nan first; None where there is none.
-
     "Exp.forward at file.py:12 gave float32 2x3, 1 inf from inputs (w: float32 2x3, 1 to 89)", and after "; then " the
     operation that made nan of it, if another; for a finite loss the first backward. `names`: {name: Tensor} of inputs
-    to be named. A FloatingPointError of `run` is not passed on.
-    """
+    to be named. A FloatingPointError of `run` is not passed on."""
     with watched() as calls, suppress(FloatingPointError):
         run()
     forward = [call for call in calls if call.half == "forward"]

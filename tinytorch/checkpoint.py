@@ -88,10 +88,8 @@ def save_arrays(path, arrays, text):
 
 def load_arrays(path, expected_of, signed=True):
     """Return ({name: array}, text) of a file by `save_arrays` or, if not `signed`, by others, where text is None.
-
     `expected_of(names in the file)`: {name: array} of the dtypes and shapes that it must have. Raises: CheckpointError
-    that names some `differences` of these, as ("F32", [3, 4]); and unless the file is as it was written.
-    """
+    that names some `differences` of these, as ("F32", [3, 4]); and unless the file is as it was written."""
     with _refusing(path):
         from safetensors import safe_open
         with safe_open(path, "np") as file:  # reads the header
@@ -114,9 +112,7 @@ def save_weights(path, model):
 
 def load_weights(path, model):
     """Load what `save_weights`, or PyTorch's `safetensors.torch.save_file` or `save_model`, has written.
-
-    One name of a shared parameter is enough. Raises: CheckpointError, and the model stays as it was.
-    """
+    One name of a shared parameter is enough. Raises: CheckpointError, and the model stays as it was."""
     def expected(names):
         ours = model.saved_tensors()
         given = {id(ours[name]) for name in names if name in ours}
@@ -127,12 +123,10 @@ def load_weights(path, model):
 
 def save_checkpoint(path, model, optimizer, config=None, **parts):
     """Write all that training needs to continue into one file by `save_arrays`. Raises: CheckpointError.
-
     `config`: plain data or a dataclass, stored as a dict. `parts`: name=object with a `state_dict()` of plain values,
     such as schedule=..., loader=iter(a DataLoader). Arrays are named "model.<name>" and "optimizer.<i>.<name>", for
     the optimizer's i-th parameter. The text is JSON: {"config", "optimizer": its state_dict without arrays, and its
-    "class", "generator": the state of the library's random generator, "parts": {name: state_dict}}.
-    """
+    "class", "generator": the state of the library's random generator, "parts": {name: state_dict}}."""
     saved, settings = optimizer.state_dict(), {}
     arrays = {f"model.{name}": array for name, array in model.state_dict().items()}
     for i, state in saved["state"].items():
@@ -147,10 +141,8 @@ def save_checkpoint(path, model, optimizer, config=None, **parts):
 
 def load_checkpoint(path, model, optimizer, **parts):
     """Restore what `save_checkpoint` saved, and return its `config`; each of `parts` has a `load_state_dict(saved)`.
-
     Raises: CheckpointError, with nothing changed, for a damaged file or one of another model, class of optimizer or
-    set of parts, which it names.
-    """
+    set of parts, which it names."""
     def expected(names):
         params = [p for group in optimizer.param_groups for p in group["params"]]
         weights = {f"model.{name}": tensor.data for name, tensor in model.saved_tensors().items()}

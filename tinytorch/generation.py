@@ -57,9 +57,7 @@ def penalize_repeats(logits, ids, penalty):
 
 def choose(logits, ids, generator, temperature=1.0, top_k=None, top_p=None, repetition_penalty=1.0):
     """Return the next token of each row, integers (B,), for logits (B, V) behind ids (B, T); options as in `generate`.
-
-    First the penalty, then top_k, then top_p. Raises: FloatingPointError where the largest logit is not finite.
-    """
+    First the penalty, then top_k, then top_p. Raises: FloatingPointError where the largest logit is not finite."""
     if not np.isfinite(logits.max()):
         raise FloatingPointError(f"generate: the largest logit is {logits.max()}; did training diverge?")
     if repetition_penalty != 1:
@@ -81,9 +79,7 @@ class LayerCache:
 
     def append(self, key, value):
         """Store those of the newest T tokens, arrays (B, H, T, head_dim); return all, views (B, H, length, head_dim).
-
-        Room for all `context` tokens is made at the first. Raises: ValueError for too many, or another batch size.
-        """
+        Room for all `context` tokens is made at the first. Raises: ValueError for too many, or another batch size."""
         end = self.length + key.shape[-2]
         if end > self.context or (self.length and key.shape[:-2] != self.keys.shape[:-2]):
             raise ValueError(f"KVCache: got keys of shape {key.shape} behind {self.length} of {self.context} tokens, "
@@ -114,10 +110,8 @@ class KVCache:
 
 def next_logits(model, ids, cache=None):
     """Return the logits of the token behind ids (B, T), of which `model` sees the last model.context: an array (B, V).
-
     With a `KVCache` that holds the beginning of the same texts, only the newer tokens are read: model(newest,
-    cache=cache, last_only=True). Past the context the cache is reset, and the last are all read.
-    """
+    cache=cache, last_only=True). Past the context the cache is reset, and the last are all read."""
     if cache is None:
         return model(ids[:, -model.context:]).data[:, -1]
     if ids.shape[-1] > model.context:
@@ -129,7 +123,6 @@ def next_logits(model, ids, cache=None):
 def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, top_p=None, repetition_penalty=1.0,
              stop_tokens=(), suppress_tokens=(), generator=None, use_cache=True, on_token=None):
     """Return `prompt_ids` continued by up to `max_new_tokens` tokens that `model` draws, one after the other.
-
     model: a GPT, or any module with `vocab_size`, `context` and ids (B, T) -> logits (B, T, V). prompt_ids: (T,), or
     (B, T) for B texts of one length; lists, array or Tensor. The result is an integer array like it.
     temperature: below 1 safer, above 1 wilder, 0 greedy. top_k, top_p: draw among the k likeliest, among the fewest
@@ -139,8 +132,7 @@ def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, 
     on_token(ids): called with each new column (B,). use_cache: keep keys and values, if model.forward takes `cache` and
     `last_only`; the model sees what `next_logits` says. In eval mode, without a graph. Raises: ValueError for a prompt
     that is empty or of several lengths, or an option out of range; TypeError for ids that are no integers, (T,) or
-    (B, T); FloatingPointError for logits that are nan or inf.
-    """
+    (B, T); FloatingPointError for logits that are nan or inf."""
     options = dict(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
     check_options(max_new_tokens, **options)
     prompt, generator = _as_ids(prompt_ids), as_generator(generator)

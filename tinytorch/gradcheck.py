@@ -13,10 +13,8 @@ import numpy as np
 
 def numerical_gradient(f, x, cotangent, eps=1e-6):
     """Return d(sum(cotangent * f())) / dx, of the shape of `x`, by central differences.
-
     `f()` computes the output from `x` (float64), of which one number at a time is moved by eps, in place, and put back.
-    It may return `x`, a view of it, or the same array each time.
-    """
+    It may return `x`, a view of it, or the same array each time."""
     slope = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         before = x[index]
@@ -56,7 +54,6 @@ def _hint(expected, got, shapes):
 
 def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
     """Return the largest difference between `got`, the gradient of input i of the operation `name`, and `expected`.
-
     Each may be off by rtol * |expected| + atol * max(1, largest |expected|). Raises: GradientError for another shape
     (naming both), for None, and for wrong numbers (naming the index of the worst, and both numbers there); its message
     begins "{name}: gradient of input {i}". `shapes`, of all inputs and the output, only help to guess at the mistake.
@@ -84,11 +81,9 @@ def random_cotangent(shape, seed):
 
 def check_function(make_operation, *arrays, seed=0):
     """Check the backward half of `make_operation()` at `arrays`: float64; None, integers and booleans get no gradient.
-
     The gradients of sum(c * output), c = random_cotangent(shape, seed), must be those of central differences, for which
     each evaluation makes a new operation and nudges copies. Returns the largest difference. Raises: GradientError as
-    `compare_gradients`, and, with the operation's name, unless backward returns a tuple of one gradient per input.
-    """
+    `compare_gradients`, and, with the operation's name, unless backward returns a tuple of one gradient per input."""
     arrays = [None if a is None else np.array(a) for a in arrays]
     operation = make_operation()
     out = operation.forward(*arrays)
@@ -107,7 +102,6 @@ def check_function(make_operation, *arrays, seed=0):
 
 def gradcheck(f, *tensors, seed=0):
     """Check `f(*tensors).backward(c)`, c = random_cotangent(shape, seed), for each tensor that requires a gradient.
-
     Uses `data`, `dtype`, `requires_grad` and `grad` (cleared first) of the tensors, and `data`, `shape`, `backward` and
     `grad_fn` (the last operation, or None) of the result. Returns the largest difference. Raises: GradientError as
     `compare_gradients`, with the name of the last operation; TypeError, naming the dtype, for one that is not float64.

@@ -27,8 +27,7 @@ class Optimizer:
     that list of dicts, completed, and read at each step. `state[p]`: {"step": int, moment: array}, once p made a step.
     Raises: ValueError for no parameters, one that is given twice, needs no gradient or is no leaf, and for a setting
     out of range or unknown; TypeError for what is no Tensor, and for one Tensor instead of a list. The message names
-    the class, and the parameter's shape, or the setting and its value.
-    """
+    the class, and the parameter's shape, or the setting and its value."""
     name = property(lambda self: type(self).__name__)
 
     def __init__(self, params, **defaults):
@@ -50,8 +49,7 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{self.name}: expected Tensors as parameters, got {type(p).__name__} at {i}")
             if not p.requires_grad or not p.is_leaf:
-                problem = "is not a leaf" if p.requires_grad else "has requires_grad=False"
-                raise ValueError(f"{self.name}: parameter {i} of shape {p.shape} {problem}, so it gets no gradient")
+                raise ValueError(f"{self.name}: parameter {i} of shape {p.shape} is no leaf that requires a gradient")
         if len({*self.numbers(), *members}) < len(self.numbers()) + len(members):
             raise ValueError(f"{self.name}: a parameter is given twice, of shapes {[p.shape for p in members]}")
         self.param_groups.append(group)
@@ -72,37 +70,30 @@ class Optimizer:
 
     def zero_grad(self, set_to_none=True):
         "Forget all gradients; with set_to_none=False, set those that are there to 0."
-        for group in self.param_groups:
-            for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
-                    p.grad[...] = 0
+        for p in self.numbers():
+            if set_to_none:
+                p.grad = None
+            elif p.grad is not None:
+                p.grad[...] = 0
 
     def step(self):
         """Update in place every parameter that has a gradient; the others keep their data and their state.
-        Raises: ValueError where a gradient has another shape than its parameter, before anything is updated.
-        """
+        Raises: ValueError where a gradient has another shape than its parameter, before anything is updated."""
         for p in [p for group in self.param_groups for p in group["params"]]:
             if p.grad is not None and p.grad.shape != p.data.shape:
                 raise ValueError(f"{self.name}: a parameter of shape {p.shape} has a gradient of shape {p.grad.shape}")
         for group in self.param_groups:
             params, names = [p for p in group["params"] if p.grad is not None], self.moment_names(group)
-            states = self._states_after_counting(params, names)
+            states = [self.state.setdefault(p, {"step": 0}) for p in params]
+            for state in states:
+                state["step"] += 1
+            for name in names:
+                new = [(state, p.data) for state, p in zip(states, params) if name not in state]
+                for (state, _), moment in zip(new, new_moments([np.zeros_like(x) for _, x in new])):
+                    state[name] = moment
             moments = [[state[name] for state in states] for name in names]
-            settings = {name: group[name] for name in self.defaults}
-            steps = [state["step"] for state in states]
+            steps, settings = [state["step"] for state in states], {name: group[name] for name in self.defaults}
             self.update([p.data for p in params], [p.grad for p in params], moments, steps, **settings)
-
-    def _states_after_counting(self, params, names):
-        states = [self.state.setdefault(p, {"step": 0}) for p in params]
-        for state in states:
-            state["step"] += 1
-        for name in names:
-            new = [i for i, state in enumerate(states) if name not in state]
-            for i, moment in zip(new, new_moments([np.zeros_like(params[i].data) for i in new]) if new else []):
-                states[i][name] = moment
-        return states
 
     def moment_names(self, group):
         "Return a list of the names of the moments that `update` needs under the settings of `group`."
@@ -110,14 +101,12 @@ class Optimizer:
 
     def update(self, params, grads, moments, steps, **settings):
         """Change the arrays `params` and the moments in place by one step; `grads`, arrays of the same shapes, stay.
-        `moments` has a list of arrays, 0 at first, for each of `moment_names`; `steps`, from 1 on, an int per array.
-        """
+        `moments` has a list of arrays, 0 at first, for each of `moment_names`; `steps`, from 1 on, an int per array."""
         raise NotImplementedError(f"{self.name}.update")
 
     def state_dict(self):
         """Return {"state": {number: {"step": int, moment: array}}, "param_groups": settings}, the arrays copied.
-        Parameters are numbered through all groups, and in the settings; those that never made a step have no state.
-        """
+        Parameters are numbered through all groups, and in the settings; those that never made a step have no state."""
         state, number = {}, self.numbers()
         for p in sorted(self.state, key=number.get):
             state[number[p]] = {name: np.copy(a) if name != "step" else a for name, a in self.state[p].items()}
@@ -126,8 +115,7 @@ class Optimizer:
 
     def load_state_dict(self, saved):
         """Take settings, step counts and moments from `saved`, as `state_dict` returns it; arrays are copied, settings
-        that this class lacks left out. Raises: ValueError where groups, moments or shapes differ, before any change.
-        """
+        that this class lacks left out. Raises: ValueError where groups, moments or shapes differ, before any change."""
         sizes, expected = ([len(g["params"]) for g in groups] for groups in (saved["param_groups"], self.param_groups))
         if sizes != expected:
             raise ValueError(f"{self.name}.load_state_dict: got groups of {sizes} parameters, expected {expected}")
@@ -136,8 +124,7 @@ class Optimizer:
             groups.append({**mine, **{name: theirs[name] for name in theirs if name in known}})
             self.check_settings(groups[-1])
             entries = {p: saved["state"][i] for p, i in zip(mine["params"], theirs["params"]) if i in saved["state"]}
-            for p, entry in entries.items():
-                state[p] = {"step": int(entry["step"])}
+            state |= {p: {"step": int(entry["step"])} for p, entry in entries.items()}
             for name in self.moment_names(groups[-1]):
                 arrays = [self._saved_moment(entry, name, p) for p, entry in entries.items()]
                 for p, moment in zip(entries, new_moments(arrays)):
@@ -157,8 +144,7 @@ class Optimizer:
 def sgd_update(params, grads, momentum_buffers, steps, *, lr, momentum, dampening, weight_decay, nesterov):
     """Take one step of SGD with momentum (Sutskever et al. 2013) on lists of arrays; parameters and buffers in place.
     With d = grad + weight_decay * x, a buffer is d at step 1, later momentum * buffer + (1 - dampening) * d. x moves by
-    -lr * buffer, with nesterov by -lr * (d + momentum * buffer); without momentum, and buffers, by -lr * d.
-    """
+    -lr * buffer, with nesterov by -lr * (d + momentum * buffer); without momentum, and buffers, by -lr * d."""
     for x, grad, velocity, step in zip(params, grads, momentum_buffers or [None] * len(params), steps):
         direction = grad + weight_decay * x if weight_decay else grad
         if momentum:
@@ -173,11 +159,10 @@ def sgd_update(params, grads, momentum_buffers, steps, *, lr, momentum, dampenin
 
 class SGD(Optimizer):
     """Take steps of `sgd_update`. The moment is momentum_buffer, if momentum > 0.
-    Raises: as Optimizer; ValueError for nesterov without momentum or with dampening.
-    """
+    Raises: as Optimizer; ValueError for nesterov without momentum or with dampening."""
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
-        settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
-        super().__init__(params, lr=lr, **settings)
+        super().__init__(params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
+                         nesterov=nesterov)
 
     def check_settings(self, group):
         super().check_settings(group)
@@ -188,8 +173,7 @@ class SGD(Optimizer):
         return ["momentum_buffer"] if group["momentum"] else []
 
     def update(self, params, grads, moments, steps, **settings):
-        momentum_buffers = moments[0] if moments else []
-        sgd_update(params, grads, momentum_buffers, steps, **settings)
+        sgd_update(params, grads, moments[0] if moments else [], steps, **settings)
 
 
 def adam_step(x, grad, m, v, step, lr, betas, eps):
@@ -207,8 +191,7 @@ def adam_step(x, grad, m, v, step, lr, betas, eps):
 @replaceable
 def adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, lr, betas, eps, weight_decay, decoupled):
     """Take a step of Adam on lists of arrays, one entry per parameter; parameters and moments change in place.
-    decoupled: the parameter is scaled by 1 - lr * weight_decay first; else weight_decay * x is added to its gradient.
-    """
+    decoupled: the parameter is scaled by 1 - lr * weight_decay first, else weight_decay * x added to its gradient."""
     for x, grad, m, v, step in zip(params, grads, exp_avgs, exp_avg_sqs, steps):
         if decoupled:
             x *= 1 - lr * weight_decay
@@ -219,6 +202,8 @@ def adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, lr, betas, eps, 
 
 class Adam(Optimizer):
     "Take the steps of `adam_update`, not decoupled (Kingma & Ba 2015). The moments are exp_avg and exp_avg_sq."
+    decoupled = False
+
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
@@ -226,22 +211,20 @@ class Adam(Optimizer):
         return ["exp_avg", "exp_avg_sq"]
 
     def update(self, params, grads, moments, steps, **settings):
-        adam_update(params, grads, *moments, steps, **settings, decoupled=False)
+        adam_update(params, grads, *moments, steps, **settings, decoupled=self.decoupled)
 
 
 class AdamW(Adam):
     "Take the steps of `adam_update`, decoupled (Loshchilov & Hutter 2019, algorithm 2; PyTorch's lr * weight_decay)."
+    decoupled = True
+
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
         super().__init__(params, lr, betas, eps, weight_decay)
-
-    def update(self, params, grads, moments, steps, **settings):
-        adam_update(params, grads, *moments, steps, **settings, decoupled=True)
 
 
 def decay_groups(model, weight_decay):
     """Return two groups, dicts: parameters of two or more dims with `weight_decay`, the others with weight_decay 0.
-    Parameters that require no gradient are left out, and so is a group without any.
-    """
+    Parameters that require no gradient are left out, and so is a group without any."""
     params = [p for p in model.parameters() if p.requires_grad]
     groups = [{"params": [p for p in params if p.ndim >= 2], "weight_decay": weight_decay},
               {"params": [p for p in params if p.ndim < 2], "weight_decay": 0.0}]
@@ -259,8 +242,7 @@ def total_norm(arrays):
 def clip_grad_norm_(parameters, max_norm):
     """Scale all gradients in place so that their common norm is at most `max_norm`; return the norm before, a float.
     The factor is max_norm / (norm + 1e-6) (Pascanu et al. 2013, algorithm 1). Where the norm is inf or nan, every
-    gradient stays. `parameters` may be one Tensor. Raises: ValueError for a `max_norm` that is not positive.
-    """
+    gradient stays. `parameters` may be one Tensor. Raises: ValueError for a `max_norm` that is not positive."""
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm_: max_norm must be positive, got {max_norm}")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
@@ -285,8 +267,7 @@ def linear_warmup(steps):
 
 def warmup_cosine(warmup, total, floor=0.0):
     """Return the multiplier of `linear_warmup(warmup)`, then half a cosine from 1 down to `floor` at step `total`, and
-    `floor` from there on. Raises: ValueError unless 0 <= warmup < total.
-    """
+    `floor` from there on. Raises: ValueError unless 0 <= warmup < total."""
     if not 0 <= warmup < total:
         raise ValueError(f"warmup_cosine: expected 0 <= warmup < total, got warmup={warmup}, total={total}")
     def multiplier(step):
@@ -294,14 +275,12 @@ def warmup_cosine(warmup, total, floor=0.0):
             return (step + 1) / warmup
         progress = min(1.0, (step - warmup) / (total - warmup))
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
-
     return multiplier
 
 
 class LambdaLR:
     """Set the lr of each group to its first lr times `multiplier(steps)`; call `step()` after each optimizer step.
-    The first lr is kept in the group as "initial_lr", and so is saved with the optimizer. `steps` starts at 0.
-    """
+    The first lr is kept in the group as "initial_lr", and so is saved with the optimizer. `steps` starts at 0."""
     def __init__(self, optimizer, multiplier):
         self.optimizer, self.multiplier = optimizer, multiplier
         self.load_state_dict({"steps": 0})

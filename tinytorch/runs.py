@@ -5,9 +5,9 @@ import platform
 import signal
 import sys
 import threading
-import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +19,13 @@ __all__ = ["new_run", "read_metrics", "read_config", "Metrics", "progress", "ten
 
 def new_run(root="runs", name="run", config=None):
     "Make the folder root/name-001 (or the next number), with `config` and versions in config.json; return its Path."
-    root = Path(root)
-    root.mkdir(parents=True, exist_ok=True)
-    taken = [path.name.removeprefix(f"{name}-") for path in root.glob(f"{name}-*")]
-    number = max([int(n) for n in taken if n.isdecimal()], default=0) + 1
-    while True:
-        try:  # of two runs that start at once, only one makes it
-            (folder := root / f"{name}-{number:03}").mkdir()
+    Path(root).mkdir(parents=True, exist_ok=True)
+    taken = [path.name.removeprefix(f"{name}-") for path in Path(root).glob(f"{name}-*")]
+    for number in count(max([int(n) for n in taken if n.isdecimal()], default=0) + 1):
+        folder = Path(root) / f"{name}-{number:03}"
+        with suppress(FileExistsError):  # of two runs that start at once, only one makes it
+            folder.mkdir()
             break
-        except FileExistsError:
-            number += 1
     about = {"name": folder.name, "started": datetime.now().isoformat(timespec="seconds"), "command": sys.argv,
              "python": platform.python_version(), "numpy": np.__version__, "config": dict(config or {})}
     write_whole(folder / "config.json", json.dumps(about, indent=1, default=str).encode())
@@ -52,32 +49,23 @@ def read_config(folder):
 
 class Metrics:
     """Append each record that it is called with to folder/metrics.jsonl, which starts as the records in `history`.
-
-    Lines reach the file once a second, the disk at `sync()`. Raises: OSError that names the file.
-    """
+    A line reaches the file at once, the disk at `sync()`. Raises: OSError that names the file."""
     def __init__(self, folder, history=()):
-        self.path, self.flushed = Path(folder) / "metrics.jsonl", 0.0
+        self.path = Path(folder) / "metrics.jsonl"
         write_whole(self.path, "".join(json.dumps(record, default=float) + "\n" for record in history).encode())
-        self.file = open(self.path, "a", encoding="utf-8", buffering=1 << 20)  # written by flush alone
+        self.file = open(self.path, "a", encoding="utf-8", buffering=1)
 
     def __call__(self, record):
-        self.file.write(json.dumps(record, default=float) + "\n")
-        if time.monotonic() - self.flushed > 1:
-            self.flush()
-
-    def flush(self):
-        self.flushed = time.monotonic()
         try:
-            self.file.flush()
+            self.file.write(json.dumps(record, default=float) + "\n")
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def sync(self):
-        self.flush()
         os.fsync(self.file.fileno())
 
     def close(self):
-        with suppress(OSError):  # a full disk, which flush has reported
+        with suppress(OSError):  # a full disk, which has been reported
             self.file.close()
 
 
@@ -89,12 +77,7 @@ def numbers(record):
 @contextmanager
 def progress(total=None, done=0):
     "Yield a callback that shows each record: in a terminal a bar, if `rich` is installed, else about twenty lines."
-    try:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-        terminal = sys.stdout.isatty()
-    except ModuleNotFoundError:
-        terminal = False
-    every, shown, names = max(1, (total or 2000) // 20), 0.0, None
+    every, names = max(1, (total or 2000) // 20), None
 
     def show_line(record):
         nonlocal names
@@ -102,19 +85,17 @@ def progress(total=None, done=0):
         if record["step"] % every == 0 or record["step"] == total or news:
             print(f"step {record['step']}{f'/{total}' if total else ''}  {numbers(record)}", flush=True)
 
-    def move_bar(record):
-        nonlocal shown
-        if time.monotonic() - shown > 0.1 or record["step"] == total:
-            shown = time.monotonic()
-            bar.update(task, completed=record["step"], description=numbers(record))
-
-    if not terminal:
+    try:
+        import rich.progress as rich
+    except ModuleNotFoundError:
+        rich = None
+    if rich is None or not sys.stdout.isatty():
         yield show_line
         return
-    text = TextColumn("{task.description}", markup=False)
-    with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), text) as bar:
+    text = rich.TextColumn("{task.description}", markup=False)
+    with rich.Progress(rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn(), text) as bar:
         task = bar.add_task("", total=total, completed=done)
-        yield move_bar
+        yield lambda record: bar.update(task, completed=record["step"], description=numbers(record))
 
 
 def tensorboard(folder):
@@ -135,9 +116,14 @@ def tensorboard(folder):
 
 
 @contextmanager
-def ctrl_c_waits():
-    "Yield a list that Ctrl-C inside fills, instead of interrupting; a second Ctrl-C interrupts at once."
-    pressed = []
+def watching(trainer):
+    """Yield (callbacks, pressed) while `trainer` trains: its own, its metrics and its progress; the list of Ctrl-C,
+    which fills it instead of interrupting; a second Ctrl-C interrupts at once.
+    Raises: FileExistsError where its folder holds another run; at the end KeyboardInterrupt, if Ctrl-C was pressed."""
+    folder, callbacks, pressed = trainer.folder, list(trainer.callbacks), []
+    last = folder and folder / "last.safetensors"
+    if folder and not trainer.step and last.exists():
+        raise FileExistsError(f"Trainer: {folder} holds a run already; call resume() first, or use new_run()")
 
     def note(signum, frame):
         if pressed:
@@ -147,20 +133,6 @@ def ctrl_c_waits():
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():  # no other receives signals
             stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, note))
-        yield pressed
-
-
-@contextmanager
-def watching(trainer):
-    """Yield (callbacks, pressed) while `trainer` trains: its own, its metrics and its progress; the list of Ctrl-C.
-
-    Raises: FileExistsError where its folder holds another run; at the end KeyboardInterrupt, if Ctrl-C was pressed.
-    """
-    folder, last = trainer.folder, trainer.folder and trainer.folder / "last.safetensors"
-    if folder and not trainer.step and last.exists():
-        raise FileExistsError(f"Trainer: {folder} holds a run already; call resume() first, or use new_run()")
-    with ExitStack() as stack:
-        pressed, callbacks = stack.enter_context(ctrl_c_waits()), list(trainer.callbacks)
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.glob("*.new"):  # what a killed run was writing
@@ -173,12 +145,11 @@ def watching(trainer):
         try:
             yield callbacks, pressed
         except FloatingPointError as error:
-            error.add_note(f"the last checkpoint is in {folder}" if folder else "nothing was saved (no folder)")
+            error.add_note(f"the last checkpoint is in {folder}" if folder else "nothing was saved")
             raise
     if pressed:
-        how = f" and saved {last}; to continue, build the same Trainer and call .resume().fit()"
-        how = how if folder else "; fit() goes on, nothing was saved (no folder)"
-        raise KeyboardInterrupt(f"stopped after step {trainer.step}{how}")
+        how = f"{last} is written: build the same Trainer and call .resume().fit()" if folder else "nothing was saved"
+        raise KeyboardInterrupt(f"stopped after step {trainer.step}; {how}")
 
 
 def write_status(trainer, text):

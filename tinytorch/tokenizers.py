@@ -9,11 +9,12 @@ __all__ = [
 
 import heapq
 import json
-import os
 import re
 from collections import Counter, defaultdict
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+
+from tinytorch.checkpoint import write_whole
 
 
 def split_special(text, special_tokens):
@@ -41,7 +42,8 @@ class Tokenizer:
     as_token = staticmethod(str)  # a special token's name as it stands in `tokens`
 
     def __init__(self, tokens, special_tokens=(), unknown=None):
-        self.tokens, self.unknown, self.known = list(tokens), unknown, {}  # known {piece: ids}
+        self.tokens, self.unknown = list(tokens), unknown
+        self.ids_of_piece = lru_cache(1 << 15)(self.encode_piece)  # most pieces of a text were seen before
         self.vocab_size = len(self.tokens)
         self.ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self.ids) < len(self.tokens) or "" in special_tokens:
@@ -59,18 +61,13 @@ class Tokenizer:
 
     def encode_pieces(self, text):
         "Yield (ids, end) for each piece and special token of `text`, `end` being where it ends in `text`."
-        if len(self.known) > 65_536:
-            self.known.clear()
         start = 0
         for part in split_special(text, self.special_ids):
             if part in self.special_ids:
                 yield [self.special_ids[part]], start + len(part)
             else:
                 for match in self.pattern.finditer(part):
-                    piece = match.group()
-                    if piece not in self.known:
-                        self.known[piece] = self.encode_piece(piece)
-                    yield self.known[piece], start + match.end()
+                    yield self.ids_of_piece(match.group()), start + match.end()
             start += len(part)
 
     def encode(self, text):
@@ -102,8 +99,7 @@ class Tokenizer:
         ids = ids.tolist() if hasattr(ids, "tolist") else list(ids)
         for position, i in enumerate(ids):
             if not 0 <= i < self.vocab_size:
-                raise IndexError(f"{type(self).__name__}.decode: id {i} at position {position} is outside of the "
-                                 f"vocabulary of {self.vocab_size}; do model and tokenizer belong together?")
+                raise IndexError(f"decode: id {i} at position {position} is outside of the {self.vocab_size} tokens")
         return [self.tokens[i] for i in ids]
 
     def decode(self, ids):
@@ -118,9 +114,7 @@ class Tokenizer:
 
     def save(self, path):
         "Write a JSON file, all or nothing: the name of the class as \"tokenizer\", and the entries of `state()`."
-        unfinished = Path(f"{path}.unfinished")
-        unfinished.write_text(json.dumps({"tokenizer": type(self).__name__} | self.state()), encoding="utf-8")
-        os.replace(unfinished, path)
+        write_whole(path, json.dumps({"tokenizer": type(self).__name__} | self.state()).encode())
 
     @staticmethod
     def load(path):
@@ -327,8 +321,8 @@ class BPETokenizer(Tokenizer):
         path = merges_path
         try:
             lines = Path(path).read_text(encoding="utf-8").split("\n")
-            pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
-            merges = [(invisible(a), invisible(b)) for a, b in pairs]
+            merges = [line.split(" ") for line in lines if line and not line.startswith("#version")]
+            merges = [(invisible(a), invisible(b)) for a, b in merges]
             path = vocab_path
             names = {i: name for name, i in json.loads(Path(path).read_text(encoding="utf-8")).items()}
             tokens = [names[i] for i in range(len(names))]

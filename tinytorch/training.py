@@ -24,10 +24,8 @@ from tinytorch.state import default_generator, no_grad
 
 def accumulate_gradients(model, batches, loss_fn):
     """Add the gradient of the mean loss over all examples of `batches` to `.grad`; return that loss, a float.
-
     `loss_fn(model, *batch)` is a scalar Tensor, the mean over the `len(batch[0])` examples of a batch.
-    Raises: FloatingPointError for a loss of inf or nan, before it reaches the gradients.
-    """
+    Raises: FloatingPointError for a loss of inf or nan, before it reaches the gradients."""
     sizes = [len(batch[0]) for batch in batches]
     total = 0.0
     for batch, size in zip(batches, sizes):
@@ -46,10 +44,8 @@ def _finite(value, name):
 
 def train_step(model, batches, loss_fn, optimizer, max_norm=None):
     """Make one optimizer step for the mean loss over `batches`; return {"loss": ..., "norm": ...}, two floats.
-
     "norm" is that of all gradients together, before they are clipped to `max_norm` (None: not clipped).
-    Raises: FloatingPointError where loss or norm is inf or nan, before any parameter changes.
-    """
+    Raises: FloatingPointError where loss or norm is inf or nan, before any parameter changes."""
     optimizer.zero_grad()
     loss = accumulate_gradients(model, batches, loss_fn)
     params = [p for group in optimizer.param_groups for p in group["params"]]
@@ -94,29 +90,22 @@ def _mean(total, n, caller):
 
 def accuracy(model, loader, ignore_index=-100):
     """Return the share of targets (...) that are the argmax of the scores (..., classes), a float from 0 to 1.
-
     A batch is (*inputs, targets), its scores are `model(*inputs)`; targets equal to `ignore_index` do not count.
-    Raises: ValueError where shapes differ, or where there are no targets.
-    """
+    Raises: ValueError where shapes differ, or where there are no targets."""
     hits, n = 0, 0
     with evaluating(model):
         for *inputs, targets in loader:
             scores, targets = model(*inputs).data, targets.data
-            _check_shapes(scores, targets)
+            if scores.shape[:-1] != targets.shape:
+                raise ValueError(f"accuracy: scores {scores.shape} do not fit targets {targets.shape}")
             counted = targets != ignore_index
             hits += int((scores.argmax(axis=-1) == targets)[counted].sum())
             n += int(counted.sum())
     return _mean(hits, n, "accuracy")
 
 
-def _check_shapes(s, t):
-    if s.shape[:-1] != t.shape:
-        raise ValueError(f"accuracy: scores {s.shape} need targets {s.shape[:-1]}, got {t.shape}")
-
-
 class TrainingLoop:
     """Make the steps of training, without files: `steps` optimizer steps or `epochs` passes over `loader`.
-
     `loss_fn`, `max_norm`: as for `train_step`; `accumulate`: batches a step. `schedule.step()` follows each step.
     `evaluate()`: a dict of numbers, called every `evaluate_every` steps (default: an epoch) and after the last;
     `better` (min or max) of its first is the best; `patience`: stop after so many in a row that are not.
@@ -128,8 +117,8 @@ class TrainingLoop:
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
                  max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None):
         if (epochs is None) == (steps is None) or accumulate < 1:
-            raise ValueError("Trainer: give either epochs or steps, and accumulate of at least 1; got "
-                             f"epochs={epochs}, steps={steps}, accumulate={accumulate}")
+            raise ValueError(f"Trainer: got epochs={epochs}, steps={steps}, accumulate={accumulate}; give one of the "
+                             "first two, and at least 1")
         per_epoch = math.ceil(len(loader) / accumulate) if hasattr(loader, "__len__") else None
         if evaluate and not (evaluate_every or per_epoch):
             raise ValueError("Trainer: this loader does not know its length; say evaluate_every=...")
@@ -166,17 +155,17 @@ class TrainingLoop:
 
     def advance(self, batches):
         "Make one step of `batches`, then step the schedule, evaluate and judge; return the step's record, a dict."
-        before = default_generator().bit_generator.state
+        generator = default_generator().bit_generator
+        before = generator.state
         record = {"step": self.step + 1, "epoch": self.epoch, "lr": self.optimizer.param_groups[0]["lr"]}
         try:
             record |= train_step(self.model, batches, self.loss_fn, self.optimizer, self.max_norm)
         except FloatingPointError as error:
-            default_generator().bit_generator.state = before  # for the same dropout once more
-            origin = first_nonfinite(lambda: accumulate_gradients(self.model, batches, self.loss_fn),
-                                     dict(self.model.named_parameters()))
-            raise FloatingPointError(
-                f"Trainer: {error} at step {record['step']} (epoch {record['epoch']}, lr {record['lr']:.3g}), the "
-                f"parameters are unchanged; try a smaller lr, a warm-up or max_norm=1. First: {origin}") from None
+            generator.state = before  # for the same dropout once more
+            names = dict(self.model.named_parameters())
+            origin = first_nonfinite(lambda: accumulate_gradients(self.model, batches, self.loss_fn), names)
+            where = f"step {self.step + 1} (epoch {self.epoch}, lr {record['lr']:.3g})"
+            raise FloatingPointError(f"Trainer: {error} at {where}; try a smaller lr. First: {origin}") from None
         self.step += 1
         if self.schedule is not None:
             self.schedule.step()
@@ -199,11 +188,9 @@ class TrainingLoop:
 
 class Trainer(TrainingLoop):
     """Train as a TrainingLoop, and report, save and resume.
-
     `folder` (see `new_run`): for metrics.jsonl, status.json, last.safetensors (every `save_every` steps and at the end)
     and best.safetensors. `callbacks`: called with each record; a text that one returns stops training. `show`: print
-    progress. Attributes: the arguments; `history`, all records; `seconds` of training; `metrics`, set by `watching`.
-    """
+    progress. Attributes: the arguments; `history`, all records; `seconds` of training; `metrics`, set by `watching`."""
     kept = {"step": int, "epoch": int, "dealt": int, "stale": int, "seconds": float, "began": dict,
             "best": (dict, type(None)), "stopped": (str, type(None))}
 
@@ -214,10 +201,8 @@ class Trainer(TrainingLoop):
 
     def fit(self):
         """Train to the end from wherever it is; return the history, one record (a dict) a step.
-
         It has "step" and "epoch" (from 1), "lr", "loss", "norm", "seconds", and what was evaluated. Raises: as
-        `watching` of tinytorch.runs, inside of which it runs; FloatingPointError that names step and operation.
-        """
+        `watching` of tinytorch.runs, inside of which it runs; FloatingPointError that names step and operation."""
         self.model.train()
         started = time.perf_counter() - self.seconds
         with watching(self) as (callbacks, pressed):

@@ -163,5 +163,5 @@ def test_what_is_refused_moves_nothing():
 
 
 def test_integers():
-    with pytest.raises(TypeError, match=r"batch_norm: got x of dtype int64, expected floats; convert with .float\(\)"):
+    with pytest.raises(TypeError, match=r"batch_norm.*int64.*\.float\(\)"):
         F.batch_norm(Tensor([[1, 2]]), None, None, training=True)

@@ -600,10 +600,10 @@ return cross_entropy(input, target, self.weight, self.ignore_index, self.reducti
     Mistake(
         "06_optimizers", "optimizer", "new moments at every step",
         (
-            "new = [p for p in params if name not in self.state[p]]",
-            "new = params",
+            "zip(states, params) if name not in state]",
+            "zip(states, params)]",
         ),
-        words="a moment must live on", region=5,
+        words="a moment must live on", region=4,
     ),  # fmt: skip
     Mistake(
         "06_optimizers", "optimizer", "state_dict gives away the moments themselves",
@@ -611,7 +611,7 @@ return cross_entropy(input, target, self.weight, self.ignore_index, self.reducti
             'np.copy(a) if name != "step" else a for name, a',
             "a for name, a",
         ),
-        words="must copy the arrays", region=6,
+        words="must copy the arrays", region=5,
     ),  # fmt: skip
     Mistake(
         "06_optimizers", "sgd-rule", "uphill",

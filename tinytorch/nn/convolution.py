@@ -18,16 +18,15 @@ from tinytorch.creation import ones, zeros
 from tinytorch.nn.init import uniform_
 from tinytorch.nn.module import Module, Parameter
 from tinytorch.ops.elementwise import Function
+from tinytorch.ops.reductions import check_floats
 from tinytorch.state import get_default_dtype
 from tinytorch.tensor import Tensor, apply
 
 
 def output_size(size, kernel, stride=1, padding=(0, 0), dilation=1, ceil_mode=False):
     """Count the windows along a dim of `size`: those that start every `stride` places and end inside.
-
     padding: (before, after). ceil_mode: also a last window that sticks out, if it starts inside or in the padding
-    before (PyTorch's rule for pooling).
-    """
+    before (PyTorch's rule for pooling)."""
     room = size + sum(padding) - dilation * (kernel - 1) - 1  # how far the first window can move
     count = (-(-room // stride) if ceil_mode else room // stride) + 1
     if ceil_mode and (count - 1) * stride >= size + padding[0]:
@@ -45,10 +44,8 @@ def offsets(kernel, stride, dilation, counts):
 
 class ConvFunction(Function):
     """Cross-correlation of x (N, C, *sizes) with weight (O, C / groups, *kernel), + bias (O,): (N, O, *counts).
-
     One matrix product for each place of the kernel, between its weights and what all windows see there.
-    stride and dilation: an int for each dim; padding: a pair (before, after) for each dim.
-    """
+    stride and dilation: an int for each dim; padding: a pair (before, after) for each dim."""
     def __init__(self, stride, padding, dilation, groups=1):
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
@@ -93,12 +90,10 @@ def as_tuple(name, value, dims, least=1):
 
 def padding_pairs(padding, kernel, stride, dilation):
     """(before, after) for each dim, from an int, a tuple, "valid" (none) or "same" (as many windows as places).
-
-    ValueError for other words, and for "same" with a stride.
-    """
+    ValueError for other words, and for "same" with a stride."""
     if padding == "same":
         if any(step != 1 for step in stride):
-            raise ValueError(f"padding='same' keeps the size, which a stride of {stride} does not; give numbers")
+            raise ValueError(f"padding='same' keeps the size, which a stride of {stride} does not")
         totals = [d * (k - 1) for k, d in zip(kernel, dilation)]
         return tuple((total // 2, total - total // 2) for total in totals)
     if isinstance(padding, str) and padding != "valid":
@@ -108,18 +103,15 @@ def padding_pairs(padding, kernel, stride, dilation):
 
 def check_images(name, x, dims):
     if x.ndim != dims + 2:
-        raise ValueError(f"{name}: got x of shape {x.shape}, expected (N, C, {'L' if dims == 1 else 'H, W'}); "
-                         "unsqueeze(0) makes a batch of one")
-    if x.dtype.kind != "f":
-        raise TypeError(f"{name}: got x of dtype {x.dtype}, expected floats; convert with .float()")
+        raise ValueError(f"{name}: got x of shape {x.shape}, expected (N, C, {'L' if dims == 1 else 'H, W'})")
+    check_floats(name, x)
 
 
 def check_fit(name, sizes, kernel, padding, dilation):
     "ValueError where a window is larger than what it should slide over."
     for size, k, pair, d in zip(sizes, kernel, padding, dilation):
         if size + sum(pair) < d * (k - 1) + 1:
-            raise ValueError(f"{name}: a window of {d * (k - 1) + 1} places does not fit into {size} with padding "
-                             f"{pair}; x has sizes {tuple(sizes)}, use a smaller kernel or more padding")
+            raise ValueError(f"{name}: a window of {d * (k - 1) + 1} does not fit into {size} with padding {pair}")
 
 
 def conv(dims, x, weight, bias, stride, padding, dilation, groups):
@@ -129,8 +121,7 @@ def conv(dims, x, weight, bias, stride, padding, dilation, groups):
         raise ValueError(f"{name}: got x {x.shape}, weight {weight.shape} and groups={groups}; expected x (N, C, ...) "
                          "and weight (O, C / groups, ...), O a multiple of groups")
     if bias is not None and bias.shape != weight.shape[:1]:
-        raise ValueError(f"{name}: got bias {bias.shape}, expected {weight.shape[:1]}, one number for each "
-                         "output channel")
+        raise ValueError(f"{name}: got bias {bias.shape}, expected {weight.shape[:1]}")
     kernel = weight.shape[2:]
     stride, dilation = as_tuple("stride", stride, dims), as_tuple("dilation", dilation, dims)
     padding = padding_pairs(padding, kernel, stride, dilation)
@@ -145,10 +136,8 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Each window of input (N, C, H, W) times each filter of weight (O, C / groups, kh, kw), + bias (O,): (N, O, h, w).
-
     stride, padding, dilation: an int, or one for each of H and W; padding also "same" or "valid". groups: channels in
-    so many groups, each with filters of its own. ValueError for shapes that do not fit, TypeError for integers.
-    """
+    so many groups, each with filters of its own. ValueError for shapes that do not fit, TypeError for integers."""
     return conv(2, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -196,7 +185,9 @@ class Conv2d(ConvNd):
 
 
 class PoolFunction(Function):
-    "What the poolings share: windows of each channel on its own, of x (N, C, *sizes) -> (N, C, *counts)."
+    """Pool the windows of each channel on its own: x (N, C, *sizes) -> (N, C, *counts). A subclass has `pool(views)`,
+    the result, given what the windows see at each place of the kernel, a list of arrays (N, C, *counts); and
+    `part(grad, i)`, the share of `grad` that place i of the kernel receives."""
     border = 0.0
 
     def __init__(self, kernel, stride, padding, dilation, ceil_mode=False):
@@ -206,11 +197,9 @@ class PoolFunction(Function):
     def forward(self, x):
         self.sizes, each = x.shape[2:], zip(x.shape[2:], self.kernel, self.stride, self.padding, self.dilation)
         self.counts = [output_size(*dim, self.ceil_mode) for dim in each]
-        ends = [(count - 1) * step + d * (k - 1) + 1
-                for count, step, d, k in zip(self.counts, self.stride, self.dilation, self.kernel)]
-        self.border_widths = [(before, max(after, end - before - size))  # with ceil_mode a window may stick out
-                              for (before, after), end, size in zip(self.padding, ends, self.sizes)]
-        padded = np.pad(x, [(0, 0), (0, 0), *self.border_widths], constant_values=self.border)
+        room = [(before, after + (step - 1 if self.ceil_mode else 0))  # a last window may stick out
+                for (before, after), step in zip(self.padding, self.stride)]
+        padded = np.pad(x, [(0, 0), (0, 0), *room], constant_values=self.border)
         self.padded_shape = padded.shape
         return self.pool([padded[seen] for _, seen in self.places()])
 
@@ -218,19 +207,11 @@ class PoolFunction(Function):
         dx = np.zeros(self.padded_shape, grad.dtype)
         for i, (_, seen) in enumerate(self.places()):
             dx[seen] += self.part(grad, i)
-        inside = [slice(before, before + size) for size, (before, _) in zip(self.sizes, self.border_widths)]
+        inside = [slice(before, before + size) for size, (before, _) in zip(self.sizes, self.padding)]
         return (dx[..., *inside],)
 
     def places(self):
         return offsets(self.kernel, self.stride, self.dilation, self.counts)
-
-    def pool(self, views):
-        "Return the result (N, C, *counts), given what the windows see at each place of the kernel, a list of arrays."
-        raise NotImplementedError(f"{type(self).__name__}.pool")
-
-    def part(self, grad, i):
-        "Return the share of `grad`, dL/d(out), that place `i` of the kernel receives."
-        raise NotImplementedError(f"{type(self).__name__}.part")
 
 
 class MaxPoolFunction(PoolFunction):
@@ -280,8 +261,7 @@ def pool(name, make, dims, x, kernel_size, stride, padding, dilation=1, **option
     stride = as_tuple("stride", kernel if stride is None else stride, dims)
     padding, dilation = as_tuple("padding", padding, dims, least=0), as_tuple("dilation", dilation, dims)
     if any(2 * p > k for p, k in zip(padding, kernel)):
-        raise ValueError(f"{name}: got padding {padding}, expected at most half of the kernel {kernel}: else some "
-                         "window would see nothing but border")
+        raise ValueError(f"{name}: got padding {padding}, expected at most half of the kernel {kernel}")
     check_fit(name, x.shape[2:], kernel, [(p, p) for p in padding], dilation)
     return apply(make(kernel, stride, padding, dilation, **options), x)
 
@@ -293,10 +273,8 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
 
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     """The largest number of each window of input (N, C, H, W): (N, C, h, w). stride: by default the kernel's size.
-
     The border of `padding` never wins. ceil_mode: windows that stick out at the end count too.
-    ValueError for sizes that do not fit, and a padding of more than half of the kernel; TypeError for integers.
-    """
+    ValueError for sizes that do not fit, and a padding of more than half of the kernel; TypeError for integers."""
     return pool("max_pool2d", MaxPoolFunction, 2, input, kernel_size, stride, padding, dilation, ceil_mode=ceil_mode)
 
 
@@ -308,9 +286,7 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
 
 def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """The mean of each window of input (N, C, H, W): (N, C, h, w). stride: by default the kernel's size.
-
-    count_include_pad: zeros of the `padding` count as members of a window. Errors: as `max_pool2d`.
-    """
+    count_include_pad: zeros of the `padding` count as members of a window. Errors: as `max_pool2d`."""
     return pool("avg_pool2d", AvgPoolFunction, 2, input, kernel_size, stride, padding, ceil_mode=ceil_mode,
                 count_include_pad=count_include_pad)
 
@@ -355,10 +331,8 @@ class AvgPool2d(AvgPool1d):
 
 class BatchNormFunction(Function):
     """Each channel of x (N, C, ...) brought to mean 0, variance 1 over batch and places, * weight + bias, both (C,).
-
     Afterwards `mean` and `variance` (the biased one) of each channel, (1, C, 1, ...), are on the operation.
-    Source: Ioffe and Szegedy 2015, algorithm 1.
-    """
+    Source: Ioffe and Szegedy 2015, algorithm 1."""
     def __init__(self, eps=1e-5):
         self.eps = eps
 
@@ -390,12 +364,10 @@ class BatchNormFunction(Function):
 
 def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     """Each channel of input (N, C, ...) normalized, * weight + bias, both (C,).
-
     training: by mean and variance of this batch, which also move running_mean and running_var, both (C,) or None, by
     the share `momentum` (variance divided by n - 1, as in PyTorch); else by the running ones. Source: Ioffe and Szegedy
     2015. Errors: ValueError for shapes that do not fit, and for training with one number per channel; TypeError for
-    integers.
-    """
+    integers."""
     check_batch_norm(input, training, running_mean, running_var, weight, bias)
     if not training:
         shape = (-1, *[1] * (input.ndim - 2))
@@ -405,10 +377,9 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
     operation = BatchNormFunction(eps)
     out = apply(operation, input, weight, bias)
     count = input.numel() // input.shape[1]
-    moments = operation.mean, operation.variance * (count / (count - 1))
+    moments = operation.mean.reshape(-1), operation.variance.reshape(-1) * (count / (count - 1))
     for running, now in zip((running_mean, running_var), moments):
         if running is not None:
-            now = now.reshape(-1)
             running.data += momentum * (now - running.data)
     return out
 
@@ -416,27 +387,21 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
 def check_batch_norm(x, training, running_mean, running_var, weight, bias):
     if x.ndim < 2:
         raise ValueError(f"batch_norm: got x of shape {x.shape}, expected (N, C, ...)")
-    if x.dtype.kind != "f":
-        raise TypeError(f"batch_norm: got x of dtype {x.dtype}, expected floats; convert with .float()")
+    check_floats("batch_norm", x)
     given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, tensor in given.items():
         if tensor is not None and tensor.shape != x.shape[1:2]:
-            raise ValueError(f"batch_norm: got {name} of shape {tensor.shape}, expected {x.shape[1:2]}, one number for "
-                             f"each channel of x {x.shape}")
+            raise ValueError(f"batch_norm: got {name} of shape {tensor.shape}, expected {x.shape[1:2]}")
     if not training and (running_mean is None or running_var is None):
-        raise ValueError("batch_norm: without training it needs running_mean and running_var; pass training=True to "
-                         "normalize by the batch")
+        raise ValueError("batch_norm: without training it needs running_mean and running_var")
     if training and x.numel() <= x.shape[1]:
-        raise ValueError(f"batch_norm: got x of shape {x.shape}, expected more than one number per channel while "
-                         "training: one alone has no variance; use a larger batch, or eval()")
+        raise ValueError(f"batch_norm: got x {x.shape}, expected more than one number per channel while training")
 
 
 class BatchNorm(Module):
     """`batch_norm` with a trained weight (starts at 1) and bias (starts at 0), unless `affine=False`.
-
     In training mode it follows mean and variance of the batches in running_mean and running_var, in eval mode it uses
-    them. momentum=None: their plain average. track_running_stats=False: there are none, and every batch is its own.
-    """
+    them. momentum=None: their plain average. track_running_stats=False: there are none, and every batch is its own."""
     ndims = None  # of the inputs that it takes
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
@@ -450,8 +415,8 @@ class BatchNorm(Module):
 
     def forward(self, input):
         if input.ndim not in self.ndims or input.shape[1] != self.num_features:
-            raise ValueError(f"{type(self).__name__}: got x of shape {input.shape}, expected (N, "
-                             f"{self.num_features}, ...) of {' or '.join(map(str, self.ndims))} dims")
+            raise ValueError(f"{type(self).__name__}: got x of shape {input.shape}, expected (N, {self.num_features}, "
+                             f"...) of {' or '.join(map(str, self.ndims))} dims")
         by_batch, momentum = self.training or not self.track_running_stats, self.momentum
         if self.training and momentum is None and self.track_running_stats:
             momentum = 1 / (self.num_batches_tracked.item() + 1)

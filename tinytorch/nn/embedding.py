@@ -57,8 +57,7 @@ class EmbeddingFunction(Function):
 
 def embedding(indices, weight, padding_idx=None):
     """Return the rows of `weight` (V, D) that the integers `indices` (...) name, (..., D). The row `padding_idx` (-1 is
-    the last) gets no gradient. Raises: as EmbeddingFunction; IndexError for a padding_idx outside -V .. V - 1.
-    """
+    the last) gets no gradient. Raises: as EmbeddingFunction; IndexError for a padding_idx outside -V .. V - 1."""
     if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
         raise IndexError(f"embedding: padding_idx {padding_idx} is outside the vocabulary of {len(weight)}")
     padding_row = None if padding_idx is None else padding_idx % len(weight)
@@ -92,8 +91,7 @@ def _check_positions(name, length, offset, max_len):
 
 class LearnedPositions(Module):
     """Hold a trained vector for each place, `weight` (max_len, dim), normal at first: forward(length) -> (length, dim).
-    `offset` is the place of the first row. Raises: ValueError for places outside 0 .. max_len - 1.
-    """
+    `offset` is the place of the first row. Raises: ValueError for places outside 0 .. max_len - 1."""
     def __init__(self, max_len, dim):
         self.weight = Parameter(randn(max_len, dim))
 
@@ -139,8 +137,7 @@ class SinusoidalPositions(Module):
 @replaceable
 def rotate(x, cos, sin):
     """Return x (..., T, D) with each pair (x[i], x[i + D/2]) of the last dim turned by its angle. In the tables (T, D),
-    `cos` holds every cosine twice, and `sin` holds -sin in its first half, +sin in its second.
-    """
+    `cos` holds every cosine twice, and `sin` holds -sin in its first half, +sin in its second."""
     half = x.shape[-1] // 2
     first, second = x[..., :half], x[..., half:]
     swapped = np.concatenate([second, first], axis=-1)
@@ -163,8 +160,7 @@ class Rotary(Module):
     """Turn each pair (x[i], x[i + D/2]) of x (..., T, D), D = head_dim, by t * base^(-2i / D) at place t (Su et al.
     2021, eq. 34); the first place is `offset`. The tables for `rotate` are float64 buffers `cos` and `sin`
     (max_len, D), not saved; `tables` returns their rows for `length` places, as arrays of `dtype`.
-    Raises: ValueError for an odd head_dim, for an x with another last dim, and for places past max_len.
-    """
+    Raises: ValueError for an odd head_dim, for an x with another last dim, and for places past max_len."""
     def __init__(self, head_dim, max_len, base=10000.0):
         if head_dim % 2:
             raise ValueError(f"Rotary: head_dim {head_dim} is odd, but numbers turn in pairs; make it even")

@@ -150,7 +150,6 @@ def nll_loss(input, target, weight=None, ignore_index=-100, reduction="mean"):
 
 class CrossEntropyFunction(Function):
     """-log softmax(x)[i, target[i]] for each row i of x (N, C): softmax, log, picking and reduction in one.
-
     With class weights w (C,), None for all 1, and label smoothing s, row i costs
     (1 - s) w[target] (log z - x[target]) + s / C sum_c w[c] (log z - x[c]), z = sum_c exp(x[c]);
     it costs 0 where target[i] is `ignore_index`. Only x gets a gradient. reduction: "none" (N,), "sum", or "mean", that
@@ -191,7 +190,6 @@ class CrossEntropyFunction(Function):
 
 def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
     """Return the mean surprise of softmax(input) at `target`, for logits `input` (N, C), (C,) or (N, C, d1, ...).
-
     `target` holds class indices: integers, of input's shape without C. Or a probability for each class: floats, of
     input's shape. `weight` (C,) multiplies what each class costs; the mean over indices divides by the weights used,
     the mean over probabilities by the number of rows. Where an index is `ignore_index`, the loss is 0 and does not

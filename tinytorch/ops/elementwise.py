@@ -14,13 +14,11 @@ from tinytorch.dispatch import chosen
 
 class Function:
     """One operation. Its instance, once run, is also its node in the graph.
-
     Options go to `__init__`, and onto `self` under the names of its parameters. `forward(*arrays)` returns an array and
     keeps on `self` what `backward` needs. `backward(grad)` takes dL/d(output) and returns a tuple with one gradient per
     input: `grad` itself, a view of it, or a fresh array that nobody else holds. Neither half modifies what it is given,
     and float32 stays float32. An optional input may be None, and its gradient then is None. So it is where
-    `needs_grad[i]` is False: nobody asks for the gradient of input i, and None spares the work.
-    """
+    `needs_grad[i]` is False: nobody asks for the gradient of input i, and None spares the work."""
     needs_grad = (True,) * 32  # of all inputs, unless a graph knows better
     parents = None  # set when the operation is recorded in a graph
     plain = None  # for a faster form: the class in whose place it is made

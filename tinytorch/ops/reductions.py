@@ -15,10 +15,8 @@ from tinytorch.ops.elementwise import Function, unbroadcast
 
 def positive_dims(dim, ndim):
     """Return `dim` (None or (): all; an int; several) as a tuple of axes from 0 to ndim - 1, in ascending order.
-
     A 0-d array has dims 0 and -1 as in PyTorch, and no axes: (). Raises: IndexError for a dim out of range, ValueError
-    for one named twice.
-    """
+    for one named twice."""
     if dim is None or dim == ():
         return tuple(range(ndim))
     dims = dim if isinstance(dim, (tuple, list)) else (dim,)
@@ -252,7 +250,6 @@ def _letters(equation, operands):
 
 class Einsum(Function):
     """Sums of products named by letters, as in `np.einsum`: "bij,bjk->bik", with "..." for dims that broadcast.
-
     A letter that an operand repeats means its diagonal: "ii->i". Raises: ValueError where letters and shapes disagree.
     """
     def __init__(self, equation):
