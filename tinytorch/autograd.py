@@ -19,16 +19,13 @@ def topological_order(root):
         elif node not in seen:
             seen.add(node)
             stack.append((node, True))
-            stack.extend([(parent, False) for parent in node.parents
-                          if isinstance(parent, Function) and parent not in seen])
+            stack.extend([(parent, False) for parent in node.parents if isinstance(parent, Function)])
     return order
 
 
 def add_gradient(collected, gradient, fresh):
     """Return a pair: what is `collected`, such a pair (sum, is it ours?), plus `gradient`, and True: it is ours.
-
-    Add in place to the sum so far if that is ours; else to `gradient` if that is `fresh`; else make a new array.
-    """
+    Add in place to the sum so far if that is ours; else to `gradient` if that is `fresh`; else make a new array."""
     total, ours = collected
     if ours:
         total += gradient
@@ -41,17 +38,14 @@ def add_gradient(collected, gradient, fresh):
 
 def run_backward(root, gradient, retain_graph=False):
     """Run the backward pass from the operation `root`, whose result has this `gradient`, down to the leaves.
-
     Each operation runs `backward` once, on the sum over all its uses (through the thread's observer, if there is one:
     observer(operation.backward, grad)). Each parent gets its gradient as `parent.out_dtype`; a leaf by
     `leaf.accumulate_grad(gradient, fresh)`, fresh: nobody else holds the array. Unless `retain_graph`, an operation
     then loses all its attributes, and its `parents` are FREED. Raises: RuntimeError where an operation is FREED, before
-    anything changes; and where `backward` returns no tuple with a gradient of `parent.out_shape` for each parent.
-    """
+    anything changes; and where `backward` returns no tuple with a gradient of `parent.out_shape` for each parent."""
     order = topological_order(root)
     if any(operation.parents is FREED for operation in order):
-        raise RuntimeError("backward: an earlier backward has freed the arrays that this graph saved; run the forward "
-                           "pass again, or call the first backward with retain_graph=True")
+        raise RuntimeError("backward: an earlier one has freed this graph; run forward again, or use retain_graph=True")
     collected, observer = {root: (gradient, False)}, thread.observer
     while order:
         operation = order.pop()

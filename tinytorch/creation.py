@@ -76,13 +76,9 @@ def arange(*bounds, dtype=None):
 
 def pad(input, pad, mode="constant", value=0.0):
     """Return `input` with a border of `value`: `pad` = (before, after) of the last dim, then of the one before it, ...
-
-    A negative width crops. Raises: ValueError for a number of widths that is odd or too large, and for another mode.
-    """
-    if mode != "constant":
-        raise ValueError(f"pad: expected mode='constant', the only one there is, got {mode!r}")
-    if len(pad) % 2 or len(pad) > 2 * input.ndim:
-        raise ValueError(f"pad: expected (before, after) for at most {input.ndim} dims of {input.shape}, got {pad}")
+    A negative width crops. Raises: ValueError for a number of widths that is odd or too large, and for another mode."""
+    if mode != "constant" or len(pad) % 2 or len(pad) > 2 * input.ndim:
+        raise ValueError(f"pad: expected 'constant', (before, after) for dims of {input.shape}, got {mode!r}, {pad}")
     widths = list(zip(pad[::2], pad[1::2]))[::-1]
     widths = [(0, 0)] * (input.ndim - len(widths)) + widths
     return apply(shapes.Pad(widths, value), input)

@@ -45,13 +45,11 @@ def _floats_by_default(out, arrays):
 
 def apply(operation, *inputs):
     """Return operation.forward(*inputs) as a Tensor; inputs are Tensors, arrays, numbers, lists or None.
-
     `operation.needs_grad[i]` is set first: is input i a Tensor that requires a gradient, and is this thread recording?
     If any is, the operation becomes the result's `grad_fn`, with `parents` (for each input the operation that made it,
     or the leaf that it is; None where no gradient is needed), `out_shape` and `out_dtype`. The thread's observer, if
     any, is called in place of forward: observer(operation.forward, *arrays). Integers do not make float32 float64.
-    Raises: what `forward` raises, with a note that names the operation and the shapes of its inputs.
-    """
+    Raises: what `forward` raises, with a note that names the operation and the shapes of its inputs."""
     arrays, needs_grad, recording = [], [], thread.recording
     for x in inputs:
         is_tensor = isinstance(x, Tensor)
@@ -119,12 +117,10 @@ ValuesIndices = namedtuple("ValuesIndices", "values indices")
 
 class Tensor:
     """An n-dimensional array of numbers, `data`, that can have a gradient; its methods do what PyTorch's do.
-
     `data` (copied) may be a number, nested lists, an array or a Tensor. Python floats get the default dtype (float32),
     arrays keep theirs. With `requires_grad`, `backward()` of anything computed from it adds dL/d(self) to `grad`, an
     array of the same shape. `grad_fn` is the operation that made it, None for a leaf.
-    Raises: TypeError for what is not numbers, and for integers that are to require a gradient, now or later.
-    """
+    Raises: TypeError for what is not numbers, and for integers that are to require a gradient, now or later."""
     __slots__ = ("data", "grad", "_requires_grad", "grad_fn", "__weakref__")
     __array_ufunc__ = None  # so that ndarray * Tensor becomes Tensor.__rmul__
 
@@ -143,8 +139,7 @@ class Tensor:
         return tensor
 
     @property
-    def requires_grad(self):
-        return self._requires_grad
+    def requires_grad(self): return self._requires_grad
 
     @requires_grad.setter
     def requires_grad(self, flag):
@@ -158,11 +153,8 @@ class Tensor:
 
     def backward(self, gradient=None, retain_graph=False, create_graph=False):
         """Add d(self)/d(leaf), times `gradient` (of self's shape; a scalar's is 1), to `grad` of each leaf behind self.
-
-        Frees the graph, unless `retain_graph`. Raises: RuntimeError, before anything changes, where nothing was
-        recorded or it has been freed, for more than one element without a gradient, and for a gradient of another
-        shape; NotImplementedError for `create_graph`: gradients are arrays, the backward pass is not itself recorded.
-        """
+        Frees the graph, unless `retain_graph`. Raises, before anything changes: RuntimeError for no graph, a freed one,
+        a gradient of another shape, or none for several elements; NotImplementedError for `create_graph`."""
         if create_graph:
             raise NotImplementedError("backward: no create_graph=True; take differences of two gradients (chapter 03)")
         if not self.requires_grad:
@@ -193,7 +185,6 @@ class Tensor:
     ndim = property(lambda self: self.data.ndim)
     T = property(lambda self: self.permute(*range(self.ndim)[::-1]))
     mT = property(lambda self: self.transpose(-1, -2))
-
     def detach(self): return Tensor.wrap(self.data)
     def size(self, dim=None): return self.shape if dim is None else self.shape[dim]
     def dim(self): return self.ndim
@@ -209,13 +200,11 @@ class Tensor:
         if self.dtype.kind not in "iu":
             raise TypeError(f"index: expected an integer tensor, got {self.dtype}; convert with .long()")
         return self.item()
-
     def item(self):
         "Return the number in a tensor of one element. Raises: ValueError for any other."
         if self.data.size != 1:
             raise ValueError(f"item: expected one element, got shape {self.shape}")
         return self.data.item()
-
     def numpy(self):
         "Return the array itself, not a copy. Raises: RuntimeError where a gradient is required."
         if self.requires_grad:
@@ -260,7 +249,6 @@ class Tensor:
     __hash__ = object.__hash__
     add, sub, mul, div, pow = __add__, __sub__, __mul__, __truediv__, __pow__
     matmul, neg, abs = __matmul__, __neg__, __abs__
-
     def mm(self, other): return _with_ndim(2, "mm", self, other).matmul(other)
     def bmm(self, other): return _with_ndim(3, "bmm", self, other).matmul(other)
     def outer(self, other): return _with_ndim(1, "outer", self, other).unsqueeze(1) * other
@@ -304,24 +292,19 @@ class Tensor:
     def argmax(self, dim=None, keepdim=False):
         axis = None if dim is None or self.ndim == 0 else dim_of("argmax", dim, self.ndim)
         return Tensor.wrap(np.argmax(self.data, axis=axis, keepdims=keepdim))
-
     def argmin(self, dim=None, keepdim=False):
         axis = None if dim is None or self.ndim == 0 else dim_of("argmin", dim, self.ndim)
         return Tensor.wrap(np.argmin(self.data, axis=axis, keepdims=keepdim))
-
     def max(self, dim=None, keepdim=False):
         "Return the largest element, or with `dim` ValuesIndices along it, where the gradient goes to the one chosen."
         return self.amax() if dim is None else self._at(self.argmax(dim, keepdim=True), dim, keepdim)
-
     def min(self, dim=None, keepdim=False):
         "Return the smallest element, or with `dim` ValuesIndices along it."
         return self.amin() if dim is None else self._at(self.argmin(dim, keepdim=True), dim, keepdim)
 
     def _at(self, indices, dim, keepdim):
         "Return ValuesIndices: the elements at `indices` along `dim`, and `indices`; without that dim, unless keepdim."
-        if self.ndim == 0:
-            return ValuesIndices(self.clone(), indices)
-        values = self.gather(dim, indices)
+        values = self.gather(dim, indices) if self.ndim else self.clone()
         if keepdim:
             return ValuesIndices(values, indices)
         return ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
@@ -329,10 +312,8 @@ class Tensor:
     # ---- shapes
     def __getitem__(self, key):
         return apply(shapes.Index(_as_key(key)), self)
-
     def __setitem__(self, key, value):
         raise TypeError("a Tensor is not written in place; use where, masked_fill or cat, or the .data of a leaf")
-
     def reshape(self, *shape): return apply(shapes.Reshape(*shape_from(shape)), self)
     def permute(self, *dims): return apply(shapes.Permute(*shape_from(dims)), self)
     def expand(self, *shape): return apply(shapes.Expand(*shape_from(shape)), self)
@@ -350,7 +331,6 @@ class Tensor:
         if dims:
             dims[a], dims[b] = dims[b], dims[a]
         return self.permute(*dims)
-
     def unsqueeze(self, dim):
         at = dim_of("unsqueeze", dim, self.ndim + 1)
         return self.reshape(*self.shape[:at], 1, *self.shape[at:])
@@ -360,7 +340,6 @@ class Tensor:
         named = range(self.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
         dims = [dim_of("squeeze", d, self.ndim) for d in named]
         return self.reshape([n for d, n in enumerate(self.shape) if n != 1 or d not in dims])
-
     def flatten(self, start_dim=0, end_dim=-1):
         sizes = self.shape or (1,)
         start, end = dim_of("flatten", start_dim, len(sizes)), dim_of("flatten", end_dim, len(sizes))
@@ -378,17 +357,13 @@ class Tensor:
 
     def split(self, split_size, dim=0):
         """Return a tuple of pieces along `dim`: each of `split_size` (the last may be smaller), or of sizes in a list.
-
-        Raises: ValueError for sizes below 0, a split_size of 0, and sizes that do not add up to the dim's.
-        """
+        Raises: ValueError for sizes below 0, a split_size of 0, and sizes that do not add up to the dim's."""
         dim = dim_of("split", dim, self.ndim)
         total = self.shape[dim]
-        if split_size == 0 or np.min(split_size, initial=0) < 0:
-            raise ValueError(f"split: expected pieces of at least 1, got {split_size}")
         sizes = split_size if isinstance(split_size, (list, tuple)) else \
-            [min(split_size, total - start) for start in range(0, max(total, 1), split_size)]
-        if sum(sizes) != total:
-            raise ValueError(f"split: sizes {sizes} sum to {sum(sizes)}, but dim {dim} of {self.shape} has {total}")
+            [min(split_size, total - start) for start in range(0, max(total, 1), split_size or 1)]
+        if split_size == 0 or np.min(split_size, initial=0) < 0 or sum(sizes) != total:
+            raise ValueError(f"split: expected sizes that add up to dim {dim} of {self.shape}, got {split_size}")
         ends = np.cumsum(sizes).tolist()
         return tuple(self[(slice(None),) * dim + (slice(end - size, end),)] for size, end in zip(sizes, ends))
 
@@ -398,10 +373,8 @@ class Tensor:
             raise ValueError(f"chunk: expected at least 1 piece, got {chunks}")
         total = self.shape[dim_of("chunk", dim, self.ndim)]
         return self.split(max(-(-total // chunks), 1), dim)
-
     def index_select(self, dim, index):
-        before = (slice(None),) * dim_of("index_select", dim, self.ndim)
-        return self[before + (index,)]
+        return self[(slice(None),) * dim_of("index_select", dim, self.ndim) + (index,)]
 
     def to(self, dtype):
         "Return the same numbers as `dtype` (self where nothing changes); the gradient comes back in self's dtype."
@@ -410,7 +383,6 @@ class Tensor:
         if self.requires_grad and np.dtype(dtype).kind == "f":
             return apply(elementwise.Cast(dtype), self)
         return Tensor.wrap(self.data.astype(dtype))
-
     def float(self): return self.to(np.float32)
     def double(self): return self.to(np.float64)
     def long(self): return self.to(np.int64)
