@@ -28,10 +28,10 @@ class LinearFunction(Function):
 
     def backward(self, grad):
         lead = tuple(range(grad.ndim - 1))
-        wants_x, wants_weight, wants_bias = [*self.needs_grad, False][:3]
+        wants_x, wants_weight, wants_bias = self.needs_grad[:3]
         return (np.tensordot(grad, self._weight, (-1, 0)) if wants_x else None,
                 np.tensordot(grad, self._x, (lead, lead)) if wants_weight else None,
-                grad.sum(lead) if wants_bias and self._biased else None)[: len(self.needs_grad)]
+                grad.sum(lead) if wants_bias and self._biased else None)
 
 
 def linear(input, weight, bias=None):
