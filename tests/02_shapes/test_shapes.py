@@ -124,7 +124,8 @@ def test_what_does_not_fit_is_refused():
         with pytest.raises(ValueError, match=r"\(3,\)"):
             triangle.forward(np.ones(3))
     for operation, options in [
-        (Reshape, (5, 5)), (Expand, (2, 3)), (Expand, (3, 3, 4)), (Roll, ((1, 2), 0)), (Roll, (1, (0, 1))), (Permute, (0, 1))
+        (Reshape, (5, 5)), (Expand, (2, 3)), (Expand, (3, 3, 4)), (Roll, ((1, 2), 0)), (Roll, (1, (0, 1))),
+        (Permute, (0, 1)),
     ]:
         with pytest.raises(ValueError):  # by the one or the other
             operation(*options).forward(X)

@@ -1,4 +1,4 @@
-"""The backward pass, by another hand: users are counted, and an operation's turn comes when all of its users are done."""
+"""The backward pass, by another hand: an operation's turn comes when all of its users have had theirs."""
 
 __all__ = ["FREED", "topological_order", "add_gradient", "run_backward"]
 
@@ -47,7 +47,7 @@ def _checked(operation, gradients):
     for i, (parent, gradient) in enumerate(zip(parents, gradients)):
         if parent is not None and (gradient is None or np.shape(gradient) != parent.out_shape):
             found = "None" if gradient is None else f"an array {np.shape(gradient)}"
-            raise RuntimeError(f"{operation.name}: for input {i}, of shape {parent.out_shape}, backward returned {found}")
+            raise RuntimeError(f"{operation.name}: backward returned {found} for input {i} of shape {parent.out_shape}")
     return zip(parents, gradients)
 
 

@@ -23,6 +23,7 @@ def _entries(example):
 def _as_tensor(entry):
     if not isinstance(entry, Tensor | np.ndarray | np.generic | Number):
         raise TypeError(f"an example is made of tensors, arrays and numbers, not {type(entry).__name__}")
+    entry = entry.item() if isinstance(entry, np.generic) else entry
     return entry if isinstance(entry, Tensor) else Tensor(entry)
 
 

@@ -32,8 +32,8 @@ class Drawing:
         height = 40 + max((y for _, y in place.values()), default=0)
         lines = [f'<line x1="{place[a][0]}" y1="{place[a][1] + 12}" x2="{place[b][0]}" y2="{place[b][1] - 16}" '
                  'stroke="gray"/>' for a, b in self.edges]
-        texts = [f'<text x="{x}" y="{y}" text-anchor="middle" font-weight="{"bold" if node in self.leaves else "normal"}">'
-                 f"{escape(self.labels[node])}</text>" for node, (x, y) in place.items()]
+        texts = [f'<text x="{x}" y="{y}" text-anchor="middle">{escape(self.labels[node])}</text>'
+                 for node, (x, y) in place.items()]
         return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
                 f"{''.join(lines + texts)}</svg>")
 

@@ -58,14 +58,13 @@ def check_function(make_operation, *arrays, seed=0):
     gradients = operation.backward(cotangent)
     if not isinstance(gradients, tuple) or len(gradients) != len(arrays):
         raise GradientError(f"{operation.name}: backward must return a tuple of {len(arrays)} gradients")
-    largest = 0.0
-    for i, gradient in enumerate(gradients):
-        if arrays[i] is None or arrays[i].dtype.kind != "f":
-            continue
+
+    def difference(i):
         moved = [None if a is None else a.copy() for a in arrays]
         measured = numerical_gradient(lambda: make_operation().forward(*moved), moved[i], cotangent)
-        largest = max(largest, compare_gradients(operation.name, i, measured, gradient))
-    return largest
+        return compare_gradients(operation.name, i, measured, gradients[i])
+
+    return max((difference(i) for i, a in enumerate(arrays) if a is not None and a.dtype.kind == "f"), default=0.0)
 
 
 def gradcheck(f, *tensors, seed=0):

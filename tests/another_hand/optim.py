@@ -106,7 +106,8 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, saved):
-        sizes, there = ([len(group["params"]) for group in groups] for groups in (self.param_groups, saved["param_groups"]))
+        sizes = [len(group["params"]) for group in self.param_groups]
+        there = [len(group["params"]) for group in saved["param_groups"]]
         if sizes != there:
             raise ValueError(f"{self.name}: the saved groups have {there} parameters, these {sizes}")
         state, groups = {}, []

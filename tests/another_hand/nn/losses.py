@@ -149,7 +149,7 @@ class CrossEntropyFunction(Function):
         self.reduction = reduction
 
     def forward(self, x, target):
-        rows, (count, classes) = np.arange(len(x)), x.shape
+        rows, classes = np.arange(len(x)), x.shape[1]
         weight = np.ones(classes, x.dtype) if self.weight is None else np.asarray(self.weight, x.dtype)
         counts = target != self.ignore_index
         target = np.where(counts, target, 0)

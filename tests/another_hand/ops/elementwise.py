@@ -189,7 +189,7 @@ class Minimum(Maximum):
 class Where(Function):
     def forward(self, condition, x, y):
         kind = np.asarray(condition).dtype
-        if kind != bool:
+        if kind.kind != "b":
             raise TypeError(f"where: the condition must be of booleans, not {kind}")
         self._taken, self._shapes = condition, (np.shape(x), np.shape(y))
         return np.where(condition, x, y)

@@ -153,9 +153,10 @@ class Pad(Function):
     def forward(self, x):
         self._shape = x.shape
         size = [n + before + after for n, (before, after) in zip(x.shape, self.widths)]
-        self._inside = tuple(slice(max(before, 0), max(before, 0) + n - max(-before, 0) - max(-after, 0))
+        self._seen = tuple(slice(max(-before, 0), n + min(after, 0))
+                           for n, (before, after) in zip(x.shape, self.widths))
+        self._inside = tuple(slice(max(before, 0), n + before + min(after, 0))
                              for n, (before, after) in zip(x.shape, self.widths))
-        self._seen = tuple(slice(max(-before, 0), n - max(-after, 0)) for n, (before, after) in zip(x.shape, self.widths))
         out = np.full(size, self.value, x.dtype)
         out[self._inside] = x[self._seen]
         return out
