@@ -93,7 +93,7 @@ def test_integers_and_unknown_reductions_are_refused(loss):
 
 
 @pytest.mark.parametrize("p, t, fact", [([1.5], [1.0], "1.5"), ([-0.1], [1.0], "-0.1"),
-                                        ([0.5], [2.0], "2.0"), ([float("nan")], [1.0], "nan")])
+                                        ([0.5], [2.5], "2.5"), ([float("nan")], [1.0], "nan")])
 def test_what_is_no_probability_is_refused(p, t, fact):
     with pytest.raises(ValueError, match=fact):
         binary_cross_entropy(Tensor(p), Tensor(t))
