@@ -27,7 +27,9 @@ from pathlib import Path
 
 @atexit.register
 def show():
-    print(*(f"used {module.__file__}" for name, module in sys.modules.items() if name.startswith("tinytorch.")), sep="\\n")
+    for name, module in sys.modules.items():
+        if name.startswith("tinytorch."):
+            print("used", module.__file__)
 
 del sys.argv[0]
 sys.path.insert(0, str(Path(sys.argv[0]).parent))
