@@ -41,8 +41,9 @@ def run_backward(root, gradient, retain_graph=False):
     Each operation runs `backward` once, on the sum over all its uses (through the thread's observer, if there is one:
     observer(operation.backward, grad)). Each parent gets its gradient as `parent.out_dtype`; a leaf by
     `leaf.accumulate_grad(gradient, fresh)`, fresh: nobody else holds the array. Unless `retain_graph`, an operation
-    then loses all its attributes, and its `parents` are FREED. Raises: RuntimeError where an operation is FREED, before
-    anything changes; and where `backward` returns no tuple with a gradient of `parent.out_shape` for each parent."""
+    then loses all its attributes, and its `parents` are FREED. Raises: RuntimeError, naming retain_graph, where one is
+    FREED, before anything changes; and where `backward` returns no tuple with a gradient of `parent.out_shape` for each
+    parent, with the operation's name, the number of parents or of the wrong one, and both shapes."""
     order = topological_order(root)
     if any(operation.parents is FREED for operation in order):
         raise RuntimeError("backward: an earlier one has freed this graph; run forward again, or use retain_graph=True")

@@ -215,8 +215,9 @@ def test_backward_needs_a_scalar_or_a_gradient_of_the_same_shape():
     x = leaf(1.0, 2.0)
     with pytest.raises(RuntimeError, match=r"\(2,\)"):
         (x * 2).backward()
-    with pytest.raises(RuntimeError, match=r"\(2,\).*\(3,\)"):
+    with pytest.raises(RuntimeError) as raised:
         (x * 2).backward(np.ones(3))
+    assert "(2,)" in str(raised.value) and "(3,)" in str(raised.value)
     assert x.grad is None
 
 
@@ -239,15 +240,16 @@ class Careless(Mul):
 
 
 @pytest.mark.parametrize("answer, words", [
-    (lambda grad: grad, "2"),
-    (lambda grad: (grad,), "2"),
-    (lambda grad: (grad, grad), r"1.*\(3,\).*\(2, 3\)"),
-    (lambda grad: (grad, None), r"1.*\(3,\).*None"),
+    (lambda grad: grad, ["2"]),
+    (lambda grad: (grad,), ["2"]),
+    (lambda grad: (grad, grad), ["1", "(3,)", "(2, 3)"]),
+    (lambda grad: (grad, None), ["1", "(3,)", "None"]),
 ], ids=["no tuple", "too few", "not unbroadcast", "missing"])
 def test_a_careless_backward_is_told_what_it_did(answer, words):
     x, y = Tensor(np.ones((2, 3)), requires_grad=True), leaf(1.0, 2.0, 3.0)
-    with pytest.raises(RuntimeError, match=f"Careless.*{words}"):
+    with pytest.raises(RuntimeError) as raised:
         apply(Careless(answer), x, y).backward(np.ones((2, 3)))
+    assert all(word in str(raised.value) for word in ["Careless", *words]), str(raised.value)
 
 
 def test_gradcheck_finds_a_wrong_gradient_in_the_middle_of_a_graph():
@@ -256,7 +258,7 @@ def test_gradcheck_finds_a_wrong_gradient_in_the_middle_of_a_graph():
 
     x = leaf(0.5, -1.0)
     gradcheck(lambda x: (x * 2).tanh(), x)
-    with pytest.raises(GradientError, match="ratio 1.001"):
+    with pytest.raises(GradientError, match="^Tanh: gradient of input 0"):
         gradcheck(lambda x: off(x).tanh(), x)
     with pytest.raises(TypeError, match="float64"):
         gradcheck(lambda x: x, Tensor([1.0], requires_grad=True))
@@ -277,7 +279,7 @@ def test_no_grad_records_nothing_and_gives_the_same_values():
 
 
 def test_no_grad_ends_when_an_error_leaves_it():
-    with pytest.raises(ValueError, match="matmul"), no_grad():
+    with pytest.raises(ValueError, match="(?i)matmul"), no_grad():
         Tensor(1.0) @ Tensor(1.0)
     assert is_grad_enabled()
 

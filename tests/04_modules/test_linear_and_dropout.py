@@ -37,7 +37,7 @@ def test_linear_agrees_with_the_composed_form_in_value_and_gradient(lead, bias):
 @pytest.mark.parametrize("seed", range(3))
 def test_linear_against_finite_differences(seed):
     check_function(LinearFunction, *arrays((2, 3, 4), (5, 4), (5,), seed=seed), seed=seed)
-    check_function(LinearFunction, *arrays((7, 1), (2, 1), seed=seed), seed=seed)
+    check_function(LinearFunction, *arrays((7, 1), (2, 1), seed=seed), None, seed=seed)
 
 
 def test_the_check_rejects_a_gradient_that_forgets_the_rows():

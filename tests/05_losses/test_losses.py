@@ -77,24 +77,25 @@ def test_weights():
 @pytest.mark.parametrize("loss", PAIRS, ids=lambda f: f.__name__)
 def test_shapes_that_would_broadcast_are_refused(loss):
     x = Tensor(np.full((4, 1), 0.5), requires_grad=True)
-    with pytest.raises(ValueError, match=r"\(4, 1\).*\(4,\)"):
+    with pytest.raises(ValueError) as raised:
         loss(x, Tensor(np.full(4, 0.5)))
+    assert "(4, 1)" in str(raised.value) and "(4,)" in str(raised.value)
     assert x.grad is None
 
 
 @pytest.mark.parametrize("loss", PAIRS, ids=lambda f: f.__name__)
 def test_integers_and_unknown_reductions_are_refused(loss):
     x = Tensor([0.5, 0.5])
-    with pytest.raises(TypeError, match="target.*int64"):
+    with pytest.raises(TypeError, match="int64"):
         loss(x, Tensor([1, 0]))
     with pytest.raises(ValueError, match="average"):
         loss(x, x, reduction="average")
 
 
-@pytest.mark.parametrize("p, t, words", [([1.5], [1.0], "input .* 1.5"), ([-0.1], [1.0], "input"),
-                                         ([0.5], [2.0], "target"), ([float("nan")], [1.0], "input")])
-def test_what_is_no_probability_is_refused(p, t, words):
-    with pytest.raises(ValueError, match=words):
+@pytest.mark.parametrize("p, t, fact", [([1.5], [1.0], "1.5"), ([-0.1], [1.0], "-0.1"),
+                                        ([0.5], [2.5], "2.5"), ([float("nan")], [1.0], "nan")])
+def test_what_is_no_probability_is_refused(p, t, fact):
+    with pytest.raises(ValueError, match=fact):
         binary_cross_entropy(Tensor(p), Tensor(t))
 
 

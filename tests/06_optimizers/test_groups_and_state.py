@@ -25,7 +25,7 @@ def run(params, optimizer, schedule, steps):
     for step in steps:
         generator = np.random.default_rng(step)
         for i, p in enumerate(params):
-            p.grad = None if i == 1 and step < 5 else np.sin(p.data) + generator.standard_normal(p.shape)
+            p.grad = None if i == 1 and step < 5 else np.asarray(np.sin(p.data) + generator.standard_normal(p.shape))
         optimizer.step()
         schedule.step()
 
@@ -249,13 +249,13 @@ def break_a_setting(state):
     state["param_groups"][0]["lr"] = -1.0
 
 
-@pytest.mark.parametrize("damage, message", [
-    (change_shape, r"\(200, 180\).*exp_avg.*\(180, 200\)"),
-    (lose_a_moment, "exp_avg_sq"),
-    (lose_a_parameter, r"3.*4"),
-    (break_a_setting, "lr.*-1.0"),
+@pytest.mark.parametrize("damage, facts", [
+    (change_shape, ["(200, 180)", "exp_avg", "(180, 200)"]),
+    (lose_a_moment, ["exp_avg_sq"]),
+    (lose_a_parameter, ["3", "4"]),
+    (break_a_setting, ["lr", "-1.0"]),
 ])
-def test_a_state_that_does_not_fit_changes_nothing(damage, message):
+def test_a_state_that_does_not_fit_changes_nothing(damage, facts):
     params = make_params()
     optimizer = Adam(params, lr=0.1)
     run(params, optimizer, LambdaLR(optimizer, lambda step: 1.0), range(6))
@@ -263,8 +263,9 @@ def test_a_state_that_does_not_fit_changes_nothing(damage, message):
     damaged = copy.deepcopy(before)
     damage(damaged)
     damaged["state"][0]["exp_avg"] += 1
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError) as raised:
         optimizer.load_state_dict(damaged)
+    assert [fact for fact in facts if fact not in str(raised.value)] == []
     after = optimizer.state_dict()
     assert after["param_groups"] == before["param_groups"]
     for i, entry in before["state"].items():

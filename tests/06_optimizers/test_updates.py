@@ -47,7 +47,7 @@ class Race:
         "A noisy bowl: the gradient depends on where each side is, so that errors would feed back."
         for i, (p, q) in enumerate(zip(self.ours, self.theirs)):
             noise = self.generator.standard_normal(p.shape)
-            p.grad = None if i in missing else p.data + noise
+            p.grad = None if i in missing else np.asarray(p.data + noise)
             q.grad = None if i in missing else q.detach() + self.torch.tensor(noise)
 
     def check(self, atol=1e-10):

@@ -164,15 +164,16 @@ def test_a_split_is_random_and_reproducible():
     assert split() != list(range(40, 50))
 
 
-@pytest.mark.parametrize("lengths, message", [
-    ([7, 4], r"10.*\[7, 4\]"),
-    ([0.5, 0.4], r"1.*\[0.5, 0.4\]"),
-    ([11, -1], r"\[11, -1\]"),
-    ([1.5, -0.5], r"\[1.5, -0.5\]"),
+@pytest.mark.parametrize("lengths, facts", [
+    ([7, 4], ["10", "[7, 4]"]),
+    ([0.5, 0.4], ["1", "[0.5, 0.4]"]),
+    ([11, -1], ["[11, -1]"]),
+    ([1.5, -0.5], ["[1.5, -0.5]"]),
 ])
-def test_bad_splits(lengths, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_splits(lengths, facts):
+    with pytest.raises(ValueError) as raised:
         random_split(Pairs(10), lengths)
+    assert [fact for fact in facts if fact not in str(raised.value)] == []
 
 
 # ---- generators

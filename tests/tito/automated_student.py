@@ -187,7 +187,8 @@ def code_cell(source):
 
 def lay_over(solutions, folder):
     "A workspace in which all modules of a folder of solutions are exported; returns their paths in the package."
-    paths = [path.relative_to(solutions).as_posix() for path in sorted(Path(solutions).rglob("*.py"))]
+    paths = [path.relative_to(solutions).as_posix() for path in sorted(Path(solutions).rglob("*.py"))
+             if not path.name.startswith("test_")]
     for path in paths:
         target = Path(folder) / EXPORTED / path
         target.parent.mkdir(parents=True, exist_ok=True)
