@@ -145,7 +145,7 @@ def head_size(embed_dim, num_heads):
 class MultiHeadAttention(Module):
     def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, rotary=None):
         head_size(embed_dim, num_heads)
-        self.width, self.heads, self.p, self.rotary = embed_dim, num_heads, dropout, rotary
+        self.width, self.heads, self.dropout, self.rotary = embed_dim, num_heads, dropout, rotary
         self.in_proj, self.out_proj = Linear(embed_dim, 3 * embed_dim, bias), Linear(embed_dim, embed_dim, bias)
 
     def project(self, query, key, value):
@@ -159,7 +159,7 @@ class MultiHeadAttention(Module):
         others = [given for given in (key, value, attn_mask) if given is not None]
         if cache is not None and (others or is_grad_enabled()):
             raise RuntimeError("MultiHeadAttention: a cache is for self-attention without a mask, inside of no_grad")
-        dropout_p = self.p if self.training else 0.0
+        dropout_p = self.dropout if self.training else 0.0
         if key is None and value is None:
             mixed = self_attention(self.in_proj(query), self.heads, attn_mask, dropout_p, is_causal, self.rotary, cache)
         else:
@@ -174,4 +174,4 @@ class MultiHeadAttention(Module):
         return attention_weights(query, key, attn_mask, is_causal)
 
     def extra_repr(self):
-        return f"{self.width}, num_heads={self.heads}, dropout={self.p}"
+        return f"{self.width}, num_heads={self.heads}, dropout={self.dropout}"
