@@ -1,6 +1,8 @@
 """Normalization: LayerNorm, RMSNorm, and vectors of length 1."""
 __all__ = ["LayerNormFunction", "layer_norm", "LayerNorm", "RMSNormFunction", "rms_norm", "RMSNorm", "normalize"]
 
+import math
+
 import numpy as np
 
 from tinytorch.creation import ones, zeros
@@ -16,12 +18,13 @@ class _RowNorm(Function):
         self.dims, self.eps = dims, eps
 
     def normalized(self, x, weight, bias, centered):
-        self.row_shape, self.centered, self.gain, self.has_bias = x.shape[x.ndim - self.dims:], centered, weight, bias is not None
-        rows = x.reshape(-1, int(np.prod(self.row_shape))) if x.size else x.reshape(0, int(np.prod(self.row_shape)))
+        self.row_shape, self.centered = x.shape[x.ndim - self.dims:], centered
+        self.gain, self.has_bias, width = weight, bias is not None, math.prod(self.row_shape)
+        rows = x.reshape(math.prod(x.shape[:x.ndim - self.dims]), width)
         if centered:
             rows = rows - rows[:, :1]  # a shift changes nothing, and what is constant becomes 0
             rows = rows - rows.mean(axis=1, keepdims=True)
-        power = np.einsum("nd,nd->n", rows, rows)[:, None] / rows.dtype.type(max(rows.shape[1], 1))
+        power = np.einsum("nd,nd->n", rows, rows)[:, None] / rows.dtype.type(width)
         self.inverse = 1 / np.sqrt(power + rows.dtype.type(self.eps))
         self.unit = rows * self.inverse
         out = self.unit.reshape(x.shape)
@@ -33,7 +36,7 @@ class _RowNorm(Function):
         "dx, and the rows (N, D) of what arrives."
         arriving = grad.reshape(self.unit.shape)
         inner = arriving if self.gain is None else arriving * self.gain.reshape(-1)
-        overlap = np.einsum("nd,nd->n", inner, self.unit)[:, None] / inner.dtype.type(max(inner.shape[1], 1))
+        overlap = np.einsum("nd,nd->n", inner, self.unit)[:, None] / inner.dtype.type(inner.shape[1])
         dx = inner - self.unit * overlap
         if self.centered:
             dx -= inner.mean(axis=1, keepdims=True)
