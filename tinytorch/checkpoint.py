@@ -23,7 +23,7 @@ class CheckpointError(Exception):
 
 
 def write_whole(path, data):
-    "Write bytes atomically: `path` is at every moment the old file or the new one. Raises: CheckpointError."
+    "Write bytes atomically, by way of <path>.*.new: `path` is always the old file or the new. Raises: CheckpointError."
     path = Path(path)
     aside = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
@@ -80,7 +80,7 @@ def _refusing(path):
 
 
 def save_arrays(path, arrays, text):
-    "Write a safetensors file of {name: array} with `text` and the digest in its header. Raises: CheckpointError."
+    "Write a safetensors file of {name: array} with metadata `state`, the text, and `digest`. Raises: CheckpointError."
     with _refusing(path):
         from safetensors.numpy import save
     write_whole(path, save(arrays, {"state": text, "digest": digest(arrays, text)}))

@@ -196,7 +196,7 @@ GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?
 
 
 def gpt2_pattern():
-    "Return GPT2_PATTERN (Radford et al. 2019, section 2.2), compiled. Raises: ImportError without the package `regex`."
+    "Return GPT2_PATTERN (Radford et al. 2019) compiled. Raises: ImportError, naming tinytorch[text], without regex."
     try:
         import regex
     except ImportError as error:

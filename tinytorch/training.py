@@ -112,7 +112,8 @@ class TrainingLoop:
     `loader`: a DataLoader, or an iterable that gives the same batches again from the same random numbers.
     Attributes: the arguments; `total`, steps in all or None; `step`, steps made; `epoch`, from 1; `dealt`, batches of
     it so far; `best`, None or {"metric", "value", "step"}; `stale`, evaluations since; `stopped`, None or the reason.
-    Raises: ValueError unless one of `steps` and `epochs` is given, for `accumulate` < 1, for an epoch without batches.
+    Raises: ValueError unless one of `steps` and `epochs` is given, for `accumulate` < 1, for an epoch without batches,
+    and for `evaluate` without `evaluate_every` where `loader` has no length.
     """
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
                  max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None):
@@ -202,7 +203,7 @@ class Trainer(TrainingLoop):
     def fit(self):
         """Train to the end from wherever it is; return the history, one record (a dict) a step.
         It has "step" and "epoch" (from 1), "lr", "loss", "norm", "seconds", and what was evaluated. Raises: as
-        `watching` of tinytorch.runs, inside of which it runs; FloatingPointError that names step and operation."""
+        `watching` of tinytorch.runs, inside of which it runs; FloatingPointError naming step, epoch, lr, operation."""
         self.model.train()
         started = time.perf_counter() - self.seconds
         with watching(self) as (callbacks, pressed):

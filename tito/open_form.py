@@ -18,7 +18,8 @@ AT_IMPORT = {"__init_subclass__", "__set_name__"}  # methods that a class statem
 DEPTH = {"depth": "open"}  # in the metadata of a notebook, under "tito"
 NOTE = """\
 **Open form.** Of every function and class that this chapter exports you see the signature and what it promises. Write
-them in your own way, with whatever helpers you like; the checks below and the chapter's suite judge what they do.
+them in your own way, with whatever helpers you like; the checks below and the chapter's suite judge what they do. An
+error says what it got (shapes, dtypes, names, values), and what it expected, in your words.
 `tito start NN --guided` brings the chapter in small exercises with hints."""
 
 

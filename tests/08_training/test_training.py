@@ -170,7 +170,7 @@ def test_a_gradient_that_is_no_number_stops_also_without_clipping(max_norm):
     optimizer = SGD(model.parameters(), lr=0.1)
     batch = next(iter(DataLoader(make_data(), 8)))
     before = weights(model)
-    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="norm of the gradients is nan"):
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="norm.*nan"):
         train_step(model, [batch], lambda model, x, y: (model(x) * 0).sqrt().sum(), optimizer, max_norm)
     np.testing.assert_array_equal(weights(model), before)
 
@@ -184,7 +184,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_leaves_the_model(bad, accum
 
     calls, model = [], make_model()
     step = {1: 4, 2: 2}[accumulate]
-    with pytest.raises(FloatingPointError, match=rf"loss is {bad}.*step {step}\b"):
+    with pytest.raises(FloatingPointError, match=rf"loss.*{bad}.*step {step}\b"):
         train(model, DataLoader(make_data(), 4), loss_fn, SGD(model.parameters(), lr=0.1), epochs=1,
               accumulate=accumulate)
     np.testing.assert_array_equal(weights(model), calls[-1])
@@ -197,15 +197,15 @@ def test_a_gradient_that_is_no_number_stops_before_the_step():
 
     model = make_model()
     before = weights(model)
-    message = "norm of the gradients is (nan|inf) at step 1"
+    message = r"norm.*(nan|inf).*step 1\b"
     with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=message):
         train(model, DataLoader(make_data(), 8), loss_fn, SGD(model.parameters(), lr=0.1), steps=1, max_norm=1.0)
     np.testing.assert_array_equal(weights(model), before)
 
 
 @pytest.mark.parametrize("settings, message", [
-    ({}, "epochs=None.*steps=None"),
-    ({"epochs": 1, "steps": 1}, "epochs=1.*steps=1"),
+    ({}, "(?=.*epochs).*steps"),
+    ({"epochs": 1, "steps": 1}, "(?=.*epochs).*steps"),
     ({"epochs": 1, "accumulate": 0}, "accumulate.*0"),
 ])
 def test_bad_settings(settings, message):

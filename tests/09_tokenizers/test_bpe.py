@@ -101,7 +101,7 @@ def test_special_tokens_are_no_text_to_train_on():
 
 
 def test_too_small_a_vocabulary():
-    with pytest.raises(ValueError, match="256.*257"):
+    with pytest.raises(ValueError, match="(?=.*256).*257"):
         BPETokenizer.train(SOURCE, 256, [END])
 
 

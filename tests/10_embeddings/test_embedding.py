@@ -1,4 +1,6 @@
 """Tokens: rows of a table, whose gradients add up."""
+import re
+
 import numpy as np
 import pytest
 
@@ -76,10 +78,10 @@ def test_padding_starts_at_zero_and_gets_no_gradient(padding_idx):
 
 
 @pytest.mark.parametrize("ids, error, words", [
-    ([[1, 2], [3, 12]], IndexError, ["12", "(1, 1)", "11"]),
-    ([0, -1], IndexError, ["-1", "(1,)", "11"]),
-    (12, IndexError, ["12", "()", "11"]),
-    ([[0.5, 1.0]], TypeError, ["float32", "11"]),
+    ([[1, 2], [3, 12]], IndexError, [r"\b12\b", r"\(1, 1\)", r"\b1[01]\b"]),  # 0 to 10, or 11 rows
+    ([0, -1], IndexError, [r"-1\b", r"\(1,\)", r"\b1[01]\b"]),
+    (12, IndexError, [r"\b12\b", r"\(\)", r"\b1[01]\b"]),
+    ([[0.5, 1.0]], TypeError, ["float32", r"\b1[01]\b"]),
     ([True, False], TypeError, ["bool"]),
 ])
 def test_wrong_ids_say_which_where_and_what_was_expected(ids, error, words):
@@ -87,7 +89,7 @@ def test_wrong_ids_say_which_where_and_what_was_expected(ids, error, words):
     before = layer.weight.data.copy()
     with pytest.raises(error) as raised:
         layer(Tensor(ids))
-    assert all(word in str(raised.value) for word in words), str(raised.value)
+    assert all(re.search(word, str(raised.value)) for word in words), str(raised.value)
     np.testing.assert_array_equal(layer.weight.data, before)
     assert layer.weight.grad is None
 

@@ -266,7 +266,7 @@ def test_errors():
         model.embed(np.zeros((2, 3), int), offset=8)
     with pytest.raises(IndexError, match="13"):
         model(np.full((2, 3), 13))
-    with pytest.raises(TypeError, match="integers"):
+    with pytest.raises(TypeError, match="float64"):
         model(np.zeros((2, 3)))
     for wrong, says in [(dict(positions="relative"), "positions.*relative.*learned"),
                         (dict(norm="batch_norm"), "norm.*batch_norm.*layer_norm.*rms_norm"),

@@ -179,7 +179,7 @@ def test_modules_of_other_classes_are_called(norm):
     model.transformer.blocks[1].attention.in_proj = Louder(24, 72)
     setattr(model.transformer.blocks, "2", Twice(model.config))
     model.head = Louder(24, 19)
-    assert_the_cache_changes_nothing(model.eval())
+    assert_the_cache_changes_nothing(model.double().eval())  # so loud a model makes float32's rounding large
 
 
 # ---- attention by itself

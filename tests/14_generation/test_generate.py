@@ -219,11 +219,11 @@ def test_options_out_of_range(model, options, says):
 
 
 @pytest.mark.parametrize("prompt, error, says", [
-    ([], ValueError, "empty"), ([[], []], ValueError, "empty"),
-    ([[1, 2], [3]], ValueError, "lengths"),
+    ([], ValueError, "prompt.*(empty|0)"), ([[], []], ValueError, "prompt.*(empty|0)"),
+    ([[1, 2], [3]], ValueError, "length|[12].*[12]"),
     ([1, 19], IndexError, "19"), ([-1], IndexError, "-1"),
     ([1.0, 2.0], TypeError, "float64"),
-    ("text", TypeError, "encode"), (3, TypeError, r"\(\)"),
+    ("text", TypeError, "str|text|encode"), (3, TypeError, r"\(\)"),
     ([[[1]]], TypeError, r"\(1, 1, 1\)")])
 def test_prompts_that_are_none(model, prompt, error, says):
     with pytest.raises(error, match=says):

@@ -20,7 +20,7 @@ from tinytorch.tensor import Tensor, apply
 
 
 def causal_mask(T, S=None):
-    "Return booleans (T, S), S = T if None: query i, one of the last T of S tokens, may attend to keys j <= S - T + i."
+    "Return a Tensor of booleans (T, S), S = T if None: query i, of the last T of S, may attend to keys j <= S - T + i."
     S = T if S is None else S
     return Tensor(np.tril(np.ones((T, S), bool), S - T))
 
@@ -133,7 +133,7 @@ def merge_heads(heads):
 
 @replaceable
 def self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=False, rotary=None, cache=None):
-    """Return multi-head self-attention of `packed` (B, T, 3D), query, key and value side by side: (B, T, D).
+    """Return multi-head self-attention of `packed` (..., T, 3D), query, key and value side by side: (..., T, D).
 
     attn_mask (which broadcasts to (B, H, T, T)), dropout_p, is_causal: as in `scaled_dot_product_attention`.
     rotary: a `Rotary` for D / num_heads features, which turns queries and keys by their place.
@@ -162,7 +162,7 @@ class MultiHeadAttention(Module):
     """num_heads attentions side by side, each on its share of the features (Vaswani et al. 2017, section 3.2.2).
 
     in_proj, Linear to 3 embed_dim features, makes query, key and value (in this order); out_proj, Linear, mixes what
-    the heads found. dropout, of the weights, acts while training. rotary: see `self_attention`. Raises: as `head_size`.
+    the heads found. Attributes: dropout, of weights in training; rotary, see `self_attention`. Raises: as `head_size`.
     """
     def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, rotary=None):
         self.embed_dim, self.num_heads, self.dropout, self.rotary = embed_dim, num_heads, dropout, rotary
@@ -181,7 +181,7 @@ class MultiHeadAttention(Module):
         return query, key, value
 
     def forward(self, query, key=None, value=None, attn_mask=None, is_causal=False, cache=None):
-        """Return what query (B, T, D) takes from value (B, S, D), where its key (B, S, D) fits: (B, T, D).
+        """Return what query (..., T, D) takes from value (..., S, D), where its key (..., S, D) fits: (..., T, D).
 
         Without key this is self-attention; without value, key is both. attn_mask broadcasts to (B, H, T, S); masks
         and errors as in `scaled_dot_product_attention`. cache: as in `self_attention`.
@@ -208,4 +208,5 @@ class MultiHeadAttention(Module):
         return attention_weights(query, key, attn_mask, is_causal)
 
     def extra_repr(self):
+        "Return '12, num_heads=3, dropout=0.1'."
         return f"{self.embed_dim}, num_heads={self.num_heads}, dropout={self.dropout}"

@@ -139,7 +139,7 @@ class GPT(Module):
     """A causal language model; parts: token_embedding, position_embedding (None if rotary), transformer, head.
 
     Token vectors, times sqrt(d_model) if sinusoidal, plus positions, then dropout, go through the transformer and the
-    head, which has no bias. All weights start as `init_weights` says.
+    head, which has no bias. All weights start as `init_weights` says. Attributes: config, its vocab_size and context.
     """
     def __init__(self, config):
         self.config, self.vocab_size, self.context = config, config.vocab_size, config.context
@@ -172,7 +172,7 @@ class GPT(Module):
         return self.dropout(x)
 
     def forward(self, ids, cache=None, last_only=False):
-        """Return logits (B, T, vocab_size) of the token behind each of ids (B, T); last_only: (B, 1, vocab_size).
+        """Return logits (..., T, vocab_size) of the token behind each of ids (..., T); last_only: (..., 1, vocab_size).
 
         cache: a `KVCache`, under no_grad; ids are the newest tokens, behind the cache.length that it holds, and kept.
         """
