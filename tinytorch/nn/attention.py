@@ -51,6 +51,7 @@ def dropout_mask(weights, p):
 
 class Attention(Function):
     "`scaled_dot_product_attention` of arrays; `weights` (..., T, S), before dropout, `inputs` and `scale` are kept."
+    kind = "attention"
     def __init__(self, is_causal=False, scale=None, dropout_p=0.0):
         if not 0 <= dropout_p <= 1:
             raise ValueError(f"attention: dropout_p is a probability from 0 to 1, got {dropout_p}")
