@@ -21,17 +21,20 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: these products are tiny
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import tinytorch  # noqa: E402
-import tinytorch.nn as nn  # noqa: E402
-from tinytorch import Tensor  # noqa: E402
-from tinytorch.optim import SGD  # noqa: E402
-from tinytorch.runs import new_run  # noqa: E402
+import tinytorch
+import tinytorch.nn as nn
+from tinytorch import Tensor
+from tinytorch.optim import SGD
+from tinytorch.runs import new_run
 
-sys.path.append(str(Path(__file__).parents[1]))  # classics.py
+sys.path.append(str(Path(__file__).parents[1]))  # classics.py, criteria.py
 
-from classics import at_least, at_most, finish, pyplot, with_labels_shuffled  # noqa: E402
+from classics import with_labels_shuffled
+from criteria import at_least, at_most, finish
+
+from tito.curves import pyplot
 
 # ---- knobs
 

@@ -22,18 +22,20 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: these products are tiny
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import tinytorch  # noqa: E402
-import tinytorch.nn as nn  # noqa: E402
-import tinytorch.nn.functional as F  # noqa: E402
-from tinytorch import Tensor  # noqa: E402
-from tinytorch.optim import Adam  # noqa: E402
-from tinytorch.runs import Metrics, new_run  # noqa: E402
+import tinytorch
+import tinytorch.nn as nn
+import tinytorch.nn.functional as F
+from tinytorch import Tensor
+from tinytorch.optim import Adam
+from tinytorch.runs import Metrics, new_run
 
-sys.path.append(str(Path(__file__).parents[1]))  # classics.py
+sys.path.append(str(Path(__file__).parents[1]))  # criteria.py
 
-from classics import at_least, finish, pyplot  # noqa: E402
+from criteria import at_least, finish
+
+from tito.curves import pyplot
 
 # ---- knobs
 

@@ -57,8 +57,14 @@ class NGrams:
         return found
 
     def loss(self, ids, order=None):
-        "Nats a token."
+        "Return the loss of orders 1 to `order` on `ids`, in nats a token."
         return float(-np.log(self.probabilities(ids, order)).mean())
+
+    def losses(self, ids):
+        "Return the losses of orders 1, 1 to 2, and so on up to all, a list; say them in a line."
+        losses = [self.loss(ids, order) for order in range(1, self.order + 1)]
+        print("n-grams, held out: " + "  ".join(f"{n}: {loss:.3f}" for n, loss in enumerate(losses, 1)), flush=True)
+        return losses
 
     def write(self, ids, length, generator, order=None):
         "`ids` continued by `length` tokens, drawn one after the other from `generator`; a list."
