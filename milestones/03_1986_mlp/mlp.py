@@ -53,12 +53,12 @@ def build(pixels, classes, hidden):
 
 
 def build_linear(pixels, classes):
-    "No hidden layer: a perceptron for each digit."
+    "Return a model without a hidden layer: a perceptron for each digit."
     return nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes))
 
 
 def draw_hidden(path, weight, shape):
-    "What 32 hidden neurons look for, each by a scale of its own: ink on red pixels excites them, on blue ones not."
+    "Draw the weights of 32 hidden neurons, each on a scale of its own: ink on red pixels excites, on blue inhibits."
     plt = pyplot()
     figure, axes = plt.subplots(4, 8, figsize=(8.8, 3.9), layout="constrained")
     strongest = np.argsort(-np.abs(weight).sum(axis=1))[:32]

@@ -48,7 +48,7 @@ DROPOUT = 0.3
 
 
 def shifted_and_flipped(images, generator):
-    "The usual for photographs (He et al. 2016, section 4.2): 4 pixels of zeros around, a random crop, a mirror."
+    "Augment photographs as He et al. (2016, section 4.2): 4 pixels of zeros around, a random crop, a random flip."
     return flipped(shifted(images, 4, generator), generator)
 
 
@@ -63,7 +63,7 @@ parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for 
 
 
 def build(shape, classes, channels):
-    """Layers of 3 x 3 filters, with 2 x 2 pooling behind each but the first of images of 8 x 8; then one linear layer.
+    """Return layers of 3 x 3 filters, 2 x 2 pooling behind each (but the first, for 8 x 8), then one linear layer.
 
     shape: (C, H, W) of an image; channels: how many filters each layer has.
     """
@@ -84,13 +84,13 @@ def build_linear(shape, classes):
 # ---- looking
 
 def scaled(image):
-    "(C, H, W) of any numbers as (H, W) or (H, W, 3) from 0 to 1"
+    "Return an image (C, H, W) of any numbers as (H, W) or (H, W, 3), from 0 to 1."
     image = (image - image.min()) / max(float(np.ptp(image)), 1e-12)
     return image.transpose(1, 2, 0).squeeze() if len(image) == 3 else image[0]
 
 
 def draw_filters(path, model, image):
-    "The filters of the first layer, and below each what it finds in a held-out image (after ReLU)."
+    "Draw the filters of the first layer, and below each its feature map of a held-out image (after ReLU)."
     plt, weight = pyplot(), model[0].weight.data
     with tinytorch.no_grad():
         found = model[:3](Tensor(image[None])).data[0]  # (C, H, W)

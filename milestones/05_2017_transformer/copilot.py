@@ -7,7 +7,7 @@ are held out and never trained on. What a run has to show, and its exit status i
 
   - held-out loss, in nats a character, below that of n-grams that have counted the same text (ngrams.py): the small
     model below the 3-gram, --size base below the best n-gram, --quick below the 3-gram plus a margin;
-  - that same loss, measured while characters come one by one: it shows that nobody looks ahead;
+  - that same loss, measured while characters come one by one: it shows that the model does not look ahead;
   - all five demo completions: the likeliest character, one after the other, must begin with what a reader of Python
     expects there (DEMOS; one of them is about a name that only the line before tells).
 
@@ -214,7 +214,7 @@ def run(settings, folder, texts):
           f"{len(texts.train):,} characters and {len(texts.held_out):,} held out\n"
           f"to go on after an interruption: --resume {folder}", flush=True)
     counted = NGrams(texts.train, ORDERS, tokenizer.vocab_size)
-    counts = counted.losses(texts.held_out)
+    counts = counted.report_losses(texts.held_out)
     fit(trainer)
 
     loss, accuracy = measure(model, texts.held_out_windows)

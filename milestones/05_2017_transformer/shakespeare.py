@@ -6,11 +6,11 @@
              about 1.52, and 55 % of the characters are the one that it finds likeliest (not 70 %)
     nanogpt  nanoGPT's model for a CPU: 4 heads, LayerNorm, GELU; 2,000 steps of 12 windows, at twice its learning rate
 
-The last tenth of the text is never trained on. What counts is the loss there, the mean of -log p of each character
-behind the 1 to 64 before it in its window: at most 1.55 for base, 1.90 for nanogpt; with --quick (a smaller model)
-or another text (--text FILE) it is 0.1 below that of pairs of characters, counted (ngrams.py). And the same loss,
-measured while characters come one by one, must agree: it shows that nobody looks ahead. The exit status is 0 only if
-both hold. Everything is in the run folder, and on one page in its report.html. Afterwards, or while it still learns:
+The last tenth of the text is held out. What counts is the loss there, the mean of -log p of each character behind
+the 1 to 64 before it in its window: at most 1.55 for base, 1.90 for nanogpt; with --quick (a smaller model) or
+another text (--text FILE) 0.1 below that of counted pairs of characters (ngrams.py). The same loss, measured while
+characters come one by one, must agree: it shows that the model does not look ahead. The exit status is 0 only if both
+hold. Everything is in the run folder, and on one page in its report.html. Afterwards, or while it still learns:
 
     python milestones/05_2017_transformer/shakespeare.py --sample "ROMEO:" [--temperature 0.8] [--top-p 0.95]
 
@@ -138,7 +138,7 @@ def run(settings, folder, texts):
     print(f"{settings['size']}: {count_parameters(model):,} parameters, seed {seed}; {len(texts.train):,} characters "
           f"to learn from and {len(texts.held_out):,} held out, {tokenizer.vocab_size} different\n"
           f"to go on after an interruption: --resume {folder}", flush=True)
-    counts = NGrams(texts.train, ORDERS, tokenizer.vocab_size).losses(texts.held_out)
+    counts = NGrams(texts.train, ORDERS, tokenizer.vocab_size).report_losses(texts.held_out)
     fit(trainer)
 
     loss, accuracy = measure(model, texts.held_out_windows)

@@ -7,14 +7,14 @@
     phase 1   AdamW at 1e-3 behind a linear warm-up
     phase 2   and label smoothing 0.1, two batches a step, a cosine, betas 0.9 and 0.98, weight decay 0.01
 
-Tokenizer, stories, model, first weights and number of steps are the same for both. What counts are stories that were
-never trained on: the loss (nats a word, without label smoothing), perplexity and accuracy after the last step. No
-step is chosen by them; what stopping at the best one would have given is said beside. The exit status is 0 only if
-the loss is below that of the best counted n-gram of words (--quick: of pairs), at most 5 % of the runs of four words
-in told stories have stood there before ("time time time time" is a number), and nobody looks ahead. <unk>, which
-stands for all rare words, is learned like a word but never told. --sweep-lr trains phase 1 at several learning rates
-instead; --twin trains the same model in PyTorch on the same batches as well, and its loss must be within 0.02.
-Everything is in the run folder, and on one page in its report.html. Afterwards:
+Tokenizer, stories, model, first weights and number of steps are the same for both. What counts is measured on
+held-out stories: the loss (nats a word, without label smoothing), perplexity and accuracy after the last step. No
+step is chosen by them; the run also says what early stopping would have given. The exit status is 0 only if the loss
+is below that of the best n-gram of words (--quick: of pairs), if at most 5 % of the 4-grams in the stories that it
+writes have occurred there before (so "time time time time" is found out), and if the model does not look ahead.
+<unk>, which stands for all rare words, is learned like a word but never written. --sweep-lr trains phase 1 at several
+learning rates instead; --twin also trains the same model in PyTorch on the same batches, and its loss must be within
+0.02. Everything is in the run folder, and on one page in its report.html. Afterwards:
 
     python milestones/05_2017_transformer/tinystories.py --sample "Once upon a time" [--temperature 0.8] [--phase 1]
 
@@ -261,7 +261,7 @@ def run(settings, folder, texts):
           f"stories of {len(texts.train):,} words to learn from, {texts.corpus.held_out.count(END)} of "
           f"{len(texts.held_out):,} held out; {tokenizer.vocab_size:,} words are known, {unknown:.1%} of the held-out "
           f"ones are not\nto go on after an interruption: --resume {folder}", flush=True)
-    counts = NGrams(texts.train, size.order, tokenizer.vocab_size).losses(texts.held_out)
+    counts = NGrams(texts.train, size.order, tokenizer.vocab_size).report_losses(texts.held_out)
 
     trainers, measured, stories = {}, {}, {}
     for name, phase in phases.items():

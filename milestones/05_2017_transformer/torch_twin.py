@@ -42,7 +42,7 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    "That of `nn.GPTConfig`, with layer norms, GELU, biases and learned positions."
+    "A model of an `nn.GPTConfig` with layer norms, GELU, biases and learned positions."
     def __init__(self, config):
         super().__init__()
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
