@@ -1,4 +1,4 @@
-"""Images a little otherwise, drawn anew in each epoch: moved, mirrored, warped. On arrays (N, C, H, W)."""
+"""Data augmentation for images: random shifts, flips and affine distortions of arrays (N, C, H, W)."""
 import numpy as np
 
 
@@ -11,12 +11,12 @@ def shifted(images, most, generator):
 
 
 def flipped(images, generator):
-    "Mirror about half of the images (N, C, H, W) left to right."
+    "Flip about half of the images (N, C, H, W) left to right."
     return np.where(generator.random(len(images))[:, None, None, None] < 0.5, images, images[..., ::-1])
 
 
 def warped(images, generator, shift=1.0, turn=12.0, stretch=0.1, shear=0.1):
-    """Distort each image (N, C, H, W) as if written otherwise: moved, turned, stretched, sheared; zeros come in.
+    """Distort each image (N, C, H, W) by a random affine map: shift, rotation, scale and shear; zeros come in.
 
     Drawn uniformly for each image: up to `shift` pixels and `turn` degrees to either side, factors of up to
     e^`stretch`, and a slant of up to `shear`. Between pixels it interpolates. Distortions of this kind are

@@ -1,68 +1,26 @@
-"""What the scripts of 1958 to 1998 share: learning images in batches, and the end of a run: criteria and files."""
-import json
-from typing import NamedTuple
+"""What the scripts of 1958 to 1998 share: learning from images in batches, measuring, and pictures of mistakes."""
+import time
+from contextlib import closing
 
 import numpy as np
+from criteria import at_least, finish
 
 import tinytorch
 import tinytorch.nn.functional as F
 from tinytorch import Tensor
-from tinytorch.checkpoint import write_whole
+from tinytorch.datasets import DatasetError, load_images
 from tinytorch.optim import AdamW, LambdaLR, warmup_cosine
-from tito.report import write_report
-
-
-class Criterion(NamedTuple):
-    "What a run has to show, and what it got."
-    name: str
-    got: float
-    wanted: str
-    passed: bool
-
-
-def at_least(name, got, wanted):
-    return Criterion(name, got, f"at least {shown(wanted)}", bool(got >= wanted))
-
-
-def at_most(name, got, wanted):
-    return Criterion(name, got, f"at most {shown(wanted)}", bool(got <= wanted))
-
-
-def shown(value):
-    if isinstance(value, float):
-        return f"{value:.2%}" if 0.1 <= value <= 1 else f"{value:.3g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def finish(folder, criteria, numbers, seconds, advice):
-    """Write results.json, status.json and report.html of a run, print what it got; returns the exit status.
-
-    numbers: {name: what else was measured}. The first criterion is the number that `tito runs` shows.
-    """
-    passed = all(criterion.passed for criterion in criteria)
-    results = {"criteria": [criterion._asdict() for criterion in criteria], "numbers": numbers}
-    write_whole(folder / "results.json", json.dumps(results, indent=1).encode())
-    status = {"status": "learned" if passed else "not learned", "seconds": seconds,
-              "best": {"metric": criteria[0].name, "value": criteria[0].got}}
-    write_whole(folder / "status.json", json.dumps(status).encode())
-    width = max(map(len, [*numbers, *(criterion.name for criterion in criteria)]))
-    print("\n" + "\n".join(f"{name:{width}}  {shown(value)}" for name, value in numbers.items()))
-    for name, got, wanted, good in criteria:
-        print(f"{name:{width}}  {shown(got)}, wanted {wanted}: {'yes' if good else 'NO'}")
-    print(f"\nrun folder: {folder}, all on one page: {write_report(folder)}")
-    failed = ", ".join(criterion.name for criterion in criteria if not criterion.passed)
-    print("LEARNED: every criterion is met." if passed else f"NOT LEARNED: {failed}. {advice}")
-    return 0 if passed else 1
-
+from tinytorch.runs import Metrics, new_run
+from tito.curves import pyplot
 
 # ---- images
 
 def fit(model, images, labels, epochs, learning_rate, batch=64, augment=None, smoothing=0.0, weight_decay=0.01,
         record=None):
-    """Train `model` on images (N, C, H, W) and labels (N,) with AdamW and a cosine schedule; returns it in eval mode.
+    """Train `model` on images (N, C, H, W) and labels (N,) with AdamW and a cosine schedule; return it in eval mode.
 
-    augment(images, generator): other images of the same things, drawn anew in every epoch. record(dict): called after
-    each step.
+    augment(images, generator): images to train on instead, drawn anew in every epoch. record(dict): called after each
+    step.
     """
     generator = tinytorch.default_generator()
     optimizer = AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
@@ -92,33 +50,71 @@ def fit(model, images, labels, epochs, learning_rate, batch=64, augment=None, sm
 
 @tinytorch.no_grad()
 def scores_of(model, images, batch=500):
-    "(N, classes), in batches"
+    "Return the scores (N, classes) of images, computed in batches."
     return np.concatenate([model(Tensor(images[i:i + batch])).data for i in range(0, len(images), batch)])
 
 
 def accuracy(model, images, labels):
+    "Return the share of images whose largest score is that of their label."
     return float((scores_of(model, images).argmax(1) == labels).mean())
 
 
 def with_labels_shuffled(labels, generator):
-    "The negative control: nothing is left to learn but by heart."
+    "Return the labels in another order, as a negative control: they can only be learned by heart."
     return generator.permutation(labels)
+
+
+# ---- a run that learns images
+
+def images_and_settings(args, parser, settings):
+    """Return (images, settings): the `Images` --data, labels shuffled for --broken labels; {name: setting} of these.
+
+    Sets the library's seed. Exits with status 2 for arguments that do not fit, or images that cannot be had.
+    """
+    chosen = settings[args.data] | ({} if args.epochs is None else {"epochs": args.epochs})
+    if args.seed < 0 or chosen["epochs"] < 1:
+        parser.error(f"expected --seed of at least 0 and --epochs of at least 1, got {args.seed} and {args.epochs}")
+    try:
+        data = load_images(args.data, args.seed)
+    except DatasetError as error:
+        parser.error(str(error))
+    generator = tinytorch.manual_seed(args.seed)
+    if args.broken == "labels":
+        images, labels = data.train
+        data = data._replace(train=(images, with_labels_shuffled(labels, generator)))
+    return data, chosen
+
+
+def learn(name, model, data, args, settings, augment):
+    "Train `model` on the training images, in a new run folder; return (folder, seconds)."
+    (images, labels), (test_images, _) = data.train, data.test
+    print(f"{len(images):,} images of {images.shape[2]} x {images.shape[3]} from {data.source}, {len(test_images):,} "
+          f"held out, seed {args.seed}; {sum(p.numel() for p in model.parameters()):,} parameters")
+    folder, start = new_run(args.runs, name, vars(args) | settings), time.perf_counter()
+    with closing(Metrics(folder)) as record:
+        fit(model, images, labels, settings["epochs"], settings["learning_rate"], settings["batch"], augment,
+            record=record)
+    return folder, time.perf_counter() - start
+
+
+def judge(folder, model, data, wanted, seconds, advice):
+    "Measure on the held-out images, draw the mistakes, and finish the run; return the exit status."
+    images, labels = data.test
+    scores = scores_of(model, images)
+    draw_mistakes(folder / "mistakes.png", images, labels, scores, data.classes)
+    share = float((scores.argmax(1) == labels).mean())
+    numbers = {"training images right": accuracy(model, *data.train), "training images": len(data.train[0]),
+               "held-out images": len(images), "seconds of training": seconds,
+               "parameters": sum(p.numel() for p in model.parameters())}
+    return finish(folder, [at_least("held-out images right", share, wanted)], numbers, seconds, advice)
 
 
 # ---- pictures
 
-def pyplot():
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt
-
-
 def worth_a_look(scores, labels):
-    """(order, shares): all examples, those with a wrong answer first, the surest of them in front, then the right ones,
-    the surest at the end; and the probability of each answer.
+    """Return (order, shares): indices of all examples, and the probability of each answer.
+
+    Those with a wrong answer come first, the surest of them in front; then the right ones, the surest at the end.
     """
     chances = np.exp(scores - scores.max(1, keepdims=True))
     shares, right = chances.max(1) / chances.sum(1), scores.argmax(1) == labels
@@ -126,7 +122,7 @@ def worth_a_look(scores, labels):
 
 
 def draw_mistakes(path, images, labels, scores, classes, most=24):
-    "Held-out images: those that came out wrong (red), then those that were right, but only just."
+    "Draw held-out images: those that came out wrong (red), then those that were right, but only just."
     plt, given, (order, shares) = pyplot(), scores.argmax(1), worth_a_look(scores, labels)
     order, rows = order[:most], -(-min(most, len(order)) // 8)
     figure, axes = plt.subplots(rows, 8, figsize=(9, 1.3 * rows + 0.4), layout="constrained", squeeze=False)

@@ -29,7 +29,7 @@ def on_log_axis(values: list[float]) -> bool:
     return min(values) > 0 and max(values) > 20 * min(values)
 
 
-def draw_curves(path: Path, panels: dict[str, list], title: str = "") -> None:
+def draw_curves(path: Path, panels: dict[str, list], title: str = "", x: str = "step", log_x: bool = False) -> None:
     """Draw {y axis: [(name, steps, values), ...]} into a PNG, a panel each; curves of one name share their style.
 
     Raises OSError where it cannot be written.
@@ -46,7 +46,8 @@ def draw_curves(path: Path, panels: dict[str, list], title: str = "") -> None:
                       linestyle=STYLES[number // 10 % 4], linewidth=1.6 if few else 0.9,
                       marker="." if few else None)  # fmt: skip
         log = "loss" in name and on_log_axis([value for _, _, values in curves for value in values])
-        axis.set(xlabel="step", ylabel=name, title=title, yscale="log" if log else "linear")
+        axis.set(xlabel=x, ylabel=name, title=title, xscale="log" if log_x else "linear",
+                 yscale="log" if log else "linear")  # fmt: skip
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     try:

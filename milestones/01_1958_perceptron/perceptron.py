@@ -21,17 +21,20 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: these products are tiny
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import tinytorch  # noqa: E402
-import tinytorch.nn as nn  # noqa: E402
-from tinytorch import Tensor  # noqa: E402
-from tinytorch.optim import SGD  # noqa: E402
-from tinytorch.runs import new_run  # noqa: E402
+import tinytorch
+import tinytorch.nn as nn
+from tinytorch import Tensor
+from tinytorch.optim import SGD
+from tinytorch.runs import new_run
 
-sys.path.append(str(Path(__file__).parents[1]))  # classics.py
+sys.path.append(str(Path(__file__).parents[1]))  # classics.py, criteria.py
 
-from classics import at_least, at_most, finish, pyplot, with_labels_shuffled  # noqa: E402
+from classics import with_labels_shuffled
+from criteria import at_least, at_most, finish
+
+from tito.curves import pyplot
 
 # ---- knobs
 
@@ -51,7 +54,7 @@ parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for 
 # ---- what there is to see: inputs (N, D) and sides (N,) of -1 and 1
 
 def cards(count, generator):
-    "Cards with a square at a random place of the left half (-1) or of the right half (1), as rows of 400 cells."
+    "Return cards with a square at a random place of the left half (-1) or of the right half (1), as rows of 400 cells."
     images, sides = np.zeros((count, RETINA, RETINA), np.float32), generator.choice([-1, 1], count)
     for image, side in zip(images, sides):
         y, x = generator.integers(0, RETINA - MARK + 1), generator.integers(0, RETINA // 2 - MARK + 1)
@@ -60,7 +63,7 @@ def cards(count, generator):
 
 
 def clouds(count, generator):
-    "Points of the plane on both sides of the line x + 2 y = 0, none closer to it than GAP."
+    "Return points of the plane on both sides of the line x + 2 y = 0, none closer to it than GAP."
     points = generator.standard_normal((20 * count, 2)).astype(np.float32) * 2
     distance = points @ np.array([1, 2], np.float32) / np.sqrt(5, dtype=np.float32)
     kept = np.abs(distance) > GAP
@@ -68,7 +71,7 @@ def clouds(count, generator):
 
 
 def xor(count, generator):
-    "Clouds around the corners of a square: 1 where exactly one coordinate is positive."
+    "Return points around the corners of a square: 1 where exactly one coordinate is positive."
     corners = generator.choice([-1, 1], (count, 2))
     return (1.5 * corners + 0.3 * generator.standard_normal((count, 2))).astype(np.float32), -corners.prod(axis=1)
 
@@ -76,7 +79,7 @@ def xor(count, generator):
 # ---- the rule, twice
 
 def rosenblatt(inputs, sides, weight, bias):
-    "Returns (weight, bias, mistakes in each pass); examples one by one, until a pass has no mistake."
+    "Learn from examples one by one, until a pass has no mistake; return (weight, bias, mistakes in each pass)."
     mistakes = []
     for _ in range(EPOCHS):
         wrong = 0
@@ -91,7 +94,7 @@ def rosenblatt(inputs, sides, weight, bias):
 
 
 def by_gradient(inputs, sides, weight, bias):
-    "The same from the loss max(0, -side * score): its gradient is -side * x where the side is wrong, and else 0."
+    "Do the same by the gradient of max(0, -side * score), which is -side * x where the side is wrong, and else 0."
     neuron = nn.Linear(len(weight), 1)
     neuron.load_state_dict({"weight": weight[None], "bias": np.array([bias])})
     optimizer, mistakes = SGD(neuron.parameters(), lr=1.0), []
@@ -118,7 +121,7 @@ def share_right(inputs, sides, weight, bias):
 
 
 def most_mistakes(inputs, gap):
-    """How many mistakes the rule can make on inputs that some line keeps apart by `gap`, starting at 0 (Novikoff 1962).
+    """Return the most mistakes that the rule can make on inputs separable with margin `gap`, from 0 (Novikoff 1962).
 
     (R / gap)^2, R being the length of the longest input, to which the bias adds a 1.
     """
@@ -128,7 +131,7 @@ def most_mistakes(inputs, gap):
 # ---- looking
 
 def draw(path, panels, cards, card_weight):
-    "Cards and their weights; for each of two panels (title, inputs, sides, found) the line and the mistakes."
+    "Draw cards and their weights; for each of two panels (title, inputs, sides, found) the line and the mistakes."
     plt = pyplot()
     figure, axes = plt.subplots(2, 3, figsize=(11, 6.8), layout="constrained")
     for axis in axes[:, 0]:
@@ -168,7 +171,7 @@ def main():
     folder = new_run(args.runs, "perceptron", vars(args))
 
     def learn(name, task, train_count, test_count):
-        "(train, test, weights found, whether the gradient finds the same)"
+        "Return (training examples, what the rule found, share of held-out ones right, difference to the gradient)."
         train, test = task(train_count, generator), task(test_count, generator)
         if args.broken == "labels":
             train = train[0], with_labels_shuffled(train[1], generator)

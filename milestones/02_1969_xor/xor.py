@@ -22,18 +22,20 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: these products are tiny
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import tinytorch  # noqa: E402
-import tinytorch.nn as nn  # noqa: E402
-import tinytorch.nn.functional as F  # noqa: E402
-from tinytorch import Tensor  # noqa: E402
-from tinytorch.optim import Adam  # noqa: E402
-from tinytorch.runs import Metrics, new_run  # noqa: E402
+import tinytorch
+import tinytorch.nn as nn
+import tinytorch.nn.functional as F
+from tinytorch import Tensor
+from tinytorch.optim import Adam
+from tinytorch.runs import Metrics, new_run
 
-sys.path.append(str(Path(__file__).parents[1]))  # classics.py
+sys.path.append(str(Path(__file__).parents[1]))  # criteria.py
 
-from classics import at_least, finish, pyplot  # noqa: E402
+from criteria import at_least, finish
+
+from tito.curves import pyplot
 
 # ---- knobs
 
@@ -46,23 +48,23 @@ WANTED = 0.99  # share of starts that have to solve it
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--seed", type=int, default=0, help="the first seed; each start has its own data (default 0)")
 parser.add_argument("--seeds", type=int, default=100, help="how many starts (default 100)")
-parser.add_argument("--broken", choices=["linear"], help="without the hidden layer's bend: it has to fail")
+parser.add_argument("--broken", choices=["linear"], help="no nonlinearity in the hidden layer: it has to fail")
 parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for the run folder (default runs/)")
 
 
 def xor(count, generator):
-    "Noisy corners (N, 2) of float32, and targets (N, 1): 1 where exactly one coordinate is positive."
+    "Return noisy corners (N, 2) of float32, and targets (N, 1): 1 where exactly one coordinate is positive."
     corners = generator.choice([-1, 1], (count, 2))
     points = corners + NOISE * generator.standard_normal((count, 2))
     return points.astype(np.float32), (corners.prod(axis=1, keepdims=True) < 0).astype(np.float32)
 
 
-def build(hidden, bend=True):
-    return nn.Sequential(nn.Linear(2, hidden), nn.Tanh() if bend else nn.Identity(), nn.Linear(hidden, 1))
+def build(hidden, linear=False):
+    return nn.Sequential(nn.Linear(2, hidden), nn.Identity() if linear else nn.Tanh(), nn.Linear(hidden, 1))
 
 
 def train(model, points, targets):
-    "The loss of each step; all examples at once, as in 1986."
+    "Train on all examples at once, as in 1986; return the loss of each step."
     optimizer, losses = Adam(model.parameters(), lr=LEARNING_RATE), []
     for _ in range(STEPS):
         loss = F.binary_cross_entropy_with_logits(model(Tensor(points)), Tensor(targets))
@@ -78,18 +80,18 @@ def share_right(model, points, targets):
     return float(((model(Tensor(points)).data > 0) == targets).mean())
 
 
-def one_start(seed, hidden=HIDDEN, bend=True):
-    "(model, training points, losses, share of held-out points right) from one seed."
+def one_start(seed, hidden=HIDDEN, linear=False):
+    "Train from one seed; return (model, training points, losses, share of held-out points right)."
     generator = tinytorch.manual_seed(seed)
     examples, held_out = xor(POINTS, generator), xor(TEST_POINTS, generator)
-    model = build(hidden, bend)
+    model = build(hidden, linear)
     losses = train(model, *examples)
     return model, examples, losses, share_right(model, *held_out)
 
 
 @tinytorch.no_grad()
 def draw(path, model, points, targets, losses):
-    "What the network says everywhere, with the line of each hidden neuron; and the losses of all starts."
+    "Draw the output over the plane, with the line of each hidden neuron; and the losses of all starts."
     plt = pyplot()
     figure, (plane, curves) = plt.subplots(1, 2, figsize=(10, 4.4), layout="constrained")
     ticks = np.linspace(-2, 2, 200, dtype=np.float32)
@@ -118,15 +120,15 @@ def main():
     args = parser.parse_args()
     if args.seed < 0 or args.seeds < 1:
         parser.error(f"expected --seed of at least 0 and --seeds of at least 1, got {args.seed} and {args.seeds}")
-    begin, bend = time.perf_counter(), args.broken != "linear"
+    begin, linear = time.perf_counter(), args.broken == "linear"
     folder = new_run(args.runs, "xor", vars(args))
     seeds = range(args.seed, args.seed + args.seeds)
-    starts = [one_start(seed, bend=bend) for seed in seeds]
+    starts = [one_start(seed, linear=linear) for seed in seeds]
     shares = np.array([share for *_, share in starts])
     for seed, share in zip(seeds, shares):
         if share < SOLVED:
             print(f"seed {seed}: only {share:.2%} of the held-out points are right")
-    two = np.array([one_start(seed, hidden=2, bend=bend)[-1] for seed in seeds])
+    two = np.array([one_start(seed, hidden=2, linear=linear)[-1] for seed in seeds])
 
     model, examples, _, _ = starts[0]
     losses = [losses for _, _, losses, _ in starts]
@@ -138,7 +140,7 @@ def main():
                "starts that two hidden neurons solve": float((two >= SOLVED).mean())}
     criteria = [at_least("starts that solve it", float((shares >= SOLVED).mean()), WANTED)]
     return finish(folder, criteria, numbers, time.perf_counter() - begin,
-                  "Is there a bend between the two layers, and does the gradient reach the first one?")
+                  "Is there a nonlinearity between the two layers, and does the gradient reach the first one?")
 
 
 if __name__ == "__main__":

@@ -12,37 +12,24 @@ those have to come out right. With --data mnist (70,000 of 28 x 28, downloaded o
 at least 98 % of its own test set.
 """
 import argparse
+import math
 import os
 import sys
-import time
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: these products are small
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import tinytorch  # noqa: E402
-import tinytorch.nn as nn  # noqa: E402
-from tinytorch.datasets import DatasetError, load_images  # noqa: E402
-from tinytorch.runs import Metrics, new_run  # noqa: E402
+import tinytorch.nn as nn
 
 sys.path.append(str(Path(__file__).parents[1]))  # classics.py, augmentation.py
 
-from augmentation import warped  # noqa: E402
-from classics import (  # noqa: E402
-    accuracy,
-    at_least,
-    draw_mistakes,
-    finish,
-    fit,
-    pyplot,
-    scores_of,
-    with_labels_shuffled,
-)
+from augmentation import warped
+from classics import images_and_settings, judge, learn
 
-from tito.report import plot_loss  # noqa: E402
+from tito.curves import pyplot
 
 # ---- knobs
 
@@ -66,12 +53,12 @@ def build(pixels, classes, hidden):
 
 
 def build_linear(pixels, classes):
-    "No hidden layer: a perceptron for each digit."
+    "Return a model without a hidden layer: a perceptron for each digit."
     return nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes))
 
 
 def draw_hidden(path, weight, shape):
-    "What 32 hidden neurons look for, each by a scale of its own: ink on red pixels excites them, on blue ones not."
+    "Draw the weights of 32 hidden neurons, each on a scale of its own: ink on red pixels excites, on blue inhibits."
     plt = pyplot()
     figure, axes = plt.subplots(4, 8, figsize=(8.8, 3.9), layout="constrained")
     strongest = np.argsort(-np.abs(weight).sum(axis=1))[:32]
@@ -89,40 +76,15 @@ def draw_hidden(path, weight, shape):
 
 def main():
     args = parser.parse_args()
-    settings = SETTINGS[args.data] | ({} if args.epochs is None else {"epochs": args.epochs})
-    if args.seed < 0 or settings["epochs"] < 1:
-        parser.error(f"expected --seed of at least 0 and --epochs of at least 1, got {args.seed} and {args.epochs}")
-    try:
-        data = load_images(args.data, args.seed)
-    except DatasetError as error:
-        parser.error(str(error))
-    (images, labels), (test_images, test_labels) = data.train, data.test
-    generator = tinytorch.manual_seed(args.seed)
-    if args.broken == "labels":
-        labels = with_labels_shuffled(labels, generator)
-    pixels, classes = images[0].size, len(data.classes)
+    data, settings = images_and_settings(args, parser, SETTINGS)
+    shape, classes = data.train[0].shape[1:], len(data.classes)
+    pixels = math.prod(shape)
     model = build_linear(pixels, classes) if args.broken == "linear" else build(pixels, classes, settings["hidden"])
-    print(f"{len(images):,} images of {images.shape[2]} x {images.shape[3]} from {data.source}, {len(test_images):,} "
-          f"held out, seed {args.seed}; {sum(p.numel() for p in model.parameters()):,} parameters")
-
-    folder, start = new_run(args.runs, "mlp", vars(args) | settings), time.perf_counter()
-    augment = partial(warped, shift=settings["shift"])
-    with closing(Metrics(folder)) as record:
-        fit(model, images, labels, settings["epochs"], settings["learning_rate"], settings["batch"], augment,
-            record=record)
-    seconds = time.perf_counter() - start
-
-    scores = scores_of(model, test_images)
-    draw_hidden(folder / "hidden.png", model[1].weight.data, images.shape[2:])
-    draw_mistakes(folder / "mistakes.png", test_images, test_labels, scores, data.classes)
-    plot_loss(folder)
-    numbers = {"training images right": accuracy(model, images, labels), "training images": len(images),
-               "held-out images": len(test_images), "seconds of training": seconds,
-               "parameters": sum(p.numel() for p in model.parameters())}
-    share = float((scores.argmax(1) == test_labels).mean())
-    return finish(folder, [at_least("held-out images right", share, settings["wanted"])], numbers, seconds,
-                  "If training images are right and these are not, it has learned by heart: more data, or smaller "
-                  "changes of it? If neither are right: does the loss fall, do labels belong to their images?")
+    folder, seconds = learn("mlp", model, data, args, settings, partial(warped, shift=settings["shift"]))
+    draw_hidden(folder / "hidden.png", model[1].weight.data, shape[1:])
+    return judge(folder, model, data, settings["wanted"], seconds,
+                 "If training images are right and these are not, it has learned by heart: more data, or smaller "
+                 "changes of it? If neither are right: does the loss fall, do labels belong to their images?")
 
 
 if __name__ == "__main__":

@@ -17,37 +17,24 @@ TINYTORCH_DATA) at least 99 % of its own test set. --data cifar10, small photogr
 import argparse
 import os
 import sys
-import time
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 # Before NumPy is imported. One thread is best for small images; set OPENBLAS_NUM_THREADS=2 for MNIST and CIFAR-10.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import tinytorch  # noqa: E402
-import tinytorch.nn as nn  # noqa: E402
-from tinytorch import Tensor  # noqa: E402
-from tinytorch.datasets import DatasetError, load_images  # noqa: E402
-from tinytorch.runs import Metrics, new_run  # noqa: E402
+import tinytorch
+import tinytorch.nn as nn
+from tinytorch import Tensor
 
 sys.path.append(str(Path(__file__).parents[1]))  # classics.py, augmentation.py
 
-from augmentation import flipped, shifted, warped  # noqa: E402
-from classics import (  # noqa: E402
-    accuracy,
-    at_least,
-    draw_mistakes,
-    finish,
-    fit,
-    pyplot,
-    scores_of,
-    with_labels_shuffled,
-)
+from augmentation import flipped, shifted, warped
+from classics import images_and_settings, judge, learn
 
-from tito.report import plot_loss  # noqa: E402
+from tito.curves import pyplot
 
 # ---- knobs
 
@@ -61,7 +48,7 @@ DROPOUT = 0.3
 
 
 def shifted_and_flipped(images, generator):
-    "The usual for photographs (He et al. 2016, section 4.2): 4 pixels of zeros around, a random crop, a mirror."
+    "Augment photographs as He et al. (2016, section 4.2): 4 pixels of zeros around, a random crop, a random flip."
     return flipped(shifted(images, 4, generator), generator)
 
 
@@ -76,7 +63,7 @@ parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for 
 
 
 def build(shape, classes, channels):
-    """Layers of 3 x 3 filters, with 2 x 2 pooling behind each but the first of images of 8 x 8; then one linear layer.
+    """Return layers of 3 x 3 filters, 2 x 2 pooling behind each (but the first, for 8 x 8), then one linear layer.
 
     shape: (C, H, W) of an image; channels: how many filters each layer has.
     """
@@ -97,13 +84,13 @@ def build_linear(shape, classes):
 # ---- looking
 
 def scaled(image):
-    "(C, H, W) of any numbers as (H, W) or (H, W, 3) from 0 to 1"
+    "Return an image (C, H, W) of any numbers as (H, W) or (H, W, 3), from 0 to 1."
     image = (image - image.min()) / max(float(np.ptp(image)), 1e-12)
     return image.transpose(1, 2, 0).squeeze() if len(image) == 3 else image[0]
 
 
 def draw_filters(path, model, image):
-    "The filters of the first layer, and below each what it finds in a held-out image (after ReLU)."
+    "Draw the filters of the first layer, and below each its feature map of a held-out image (after ReLU)."
     plt, weight = pyplot(), model[0].weight.data
     with tinytorch.no_grad():
         found = model[:3](Tensor(image[None])).data[0]  # (C, H, W)
@@ -136,40 +123,15 @@ def draw_filters(path, model, image):
 
 def main():
     args = parser.parse_args()
-    settings = SETTINGS[args.data] | ({} if args.epochs is None else {"epochs": args.epochs})
-    if args.seed < 0 or settings["epochs"] < 1:
-        parser.error(f"expected --seed of at least 0 and --epochs of at least 1, got {args.seed} and {args.epochs}")
-    try:
-        data = load_images(args.data, args.seed)
-    except DatasetError as error:
-        parser.error(str(error))
-    (images, labels), (test_images, test_labels) = data.train, data.test
-    generator = tinytorch.manual_seed(args.seed)
-    if args.broken == "labels":
-        labels = with_labels_shuffled(labels, generator)
-    shape, classes = images.shape[1:], len(data.classes)
+    data, settings = images_and_settings(args, parser, SETTINGS)
+    shape, classes = data.train[0].shape[1:], len(data.classes)
     model = build_linear(shape, classes) if args.broken == "linear" else build(shape, classes, settings["channels"])
-    print(f"{len(images):,} images of {shape[1]} x {shape[2]} from {data.source}, {len(test_images):,} held out, seed "
-          f"{args.seed}; {sum(p.numel() for p in model.parameters()):,} parameters")
-
-    folder, start = new_run(args.runs, "cnn", vars(args) | settings), time.perf_counter()
-    with closing(Metrics(folder)) as record:
-        fit(model, images, labels, settings["epochs"], settings["learning_rate"], settings["batch"],
-            AUGMENT[args.data], record=record)
-    seconds = time.perf_counter() - start
-
-    scores = scores_of(model, test_images)
+    folder, seconds = learn("cnn", model, data, args, settings, AUGMENT[args.data])
     if args.broken != "linear":
-        draw_filters(folder / "filters.png", model, test_images[0])
-    draw_mistakes(folder / "mistakes.png", test_images, test_labels, scores, data.classes)
-    plot_loss(folder)
-    numbers = {"training images right": accuracy(model, images, labels), "training images": len(images),
-               "held-out images": len(test_images), "seconds of training": seconds,
-               "parameters": sum(p.numel() for p in model.parameters())}
-    share = float((scores.argmax(1) == test_labels).mean())
-    return finish(folder, [at_least("held-out images right", share, settings["wanted"])], numbers, seconds,
-                  "If training images are right and these are not, is the model in eval mode (batch norm), and is "
-                  "there enough change in the training images? If neither are right: does the loss fall?")
+        draw_filters(folder / "filters.png", model, data.test[0][0])
+    return judge(folder, model, data, settings["wanted"], seconds,
+                 "If training images are right and these are not, is the model in eval mode (batch norm), and is "
+                 "there enough change in the training images? If neither are right: does the loss fall?")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ Two models made of the same parts learn it: `ReversalTransformer`, a class of `n
 reverses at least 99 % of held-out sequences without a single mistake.
 """
 import argparse
-import json
 import os
 import sys
 import time
@@ -21,15 +20,21 @@ from pathlib import Path
 # Before NumPy is imported: products this small gain nothing from a second thread, and on a busy machine wait for it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import tinytorch  # noqa: E402
-import tinytorch.nn as nn  # noqa: E402
-import tinytorch.nn.functional as F  # noqa: E402
-from tinytorch import Tensor  # noqa: E402
-from tinytorch.data import DataLoader, TensorDataset  # noqa: E402
-from tinytorch.optim import AdamW, LambdaLR, clip_grad_norm_, warmup_cosine  # noqa: E402
-from tinytorch.runs import Metrics, new_run  # noqa: E402
+import tinytorch
+import tinytorch.nn as nn
+import tinytorch.nn.functional as F
+from tinytorch import Tensor
+from tinytorch.data import DataLoader, TensorDataset
+from tinytorch.optim import AdamW, LambdaLR, clip_grad_norm_, warmup_cosine
+from tinytorch.runs import Metrics, new_run
+
+sys.path.append(str(Path(__file__).parents[1]))  # criteria.py
+
+from criteria import at_least, finish
+
+from tito.report import plot_attention
 
 # ---- knobs
 
@@ -50,7 +55,10 @@ parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for 
 # ---- the task
 
 def reversal_data(length, seed):
-    "Random sequences and their reversals, (train, test): pairs of integer arrays (N, length) with no row in common."
+    """Return (train, test), pairs of random sequences and their reversals: integer arrays (N, length), no row in both.
+
+    Raises: ValueError for a length below 2.
+    """
     if length < 2:
         raise ValueError(f"--length: expected at least 2 digits to reverse, got {length}")
     generator = np.random.default_rng(seed)
@@ -66,7 +74,7 @@ def reversal_data(length, seed):
 # ---- the model as a class
 
 class ReversalTransformer(nn.Module):
-    "Digits (B, T) -> logits (B, T, DIGITS) for the digit at each place of the reversed sequence."
+    "Give digits (B, T) logits (B, T, DIGITS) for the digit at each place of the reversed sequence."
     def __init__(self, length):
         self.token = nn.Embedding(DIGITS, D_MODEL)
         self.position = nn.LearnedPositions(length, D_MODEL)
@@ -84,7 +92,7 @@ class ReversalTransformer(nn.Module):
 # ---- the same model as plain functions
 
 def build_simple_transformer(length):
-    "(weights, forward): a dictionary of Tensors under the names that the class gives them, and a function of digits."
+    "Return (weights, forward): a dictionary of Tensors under the class's names for them, and a function of digits."
     def uniform(*shape):
         bound = shape[-1] ** -0.5
         return Tensor(tinytorch.rand(*shape) * (2 * bound) - bound, requires_grad=True)
@@ -137,7 +145,7 @@ def loss_of(logits, targets):
 
 
 def train(forward, parameters, pairs, epochs, report=print):
-    "Fit `forward` to (sequence, reversal) pairs; returns the loss of every step."
+    "Fit `forward` to (sequence, reversal) pairs; return the loss of every step."
     parameters = list(parameters)
     loader = DataLoader(TensorDataset(*map(Tensor, pairs)), batch_size=BATCH, shuffle=True)
     optimizer = AdamW(parameters, lr=LEARNING_RATE)
@@ -163,46 +171,43 @@ def train(forward, parameters, pairs, epochs, report=print):
 
 @tinytorch.no_grad()
 def exact_match(forward, pairs):
-    "The share of sequences of which every digit is right."
+    "Return the share of sequences of which every digit is right."
     digits, targets = pairs
     return float((forward(Tensor(digits)).data.argmax(-1) == targets).all(axis=1).mean())
 
 
-# ---- looking
-
-def save_pictures(folder, losses, attention):
-    "PNGs of the loss curves ({name: losses}) and of the attention of each head (H, T, T)."
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    for name, values in losses.items():
-        axis.plot(values, label=name, linewidth=1)
-    axis.set(xlabel="step", ylabel="training loss", yscale="log", title="Learning to reverse")
-    axis.legend()
-    figure.savefig(folder / "loss.png", dpi=120)
-
-    size = (2.6 * len(attention), 3.5)
-    figure, axes = plt.subplots(1, len(attention), figsize=size, layout="constrained", squeeze=False)
-    for head, (axis, weights) in enumerate(zip(axes[0], attention)):
-        axis.imshow(weights, vmin=0, vmax=1, cmap="magma")
-        axis.set(title=f"head {head}", xlabel="looks at", ylabel="position" if head == 0 else "")
-    figure.suptitle("Attention, averaged over held-out sequences")
-    figure.savefig(folder / "attention.png", dpi=120)
-    plt.close("all")
-
+# ---- a run
 
 @tinytorch.no_grad()
 def attention_map(model, digits):
-    "How much each position looks at each other, by head, averaged over sequences: (H, T, T)."
+    "Return how much each position attends to each other, by head, averaged over sequences: (H, T, T)."
     normed = model.block.norm1(model.embed(Tensor(digits)))
     return model.block.attention.weights(normed).data.mean(axis=0)
 
 
 def written(digits):
     return "".join(map(str, digits))
+
+
+@tinytorch.no_grad()
+def difference_of(model, weights, simple, digits):
+    "Return by how much the logits of the two models differ at most when both have the weights of the class."
+    fresh = {name: tensor.data.copy() for name, tensor in weights.items()}
+    for name, array in model.state_dict().items():
+        weights[name].data[...] = array
+    difference = np.abs(model(Tensor(digits)).data - simple(Tensor(digits)).data).max()
+    for name, array in fresh.items():
+        weights[name].data[...] = array
+    return difference
+
+
+@tinytorch.no_grad()
+def print_answers(model, pairs):
+    print("\nheld-out sequences, as ReversalTransformer reverses them:")
+    for digits, target in zip(*pairs):
+        answer = model(Tensor(digits[None])).data.argmax(-1)[0]
+        verdict = "right" if (answer == target).all() else f"wrong, it is {written(target)}"
+        print(f"  {written(digits)} -> {written(answer)}  {verdict}")
 
 
 def main():
@@ -216,58 +221,34 @@ def main():
     tinytorch.manual_seed(args.seed)
     model = ReversalTransformer(args.length)
     weights, simple = build_simple_transformer(args.length)
-    fresh = {name: tensor.data.copy() for name, tensor in weights.items()}
-    for name, array in model.state_dict().items():
-        weights[name].data[...] = array
-    with tinytorch.no_grad():
-        sample = Tensor(test_pairs[0][:16])
-        difference = np.abs(model(sample).data - simple(sample).data).max()
+    difference = difference_of(model, weights, simple, test_pairs[0][:16])
     print(f"same weights, same logits: the two models differ by at most {difference:.1e}")
-    for name, array in fresh.items():
-        weights[name].data[...] = array
 
-    contestants = {"ReversalTransformer": (model, model.parameters()),
-                   "build_simple_transformer": (simple, weights.values())}
-    losses, rows = {}, []
+    contestants = {"ReversalTransformer": (model, list(model.parameters())),
+                   "build_simple_transformer": (simple, list(weights.values()))}
+    losses, table = {}, {}
     for name, (forward, parameters) in contestants.items():
-        parameters = list(parameters)
         print(f"\n{name}: {sum(p.numel() for p in parameters):,} numbers in {len(parameters)} parameters")
         start = time.perf_counter()
         losses[name] = train(forward, parameters, train_pairs, args.epochs)
-        seconds = time.perf_counter() - start
-        matches = exact_match(forward, train_pairs), exact_match(forward, test_pairs)
-        rows.append((name, *matches, losses[name][-1], seconds))
-
-    print(f"\n{'model':26}{'train':>8}{'held out':>10}{'last loss':>11}{'seconds':>9}")
-    for name, on_train, on_test, last, seconds in rows:
-        print(f"{name:26}{on_train:8.1%}{on_test:10.1%}{last:11.4f}{seconds:9.1f}")
-
-    print("\nheld-out sequences, as ReversalTransformer reverses them:")
-    for digits, target in zip(test_pairs[0][:5], test_pairs[1][:5]):
-        with tinytorch.no_grad():
-            answer = model(Tensor(digits[None])).data.argmax(-1)[0]
-        verdict = "right" if (answer == target).all() else f"wrong, it is {written(target)}"
-        print(f"  {written(digits)} -> {written(answer)}  {verdict}")
+        table[name] = {"seconds": time.perf_counter() - start, "train": exact_match(forward, train_pairs),
+                       "held out": exact_match(forward, test_pairs), "last loss": losses[name][-1]}
+    print_answers(model, [digits[:5] for digits in test_pairs])
 
     folder = new_run(args.runs, "reversal", vars(args))
     with closing(Metrics(folder)) as record:
         for step, (loss, simple_loss) in enumerate(zip(*losses.values()), 1):
             record({"step": step, "loss": loss, "loss of functions": simple_loss})
-    save_pictures(folder, losses, attention_map(model, test_pairs[0][:200]))
-    print(f"\npictures: {folder / 'loss.png'}, {folder / 'attention.png'}")
-
-    failed = [(name, on_test) for name, _, on_test, *_ in rows if on_test < THRESHOLD]
-    worst = min(on_test for _, _, on_test, *_ in rows)
-    status = {"status": "not learned" if failed else "learned", "seconds": sum(row[-1] for row in rows),
-              "best": {"metric": "held-out match", "value": worst, "step": len(losses["ReversalTransformer"])}}
-    (folder / "status.json").write_text(json.dumps(status))
-    for name, on_test in failed:
-        print(f"NOT LEARNED: {name} reverses {on_test:.1%} of held-out sequences, {THRESHOLD:.0%} are needed. Does the "
-              "loss still fall (more --epochs)? If it is stuck: do positions get a gradient, does the attention map "
-              "show the anti-diagonal, and does every parameter change?")
-    if not failed:
-        print(f"LEARNED: both reverse at least {THRESHOLD:.0%} of sequences that they have never seen.")
-    return 1 if failed else 0
+    attention = attention_map(model, test_pairs[0][:200])
+    plot_attention(attention[None], [str(place) for place in range(args.length)], folder / "attention.png")
+    criteria = [at_least(f"{name}, share of held-out sequences right", row["held out"], THRESHOLD)
+                for name, row in table.items()]
+    best = {"metric": "held-out match", "value": min(row["held out"] for row in table.values()),
+            "step": len(losses["ReversalTransformer"])}
+    seconds = sum(row["seconds"] for row in table.values())
+    return finish(folder, criteria, {"largest difference of the logits": float(difference)}, seconds,
+                  "Does the loss still fall (more --epochs)? If it is stuck: do positions get a gradient, does the "
+                  "attention map show the anti-diagonal, and does every parameter change?", best, table)
 
 
 if __name__ == "__main__":

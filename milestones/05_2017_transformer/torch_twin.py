@@ -1,6 +1,6 @@
 """The model of tinystories.py in PyTorch: from the same weights, on the same batches, it must end at the same loss.
 
-Needs PyTorch (pip install torch), and is imported by --twin alone. Names are those of `nn.GPT`, so that weights fit.
+It needs PyTorch (pip install torch), and only --twin imports it. Names are those of `nn.GPT`, so that weights fit.
 """
 import time
 
@@ -42,15 +42,17 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    def __init__(self, vocab_size, context, width, layers, heads, tied_head):
+    "A model of an `nn.GPTConfig` with layer norms, GELU, biases and learned positions."
+    def __init__(self, config):
         super().__init__()
-        self.token_embedding = nn.Embedding(vocab_size, width)
-        self.position_embedding = nn.Embedding(context, width)
+        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.position_embedding = nn.Embedding(config.context, config.d_model)
         self.transformer = nn.Module()
-        self.transformer.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.transformer.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, vocab_size, bias=False)
-        if tied_head:
+        blocks = (Block(config.d_model, config.num_heads) for _ in range(config.num_layers))
+        self.transformer.blocks = nn.ModuleList(blocks)
+        self.transformer.norm = nn.LayerNorm(config.d_model)
+        self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        if config.tied_head:
             self.head.weight = self.token_embedding.weight
 
     def forward(self, ids):
@@ -65,12 +67,12 @@ def loss_of(model, ids, targets, smoothing=0.0):
     return F.cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets.data).flatten(), label_smoothing=smoothing)
 
 
-def trained_twin(trainer, smoothing, shape):
-    """A twin of the untrained model of `trainer`, trained as that would be; (model, milliseconds a step).
+def trained_twin(trainer, smoothing):
+    """Train a twin of the untrained model of `trainer` as that would be; return (model, milliseconds a step).
 
-    It uses up the trainer's batches, and so the random numbers that draw them. shape: the arguments of GPT by name.
+    It uses up the trainer's batches, and so the random numbers that draw them.
     """
-    model = GPT(**shape)
+    model = GPT(trainer.model.config)
     model.load_state_dict({name: torch.from_numpy(array) for name, array in trainer.model.state_dict().items()})
     group = trainer.optimizer.param_groups[0]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, betas=group["betas"], eps=group["eps"],
@@ -90,6 +92,6 @@ def trained_twin(trainer, smoothing, shape):
 
 @torch.no_grad()
 def held_out_loss(model, loader):
-    "The mean over all examples of `loader`."
+    "Return the mean over all examples of `loader`."
     sums = [(loss_of(model, ids, targets).item() * len(ids), len(ids)) for ids, targets in loader]
     return sum(total for total, _ in sums) / sum(n for _, n in sums)

@@ -146,7 +146,7 @@ def test_larger_images_go_the_same_way(main, monkeypatch, module, data):
     patterns, labels = generator.random((10, *shape)), generator.integers(0, 10, 160)
     images = (0.7 * patterns[labels] + 0.3 * generator.random((160, *shape))).astype(np.float32)
     made = Images((images[:120], labels[:120]), (images[120:], labels[120:]), tuple("0123456789"), "the test")
-    monkeypatch.setattr(module, "load_images", lambda name, seed: made)
+    monkeypatch.setattr(sys.modules["classics"], "load_images", lambda name, seed: made)
     code, results, _, out = main(module, "--data", data, "--epochs", "2")
     assert code in (0, 1) and 0 <= got(results, "held-out images right") <= 1
     assert f"120 images of {shape[1]} x {shape[2]} from the test, 40 held out" in out

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import tinytorch
+from tinytorch.datasets import Corpus
 from tinytorch.runs import read_metrics
+from tinytorch.tokenizers import CharTokenizer
 
 SCRIPT = Path(__file__).parents[2] / "milestones" / "05_2017_transformer" / "copilot.py"
 sys.path.insert(0, str(SCRIPT.parent))
@@ -27,6 +29,17 @@ def load(path):
 
 
 copilot = load(SCRIPT)
+language = sys.modules["language"]
+
+
+def settings(broken=None):
+    return {"size": "quick", "seed": 0, "broken": broken, "text": None}
+
+
+def letters():
+    "A small text in which abc is followed by abc, and in the held-out part sometimes by abd."
+    corpus = Corpus("".join("abc"[i % 3] for i in range(500)), "abcabd" * 50, "letters")
+    return copilot.Texts(corpus, CharTokenizer(sorted(copilot.ALPHABET)), 64)
 
 
 def command(*arguments):
@@ -55,13 +68,13 @@ def test_a_quick_run_learns_and_leaves_everything(quick):
     assert all(criterion["passed"] for criterion in results["criteria"]) and len(results["criteria"]) == 2
     numbers = results["numbers"]
     assert 1.4 < numbers["best n-gram, held out (5-gram)"] < numbers["3-gram, held out"] < 2.2
-    assert numbers["held-out loss, nats a character"] < numbers["3-gram, held out"] + copilot.QUICK_MARGIN
+    assert numbers["held-out loss, nats a character"] < numbers["3-gram, held out"] + copilot.SIZES["quick"].margin
     for name in ("loss.png", "attention.png"):
         assert (folder / name).read_bytes()[:4] == b"\x89PNG"
     page = (folder / "report.html").read_text()
     assert page.count("data:image/png") == 1 and "held-out accuracy" in page
     records = read_metrics(folder)
-    assert len(records) == copilot.QUICK_STEPS
+    assert len(records) == copilot.SIZES["quick"].steps
     samples = (folder / "samples.txt").read_text()
     assert all(f"{prompt}|" in samples for prompt, _ in copilot.DEMOS)
     assert sum("sample" in record for record in records) == copilot.EVALUATIONS == samples.count("\nstep ")
@@ -75,13 +88,21 @@ def test_a_broken_model_fails_the_same_check(tmp_path, monkeypatch, capsys):
 
 
 def test_a_model_that_looks_ahead_is_found_out():
-    settings = {"size": "small", "seed": 0, "quick": True, "broken": None, "text": None}
-    texts = copilot.Texts(copilot.Corpus("".join("abc"[i % 3] for i in range(500)), "abcabd" * 50, "letters"), 64)
+    texts = letters()
     for broken, expected in (("peek", False), (None, True)):
-        model = copilot.make_trainer(settings | {"broken": broken}, texts).model
+        model = copilot.make_trainer(settings(broken), texts).model
         for p in model.parameters():
             p.data *= 3  # attention that is not all the same
         assert (copilot.looks_ahead(model, texts.held_out_windows) < 1e-4) is expected
+
+
+def test_frozen_blocks_get_no_step_and_all_else_does():
+    trainer = copilot.make_trainer(settings("frozen"), letters())
+    before = trainer.model.state_dict()
+    trainer.steps = trainer.total = 2
+    trainer.fit()
+    still = {name for name, array in trainer.model.state_dict().items() if np.array_equal(array, before[name])}
+    assert still == {name for name in before if name.startswith("transformer.blocks.")} and len(still) > 20
 
 
 # ---- going on
@@ -92,8 +113,7 @@ def losses(folder):
 
 
 def weights(folder):
-    model = copilot.build_model(len(copilot.ALPHABET), copilot.SIZES["small"])
-    copilot.load_weights(folder / "model.safetensors", model)
+    model, _ = language.load_model(folder, json.loads((folder / "config.json").read_text())["config"])
     return model.state_dict()
 
 
@@ -193,7 +213,7 @@ def test_a_tiny_text(text, message, tmp_path, capsys):
 def test_a_text_of_ones_own_that_changes(tmp_path, capsys, monkeypatch):
     file, runs = tmp_path / "mine.py", tmp_path / "runs"
     file.write_text("total = total + number * 3\n" * 200 + "# naïve\n")
-    monkeypatch.setattr(copilot, "QUICK_STEPS", 20)
+    monkeypatch.setitem(copilot.SIZES, "quick", copilot.SIZES["quick"]._replace(steps=20))
     monkeypatch.setattr(copilot, "WRITTEN_LENGTH", 30)
     assert main("--text", file, "--runs", runs, "--quick") == 1, "20 steps do not reach an n-gram that knows the text"
     assert main("--resume", runs / "copilot-001", "--sample", "naïve") == 0
@@ -228,8 +248,8 @@ def test_demos_must_go_on_as_expected(written, good, monkeypatch):
 
 def test_demos_are_the_likeliest_characters():
     tinytorch.manual_seed(0)
-    tokenizer = copilot.CharTokenizer(sorted(copilot.ALPHABET))
-    model = copilot.build_model(tokenizer.vocab_size, copilot.SIZES["small"])
+    tokenizer = CharTokenizer(sorted(copilot.ALPHABET))
+    model = copilot.build_model(copilot.SIZES["small"].config(tokenizer.vocab_size))
     prompt, text, *_ = copilot.make_demos(model, tokenizer)[0]
     assert len(text) == copilot.DEMO_LENGTH
     for end in range(len(text)):
@@ -247,7 +267,7 @@ def test_lines_are_judged_one_by_one():
 
 def test_attention_of_the_picture_is_that_of_the_model():
     tinytorch.manual_seed(0)
-    model = copilot.build_model(96, copilot.SIZES["small"])
+    model = copilot.build_model(copilot.SIZES["small"].config(96))
     maps = copilot.attention_maps(model, np.arange(20))
     assert maps.shape == (2, 2, 20, 20)
     np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-5)
@@ -256,7 +276,7 @@ def test_attention_of_the_picture_is_that_of_the_model():
 
 def test_the_held_out_files_are_not_trained_on():
     settings = {"text": None}
-    corpus = copilot.corpus_of(settings)
+    corpus = copilot.corpus_of(settings, "python")
     lines = {line for line in corpus.train.split("\n") if len(line) > 60}
     held_out = [line for line in corpus.held_out.split("\n") if len(line) > 60]
     assert np.mean([line in lines for line in held_out]) < 0.02

@@ -37,7 +37,7 @@ def test_it_is_the_formula(order):
         context = other[max(0, at - order + 1):at]
         expected = by_dict(IDS, len(context) + 1, len(LETTERS), context, token)
         assert got[at] == pytest.approx(expected, rel=1e-12), (at, LETTERS[token])
-        assert counted.shares(other[:at])[token] == pytest.approx(expected, rel=1e-12)
+        assert counted.next_probabilities(other[:at])[token] == pytest.approx(expected, rel=1e-12)
     assert counted.loss(other) == pytest.approx(-np.log(got).mean())
     assert len(set(got.round(6))) > 5
 
@@ -48,7 +48,7 @@ def test_shares_sum_to_1_behind_anything(order):
     generator = np.random.default_rng(0)
     for length in (0, 1, 2, 5, 9):
         for _ in range(10):
-            shares = counted.shares(generator.integers(0, len(LETTERS), length))
+            shares = counted.next_probabilities(generator.integers(0, len(LETTERS), length))
             assert shares.shape == (len(LETTERS),) and shares.sum() == pytest.approx(1) and shares.min() > 0
 
 

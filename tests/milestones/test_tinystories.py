@@ -48,7 +48,7 @@ def short(monkeypatch):
     monkeypatch.setitem(tinystories.SIZES, "quick", tinystories.Size(**SHORT))
 
 
-SHORT = {"vocabulary": 300, "layers": 1, "heads": 2, "width": 16, "context": 16, "tied_head": True, "batch": 4,
+SHORT = {"model": {"vocab_size": 300, "num_layers": 1, "num_heads": 2, "d_model": 16, "context": 16}, "batch": 4,
          "learning_rate": 3e-3, "steps": 110, "sweep_steps": 60, "order": 2}
 RUN_SHORT = f"import tinystories as t; t.SIZES['quick'] = t.Size(**{SHORT}); raise SystemExit(t.main())"
 
@@ -187,19 +187,19 @@ def test_broken_models_fail(broken, fails, data, short, monkeypatch, tmp_path, c
 # ---- what is measured
 
 def test_the_large_size_has_4_18_million_parameters():
-    model = tinystories.build_model(tinystories.SIZES["large"])
+    model = tinystories.build_model(tinystories.SIZES["large"].config)
     assert sum(p.numel() for p in model.parameters()) == 4_178_400 and model.vocab_size == 8192
 
 
 def test_no_story_is_in_both_parts_and_the_held_out_ones_are_whole(data):
-    corpus = tinystories.corpus_of({"text": None})
+    corpus = tinystories.corpus_of({"text": None}, "tinystories", END)
     train, held_out = (set(map(str.strip, text.split(END))) for text in (corpus.train, corpus.held_out))
     assert (train & held_out) <= {""} and len(held_out) > 50 and corpus.train.endswith(END)
 
 
 def test_both_phases_start_from_the_same_weights_and_one_reads_twice_as_much(data, short):
     settings = {"size": "quick", "seed": 3, "broken": None, "text": None, "rates": None}
-    texts = tinystories.Texts(tinystories.corpus_of(settings), tinystories.SIZES["quick"])
+    texts = tinystories.read_texts(settings)
     one, two = (tinystories.make_trainer(phase, settings, texts) for phase in tinystories.PHASES.values())
     for ours, theirs in zip(one.model.state_dict().values(), two.model.state_dict().values()):
         np.testing.assert_array_equal(ours, theirs)
@@ -233,7 +233,7 @@ def test_a_prompt_is_continued_from_the_run_folder_alone(finished, monkeypatch, 
     (("--sample", "Once upon a qwzx"), "'qwzx': not among the 1,024 words"), (("--sample", ""), "the prompt is empty"),
     (("--sample", "Once", "--top-p", "0"), "top_p is 0.0"), (("--sample", "Once", "--top-p", "1.5"), "top_p is 1.5"),
     (("--sample", "Once", "--temperature", "-1"), "temperature is -1.0"),
-    (("--twin",), "expected no other settings beside them")])
+    (("--twin",), "expected no other settings beside")])
 def test_bad_prompts_and_options_are_one_line(arguments, says, finished, monkeypatch, capsys):
     assert main(monkeypatch, "--resume", finished[0], *arguments) == 2
     assert says in capsys.readouterr().err.splitlines()[-1]
