@@ -25,7 +25,6 @@ DRAWS = {  # everything that draws random numbers, as arrays
     "randint": lambda: tinytorch.randint(0, 1000, (3, 4)).data,
     "uniform_": lambda: init.uniform_(tinytorch.zeros(4, 5)).data,
     "normal_": lambda: init.normal_(tinytorch.zeros(4, 5)).data,
-    "trunc_normal_": lambda: init.trunc_normal_(tinytorch.zeros(4, 5)).data,
     "xavier_uniform_": lambda: init.xavier_uniform_(tinytorch.zeros(4, 5)).data,
     "xavier_normal_": lambda: init.xavier_normal_(tinytorch.zeros(4, 5)).data,
     "kaiming_uniform_": lambda: init.kaiming_uniform_(tinytorch.zeros(4, 5)).data,

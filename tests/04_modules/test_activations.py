@@ -8,9 +8,7 @@ from tinytorch.nn.activations import (
     GELU,
     ErfGelu,
     LeakyReLU,
-    LeakyReLUFunction,
     LogSigmoid,
-    LogSigmoidFunction,
     LogSoftmax,
     ReLU,
     ReluSquared,
@@ -36,8 +34,8 @@ from tinytorch.nn.activations import (
     tanh,
 )
 
-OPERATIONS = [TanhGelu, ErfGelu, SiLUFunction, ReluSquared, LogSigmoidFunction, LeakyReLUFunction, SoftplusFunction,
-              lambda: LeakyReLUFunction(-0.5), lambda: SoftplusFunction(beta=3.0, threshold=100.0)]
+OPERATIONS = [TanhGelu, ErfGelu, SiLUFunction, ReluSquared, SoftplusFunction,
+              lambda: SoftplusFunction(beta=3.0, threshold=100.0)]
 FUNCTIONS = {
     "gelu": gelu, "gelu tanh": lambda x: gelu(x, approximate="tanh"), "silu": silu, "relu": relu, "sigmoid": sigmoid,
     "tanh": tanh, "relu_squared": relu_squared, "softplus": softplus,
@@ -115,6 +113,21 @@ def test_softplus_is_the_input_above_the_threshold_of_beta_times_it():
     y.sum().backward()
     np.testing.assert_allclose(y.data, [np.log(1 + np.exp(0.8)) / 2, 0.6, 5.0], rtol=1e-12)
     np.testing.assert_allclose(x.grad, [1 / (1 + np.exp(-0.8)), 1, 1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("f, values, slopes", [
+    (leaky_relu, [-20, -0.01, 0, 3, 2000], [0.01, 0.01, 0.01, 1, 1]),
+    (lambda x: leaky_relu(x, -0.5), [1000, 0.5, 0, 3, 2000], [-0.5, -0.5, -0.5, 1, 1]),
+    (logsigmoid, [-2000, -np.log(1 + np.e), -np.log(2), -np.log(1 + np.exp(-3)), 0],
+     [1, 1 / (1 + np.exp(-1)), 0.5, 1 / (1 + np.exp(3)), 0])])
+def test_leaky_relu_and_logsigmoid_in_numbers(f, values, slopes, dtype):
+    x = Tensor(np.array([-2000, -1, 0, 3, 2000], dtype), requires_grad=True)
+    y = f(x)
+    y.sum().backward()
+    np.testing.assert_allclose(y.data, values, rtol=1e-6)
+    np.testing.assert_allclose(x.grad, slopes, rtol=1e-6)
+    assert y.dtype == x.grad.dtype == dtype
 
 
 def test_erf_is_exact_in_float64_and_right_to_float32():

@@ -410,25 +410,15 @@ return order
     Mistake(
         "04_modules", "init", "fan_in and fan_out swapped",
         (
-            'fan_in if mode == "fan_in" else fan_out',
-            'fan_out if mode == "fan_in" else fan_in',
+            '{"fan_in": fan_in, "fan_out": fan_out,',
+            '{"fan_in": fan_out, "fan_out": fan_in,',
         ),
-        words="fan_in and fan_out are swapped", region=3,
+        words="fan_in and fan_out are swapped", region=2,
     ),  # fmt: skip
     Mistake(
         "04_modules", "module", "writes before everything is checked",
-        """
-for name, array in arrays.items():
-    ours[name].data[...] = array
-problems += [f"{name}: got shape {array.shape}, expected {ours[name].shape}"
-             for name, array in arrays.items() if array.shape != ours[name].shape]
-if strict:
-    problems += [f"{name}: missing" for name in differ.missing_keys]
-    problems += [f"{name}: unexpected" for name in differ.unexpected_keys]
-if problems:
-    raise RuntimeError("load_state_dict: " + ", ".join(problems))
-""",
-        words="written before all was checked", region=16,
+        ("problems = [f", "for name, array in arrays.items():\n    ours[name].data[...] = array\nproblems = [f"),
+        words="written before all was checked", region=15,
     ),  # fmt: skip
     Mistake(
         "04_modules", "each-once", "equal numbers taken for the same thing",
@@ -469,13 +459,9 @@ return out
         words="what the one before it returned", region=1,
     ),  # fmt: skip
     Mistake(
-        "04_modules", "fill", "clipped instead of drawn again",
-        """
-normal_(tensor, mean, std)
-tensor.data[...] = tensor.data.clip(a, b)
-return tensor
-""",
-        words="do not clip", region=2,
+        "04_modules", "fill", "a new array instead of new numbers",
+        ("tensor.data[...] =", "tensor.data ="),
+        words="the array that is there", region=1,
     ),  # fmt: skip
     Mistake(
         "04_modules", "tanh-gelu", "the inner derivative without its factor",
@@ -496,12 +482,12 @@ return tensor
             "self.sigmoid + self.x * self.sigmoid * (1 - self.sigmoid)",
             "self.sigmoid * (1 - self.sigmoid)",
         ),
-        words="that is the slope of the sigmoid", region=2,
+        words="that is the slope of the sigmoid", region=1,
     ),  # fmt: skip
     Mistake(
         "04_modules", "silu", "a factor of 2 is missing",
         "return (grad * self.positive,)",
-        words="factor of 2", region=4,
+        words="factor of 2", region=3,
     ),  # fmt: skip
     Mistake(
         "04_modules", "softplus", "taken literally",
@@ -512,9 +498,9 @@ return np.log(1 + np.exp(self.scaled)) / self.beta
         words="exp overflows",
     ),  # fmt: skip
     Mistake(
-        "04_modules", "softplus", "the sigmoid on the wrong side",
-        "return (grad * _sigmoid(self.x),)",
-        words="sigmoid(-x)", region=3,
+        "04_modules", "activation-functions", "the sign of the input is forgotten",
+        ('-softplus(-_floats("logsigmoid", input)', '-softplus(_floats("logsigmoid", input)'),
+        words="it is softplus(-x), negated", region=3,
     ),  # fmt: skip
     # ---- 05_losses
     Mistake(

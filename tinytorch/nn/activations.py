@@ -2,11 +2,10 @@
 """Activations: operations on single elements, as functions and as modules."""
 
 __all__ = [
-    "COEFFICIENTS", "TanhGelu", "erf", "ErfGelu", "SiLUFunction", "ReluSquared",
-    "LeakyReLUFunction", "SoftplusFunction", "LogSigmoidFunction", "relu", "sigmoid", "tanh",
-    "softmax", "log_softmax", "silu", "relu_squared", "leaky_relu", "softplus", "logsigmoid",
-    "gelu", "ReLU", "Sigmoid", "Tanh", "SiLU", "LogSigmoid", "LeakyReLU", "GELU", "Softplus",
-    "Softmax", "LogSoftmax",
+    "COEFFICIENTS", "TanhGelu", "erf", "ErfGelu", "SiLUFunction", "ReluSquared", "SoftplusFunction",
+    "relu", "sigmoid", "tanh", "softmax", "log_softmax", "silu", "relu_squared", "softplus",
+    "logsigmoid", "leaky_relu", "gelu", "ReLU", "Sigmoid", "Tanh", "SiLU", "LogSigmoid",
+    "LeakyReLU", "GELU", "Softplus", "Softmax", "LogSoftmax",
 ]
 
 import math
@@ -14,6 +13,7 @@ import math
 import numpy as np
 
 from tinytorch.nn.module import Module
+from tinytorch.ops import elementwise
 from tinytorch.ops.elementwise import Function
 from tinytorch.tensor import apply
 
@@ -21,12 +21,10 @@ from tinytorch.tensor import apply
 class TanhGelu(Function):
     "x (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3) (Hendrycks & Gimpel 2016, section 2)"
     scale, cubic = math.sqrt(2 / math.pi), 0.044715
-
     def forward(self, x):
         self.x = x
         self.tanh = np.tanh(self.scale * (x + self.cubic * x * x * x))
         return 0.5 * x * (1 + self.tanh)
-
     def backward(self, grad):
         x, t = self.x, self.tanh
         inner = self.scale * (1 + 3 * self.cubic * x * x)
@@ -52,23 +50,16 @@ class ErfGelu(Function):
     def forward(self, x):
         self.x, self.below = x, 0.5 * (1 + erf(x * math.sqrt(0.5)))
         return x * self.below
-
     def backward(self, grad):
         density = np.exp(-0.5 * self.x * self.x) / math.sqrt(2 * math.pi)
         return (grad * (self.below + self.x * density),)
 
 
-def _sigmoid(x):
-    with np.errstate(over="ignore"):  # where e^-x overflows, 1 / inf is the 0 that we want
-        return 1 / (1 + np.exp(-x))
-
-
 class SiLUFunction(Function):
     "x sigmoid(x), also known as swish (Elfwing et al. 2017, Ramachandran et al. 2017)"
     def forward(self, x):
-        self.x, self.sigmoid = x, _sigmoid(x)
+        self.x, self.sigmoid = x, elementwise.Sigmoid().forward(x)
         return x * self.sigmoid
-
     def backward(self, grad):
         slope = self.sigmoid + self.x * self.sigmoid * (1 - self.sigmoid)
         return (grad * slope,)
@@ -80,151 +71,109 @@ class ReluSquared(Function):
     def forward(self, x):
         self.positive = np.maximum(x, 0)
         return self.positive * self.positive
-
     def backward(self, grad):
         return (grad * 2 * self.positive,)
 
 
-class LeakyReLUFunction(Function):
-    "x where it is positive, `negative_slope` times x elsewhere; the slope at 0 is `negative_slope`"
-    def __init__(self, negative_slope=0.01):
-        self.negative_slope = negative_slope
-
-    def forward(self, x):
-        self.x = x
-        return np.where(x > 0, x, self.negative_slope * x)
-
-    def backward(self, grad):
-        return (np.where(self.x > 0, grad, self.negative_slope * grad),)
-
-
 class SoftplusFunction(Function):
     "log(1 + e^(beta x)) / beta, and x itself where beta x > threshold"
-    def __init__(self, beta=1.0, threshold=20.0):
-        self.beta, self.threshold = beta, threshold
-
+    def __init__(self, beta=1.0, threshold=20.0): self.beta, self.threshold = beta, threshold
     def forward(self, x):
         self.scaled = self.beta * x
         return np.where(self.scaled > self.threshold, x, np.logaddexp(0, self.scaled) / self.beta)
-
     def backward(self, grad):
-        return (np.where(self.scaled > self.threshold, grad, grad * _sigmoid(self.scaled)),)
+        return (np.where(self.scaled > self.threshold, grad, grad * elementwise.Sigmoid().forward(self.scaled)),)
 
 
-class LogSigmoidFunction(Function):
-    "log(sigmoid(x)), without taking the log of a sigmoid that was rounded to 0"
-    def forward(self, x):
-        self.x = x
-        return -np.logaddexp(0, -x)
-
-    def backward(self, grad):
-        return (grad * _sigmoid(-self.x),)
-
-
-def _on_floats(name, operation, input):
+def _floats(name, input):
     if input.dtype.kind != "f":
         raise TypeError(f"{name}: expected floats, got {input.dtype} {input.shape}; convert with .float()")
-    return apply(operation, input)
+    return input
 
 
-def relu(input):
-    return input.relu()
+def relu(input): return input.relu()
 
 
-def sigmoid(input):
-    return input.sigmoid()
+def sigmoid(input): return input.sigmoid()
 
 
-def tanh(input):
-    return input.tanh()
+def tanh(input): return input.tanh()
 
 
-def softmax(input, dim):
-    return input.softmax(dim)
+def softmax(input, dim): return input.softmax(dim)
 
 
-def log_softmax(input, dim):
-    return input.log_softmax(dim)
+def log_softmax(input, dim): return input.log_softmax(dim)
 
 
 def silu(input):
-    return _on_floats("silu", SiLUFunction(), input)
+    return apply(SiLUFunction(), _floats("silu", input))
 
 
 def relu_squared(input):
-    return _on_floats("relu_squared", ReluSquared(), input)
-
-
-def leaky_relu(input, negative_slope=0.01):
-    return _on_floats("leaky_relu", LeakyReLUFunction(negative_slope), input)
+    return apply(ReluSquared(), _floats("relu_squared", input))
 
 
 def softplus(input, beta=1.0, threshold=20.0):
-    return _on_floats("softplus", SoftplusFunction(beta, threshold), input)
+    return apply(SoftplusFunction(beta, threshold), _floats("softplus", input))
 
 
 def logsigmoid(input):
-    return _on_floats("logsigmoid", LogSigmoidFunction(), input)
+    "Return log(sigmoid(input)), without taking the log of a sigmoid that was rounded to 0."
+    return -softplus(-_floats("logsigmoid", input), threshold=math.inf)
+
+
+def leaky_relu(input, negative_slope=0.01):
+    "Return input where it is positive, else `negative_slope` times input; the slope at 0 is `negative_slope`."
+    return input.where(input > 0, negative_slope * _floats("leaky_relu", input))
 
 
 def gelu(input, approximate="none"):
-    """Return input times the share of a normal distribution below it, by `ErfGelu`, or "tanh": by `TanhGelu`.
-    Raises: ValueError for another word, TypeError (as the five above) for integers."""
+    "Return input times the share of a normal distribution below it, by `ErfGelu`, or `TanhGelu`. Raises: ValueError."
     if approximate not in ("none", "tanh"):
         raise ValueError(f"gelu: approximate is 'none' or 'tanh', got {approximate!r}")
-    return _on_floats("gelu", TanhGelu() if approximate == "tanh" else ErfGelu(), input)
+    return apply(TanhGelu() if approximate == "tanh" else ErfGelu(), _floats("gelu", input))
 
 
-class _Activation(Module):
-    "Shows its options with their values."
-    def extra_repr(self):
-        return ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if name != "training")
+class ReLU(Module):
+    def forward(self, input): return relu(input)
 
 
-class ReLU(_Activation):
-    def forward(self, input):
-        return relu(input)
+class Sigmoid(Module):
+    def forward(self, input): return sigmoid(input)
 
 
-class Sigmoid(_Activation):
-    def forward(self, input):
-        return sigmoid(input)
+class Tanh(Module):
+    def forward(self, input): return tanh(input)
 
 
-class Tanh(_Activation):
-    def forward(self, input):
-        return tanh(input)
+class SiLU(Module):
+    def forward(self, input): return silu(input)
 
 
-class SiLU(_Activation):
-    def forward(self, input):
-        return silu(input)
+class LogSigmoid(Module):
+    def forward(self, input): return logsigmoid(input)
 
 
-class LogSigmoid(_Activation):
-    def forward(self, input):
-        return logsigmoid(input)
-
-
-class LeakyReLU(_Activation):
+class LeakyReLU(Module):
     def __init__(self, negative_slope=0.01): self.negative_slope = negative_slope
     def forward(self, input):
         return leaky_relu(input, self.negative_slope)
 
 
-class GELU(_Activation):
+class GELU(Module):
     def __init__(self, approximate="none"): self.approximate = approximate
     def forward(self, input):
         return gelu(input, self.approximate)
 
 
-class Softplus(_Activation):
+class Softplus(Module):
     def __init__(self, beta=1.0, threshold=20.0): self.beta, self.threshold = beta, threshold
     def forward(self, input):
         return softplus(input, self.beta, self.threshold)
 
 
-class Softmax(_Activation):
+class Softmax(Module):
     def __init__(self, dim): self.dim = dim
     def forward(self, input):
         return softmax(input, self.dim)

@@ -2,12 +2,11 @@
 """Starting values: random numbers of a size that keeps signals alive from layer to layer."""
 
 __all__ = [
-    "uniform_", "normal_", "trunc_normal_", "constant_", "zeros_", "ones_", "fans",
-    "calculate_gain", "xavier_normal_", "xavier_uniform_", "kaiming_normal_", "kaiming_uniform_",
+    "uniform_", "normal_", "constant_", "zeros_", "ones_", "fans", "calculate_gain",
+    "xavier_normal_", "xavier_uniform_", "kaiming_normal_", "kaiming_uniform_",
 ]
 
 import math
-from statistics import NormalDist
 
 from tinytorch.state import default_generator
 
@@ -24,17 +23,6 @@ def normal_(tensor, mean=0.0, std=1.0):
     return tensor
 
 
-def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0):
-    "Fill from N(mean, std^2), and draw again what falls outside [a, b]. Raises: ValueError where that is above 99 %."
-    bell = NormalDist(mean, std)
-    if bell.cdf(b) - bell.cdf(a) < 0.01:
-        raise ValueError(f"trunc_normal_: less than 1 % of N({mean}, {std}^2) lies in [{a}, {b}]; widen the interval")
-    normal_(tensor, mean, std)
-    while (outside := (tensor.data < a) | (tensor.data > b)).any():
-        tensor.data[outside] = default_generator().normal(mean, std, outside.sum())
-    return tensor
-
-
 def constant_(tensor, value):
     tensor.data[...] = value
     return tensor
@@ -47,8 +35,7 @@ def ones_(tensor): return constant_(tensor, 1.0)
 
 
 def fans(tensor):
-    """Return (fan_in, fan_out) of a weight (out, in, *kernel): how many numbers an output sums, and an input reaches.
-    Raises: ValueError for fewer than two dims."""
+    "Return (fan_in, fan_out) of a weight (out, in, *kernel), each times the kernel. Raises: ValueError for fewer dims."
     if tensor.ndim < 2:
         raise ValueError(f"init: expected a weight (out, in, ...), got shape {tensor.shape}; for a vector use uniform_")
     kernel = math.prod(tensor.shape[2:])
@@ -65,36 +52,31 @@ def calculate_gain(nonlinearity, param=None):
     return gains[nonlinearity]
 
 
-def _xavier_std(tensor, gain):
+def _std(tensor, gain, mode=None):
     fan_in, fan_out = fans(tensor)
-    return gain * math.sqrt(2.0 / max(fan_in + fan_out, 1))
-
-
-def _kaiming_std(tensor, a, mode, nonlinearity):
-    if mode not in ("fan_in", "fan_out"):
+    fan = {"fan_in": fan_in, "fan_out": fan_out, None: (fan_in + fan_out) / 2}
+    if mode not in fan:
         raise ValueError(f"kaiming: mode is 'fan_in' or 'fan_out', got {mode!r}")
-    fan_in, fan_out = fans(tensor)
-    return calculate_gain(nonlinearity, a) / math.sqrt(max(fan_in if mode == "fan_in" else fan_out, 1))
+    return gain / math.sqrt(max(fan[mode], 1))
 
 
 def xavier_normal_(tensor, gain=1.0):
     "Fill from N(0, std^2), std = gain sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 12)."
-    return normal_(tensor, 0.0, _xavier_std(tensor, gain))
+    return normal_(tensor, 0.0, _std(tensor, gain))
 
 
 def xavier_uniform_(tensor, gain=1.0):
     "Fill from the uniform distribution around 0 with the std of `xavier_normal_`."
-    bound = math.sqrt(3.0) * _xavier_std(tensor, gain)
+    bound = math.sqrt(3.0) * _std(tensor, gain)
     return uniform_(tensor, -bound, bound)
 
 
 def kaiming_normal_(tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu"):
-    """Fill from N(0, std^2), std = calculate_gain(nonlinearity, a) / sqrt(fan) (He et al. 2015, eq. 10 and 14).
-    Raises: ValueError for a mode that is neither "fan_in" nor "fan_out"."""
-    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity))
+    "Fill from N(0, std^2), std = calculate_gain(nonlinearity, a) / sqrt(fan) (He et al. 2015). Raises: ValueError."
+    return normal_(tensor, 0.0, _std(tensor, calculate_gain(nonlinearity, a), mode))
 
 
 def kaiming_uniform_(tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu"):
     "Fill from the uniform distribution around 0 with the std of `kaiming_normal_`."
-    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    bound = math.sqrt(3.0) * _std(tensor, calculate_gain(nonlinearity, a), mode)
     return uniform_(tensor, -bound, bound)

@@ -18,31 +18,25 @@ from tinytorch.tensor import apply
 
 
 class LinearFunction(Function):
-    """x @ weight.T + bias over the last dim: x (..., in), weight (out, in), bias (out,) or None -> (..., out).
-    Raises: ValueError for shapes that do not fit, TypeError for x of integers."""
+    "x @ weight.T + bias: (..., in), (out, in), (out,) or None -> (..., out). Raises: ValueError; TypeError for ints."
     def forward(self, x, weight, bias=None):
-        _check_linear(x, weight, bias)
+        if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:] or bias is not None and bias.shape != weight.shape[:1]:
+            raise ValueError(f"linear: expected x (..., in), weight (out, in), bias (out,); got x {x.shape}, weight "
+                             f"{weight.shape}, bias {None if bias is None else bias.shape}")
+        if x.dtype.kind != "f":
+            raise TypeError(f"linear: expected floats, got {x.dtype}; convert with .float(), or embed indices first")
         self.shape, self.weight, self.bias = x.shape, weight, bias
         self.rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (N, in)
         out = self.rows @ weight.T
         if bias is not None:
             out += bias
         return out.reshape(*x.shape[:-1], len(weight))
-
     def backward(self, grad):
         grad = grad.reshape(len(self.rows), len(self.weight))  # (N, out)
         dx = (grad @ self.weight).reshape(self.shape)
         dweight = grad.T @ self.rows
         dbias = None if self.bias is None else grad.sum(axis=0)
         return dx, dweight, dbias
-
-
-def _check_linear(x, weight, bias):
-    if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:] or (bias is not None and bias.shape != weight.shape[:1]):
-        raise ValueError(f"linear: weight (out, in) {weight.shape} expects {weight.shape[-1] if weight.ndim else 'no'} "
-                         f"features and bias (out,), got {x.shape} and {None if bias is None else bias.shape}")
-    if x.dtype.kind != "f":
-        raise TypeError(f"linear: expected floats, got {x.dtype}; convert with .float(), or embed indices first")
 
 
 def linear(input, weight, bias=None):
@@ -57,16 +51,13 @@ class Linear(Module):
         self.weight = Parameter(np.empty((out_features, in_features), get_default_dtype()))
         self.bias = Parameter(np.empty(out_features, get_default_dtype())) if bias else None
         self.reset_parameters()
-
     def reset_parameters(self):
         "Fill weight and bias from the uniform distribution on +-1 / sqrt(in_features)."
         bound = 1 / math.sqrt(max(self.in_features, 1))
         for parameter in self.parameters():
             uniform_(parameter, -bound, bound)
-
     def forward(self, input):
         return linear(input, self.weight, self.bias)
-
     def extra_repr(self):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
@@ -95,11 +86,8 @@ class Dropout(Module):
     def __init__(self, p=0.5):
         _check_probability(p)
         self.p = p
-
     def forward(self, input):
         return dropout(input, self.p, self.training)
-
-    def extra_repr(self): return f"p={self.p}"
 
 
 class Identity(Module):
@@ -112,4 +100,3 @@ class Flatten(Module):
     "Merge the dims start_dim to end_dim into one; by default all but the first, the batch."
     def __init__(self, start_dim=1, end_dim=-1): self.start_dim, self.end_dim = start_dim, end_dim
     def forward(self, input): return input.flatten(self.start_dim, self.end_dim)
-    def extra_repr(self): return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
