@@ -82,8 +82,7 @@ class LayerCache:
         Room for all `context` tokens is made at the first. Raises: ValueError for too many, or another batch size."""
         end = self.length + key.shape[-2]
         if end > self.context or (self.length and key.shape[:-2] != self.keys.shape[:-2]):
-            raise ValueError(f"KVCache: got keys of shape {key.shape} behind {self.length} of {self.context} tokens, "
-                             "expected at most as many as fit, of the same texts; reset() it first")
+            raise ValueError(f"KVCache: got keys {key.shape} behind {self.length} of {self.context} tokens; reset()")
         if self.length == 0:
             self.keys, self.values = (np.empty((*x.shape[:-2], self.context, x.shape[-1]), x.dtype)
                                       for x in (key, value))
@@ -161,14 +160,14 @@ def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, 
 
 def check_options(max_new_tokens, temperature, top_k, top_p, repetition_penalty):
     "Check the options of `generate`. Raises: ValueError for one out of range."
-    for name, value, fits, expected in [
-            ("max_new_tokens", max_new_tokens, max_new_tokens >= 0, "0 or more"),
-            ("temperature", temperature, 0 <= temperature < np.inf, "0 (greedy) or more"),
-            ("top_k", top_k, top_k is None or top_k >= 1, "at least 1, or None for all tokens"),
-            ("top_p", top_p, top_p is None or 0 < top_p <= 1, "above 0 and at most 1, or None"),
-            ("repetition_penalty", repetition_penalty, 0 < repetition_penalty < np.inf, "above 0, 1 for none")]:
+    for name, value, fits in [
+            ("max_new_tokens", max_new_tokens, max_new_tokens >= 0),
+            ("temperature", temperature, 0 <= temperature < np.inf),
+            ("top_k", top_k, top_k is None or top_k >= 1),
+            ("top_p", top_p, top_p is None or 0 < top_p <= 1),
+            ("repetition_penalty", repetition_penalty, 0 < repetition_penalty < np.inf)]:
         if not fits:
-            raise ValueError(f"generate: {name} is {value}, expected {expected}")
+            raise ValueError(f"generate: {name} is {value}, which is out of range")
 
 
 def _as_ids(prompt_ids):
@@ -180,8 +179,7 @@ def _as_ids(prompt_ids):
     if ids.size == 0:
         raise ValueError("generate: the prompt is empty; begin with a token such as <|endoftext|> or a line break")
     if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2):
-        raise TypeError(f"generate: expected token ids, integers (T,) or (B, T), got {ids.dtype} {ids.shape}; encode "
-                        "text with the tokenizer of the model")
+        raise TypeError(f"generate: got {ids.dtype} {ids.shape}, expected integers (T,) or (B, T); encode the text")
     return ids.astype(np.int64)
 
 
