@@ -160,14 +160,14 @@ def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, 
 
 def check_options(max_new_tokens, temperature, top_k, top_p, repetition_penalty):
     "Check the options of `generate`. Raises: ValueError for one out of range."
-    for name, value, fits in [
-            ("max_new_tokens", max_new_tokens, max_new_tokens >= 0),
-            ("temperature", temperature, 0 <= temperature < np.inf),
-            ("top_k", top_k, top_k is None or top_k >= 1),
-            ("top_p", top_p, top_p is None or 0 < top_p <= 1),
-            ("repetition_penalty", repetition_penalty, 0 < repetition_penalty < np.inf)]:
+    for name, value, fits, expected in [
+            ("max_new_tokens", max_new_tokens, max_new_tokens >= 0, "0 or more"),
+            ("temperature", temperature, 0 <= temperature < np.inf, "0 (greedy) or more"),
+            ("top_k", top_k, top_k is None or top_k >= 1, "at least 1, or None for all tokens"),
+            ("top_p", top_p, top_p is None or 0 < top_p <= 1, "above 0 and at most 1, or None"),
+            ("repetition_penalty", repetition_penalty, 0 < repetition_penalty < np.inf, "above 0, 1 for none")]:
         if not fits:
-            raise ValueError(f"generate: {name} is {value}, which is out of range")
+            raise ValueError(f"generate: {name} is {value}, expected {expected}")
 
 
 def _as_ids(prompt_ids):

@@ -562,7 +562,7 @@ return np.log(1 + np.exp(self.scaled)) / self.beta
         """
 return cross_entropy(input, target, self.weight, self.ignore_index, self.reduction)
 """,
-        words="forgets label_smoothing", region=9,
+        words="forgets label_smoothing", region=10,
     ),  # fmt: skip
     Mistake(
         "05_losses", "bce-with-logits", "the sign of the logarithm",

@@ -215,7 +215,9 @@ def _soft_cross_entropy(input, target, weights, reduction, label_smoothing):
 
 
 class MSELoss(Module):
-    def __init__(self, reduction="mean"): self.reduction = reduction
+    def __init__(self, reduction="mean"):
+        self.reduction = reduction
+
     def forward(self, input, target):
         return mse_loss(input, target, self.reduction)
 
