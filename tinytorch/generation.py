@@ -82,8 +82,7 @@ class LayerCache:
         Room for all `context` tokens is made at the first. Raises: ValueError for too many, or another batch size."""
         end = self.length + key.shape[-2]
         if end > self.context or (self.length and key.shape[:-2] != self.keys.shape[:-2]):
-            raise ValueError(f"KVCache: got keys of shape {key.shape} behind {self.length} of {self.context} tokens, "
-                             "expected at most as many as fit, of the same texts; reset() it first")
+            raise ValueError(f"KVCache: got keys {key.shape} behind {self.length} of {self.context} tokens; reset()")
         if self.length == 0:
             self.keys, self.values = (np.empty((*x.shape[:-2], self.context, x.shape[-1]), x.dtype)
                                       for x in (key, value))
@@ -180,8 +179,7 @@ def _as_ids(prompt_ids):
     if ids.size == 0:
         raise ValueError("generate: the prompt is empty; begin with a token such as <|endoftext|> or a line break")
     if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2):
-        raise TypeError(f"generate: expected token ids, integers (T,) or (B, T), got {ids.dtype} {ids.shape}; encode "
-                        "text with the tokenizer of the model")
+        raise TypeError(f"generate: got {ids.dtype} {ids.shape}, expected integers (T,) or (B, T); encode the text")
     return ids.astype(np.int64)
 
 

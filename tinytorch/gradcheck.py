@@ -56,8 +56,7 @@ def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
     """Return the largest difference between `got`, the gradient of input i of the operation `name`, and `expected`.
     Each may be off by rtol * |expected| + atol * max(1, largest |expected|). Raises: GradientError for another shape
     (naming both), for None, and for wrong numbers (naming the index of the worst, and both numbers there); its message
-    begins "{name}: gradient of input {i}". `shapes`, of all inputs and the output, only help to guess at the mistake.
-    """
+    begins "{name}: gradient of input {i}". `shapes`, of all inputs and the output, help to guess at the mistake."""
     if got is None or np.shape(got) != expected.shape:
         raise GradientError(f"{name}: gradient of input {i}: expected shape {expected.shape}, "
                             f"got {'no gradient' if got is None else np.shape(got)}")
@@ -104,8 +103,7 @@ def gradcheck(f, *tensors, seed=0):
     """Check `f(*tensors).backward(c)`, c = random_cotangent(shape, seed), for each tensor that requires a gradient.
     Uses `data`, `dtype`, `requires_grad` and `grad` (cleared first) of the tensors, and `data`, `shape`, `backward` and
     `grad_fn` (the last operation, or None) of the result. Returns the largest difference. Raises: GradientError as
-    `compare_gradients`, with the name of the last operation; TypeError, naming the dtype, for one that is not float64.
-    """
+    `compare_gradients`, with the name of the last operation; TypeError, naming the dtype, unless it is float64."""
     wanted = [(i, t) for i, t in enumerate(tensors) if t.requires_grad]
     for i, t in wanted:
         if t.dtype != np.float64:

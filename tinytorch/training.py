@@ -156,13 +156,12 @@ class TrainingLoop:
 
     def advance(self, batches):
         "Make one step of `batches`, then step the schedule, evaluate and judge; return the step's record, a dict."
-        generator = default_generator().bit_generator
-        before = generator.state
+        before = default_generator().bit_generator.state
         record = {"step": self.step + 1, "epoch": self.epoch, "lr": self.optimizer.param_groups[0]["lr"]}
         try:
             record |= train_step(self.model, batches, self.loss_fn, self.optimizer, self.max_norm)
         except FloatingPointError as error:
-            generator.state = before  # for the same dropout once more
+            default_generator().bit_generator.state = before  # for the same dropout once more
             names = dict(self.model.named_parameters())
             origin = first_nonfinite(lambda: accumulate_gradients(self.model, batches, self.loss_fn), names)
             where = f"step {self.step + 1} (epoch {self.epoch}, lr {record['lr']:.3g})"

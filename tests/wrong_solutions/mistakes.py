@@ -548,7 +548,7 @@ return np.log(1 + np.exp(self.scaled)) / self.beta
         """
 return cross_entropy(input, target, self.weight, self.ignore_index, self.reduction)
 """,
-        words="forgets label_smoothing", region=8,
+        words="forgets label_smoothing", region=10,
     ),  # fmt: skip
     Mistake(
         "05_losses", "bce-with-logits", "the sign of the logarithm",
@@ -956,7 +956,7 @@ for text in texts:
             "if self.padding_idx is not None:",
             "if self.padding_idx:",
         ),
-        words="padding_idx", region=1,
+        words="padding_idx", region=2,
     ),  # fmt: skip
     Mistake(
         "10_embeddings", "embedding-module", "padding_idx is not counted from the front",
@@ -990,7 +990,7 @@ return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)[:, :dim]
     Mistake(
         "10_embeddings", "rotary-halves", "the gradient is turned on, not back",
         "return (rotate(grad, self.cos, self.sin),)",
-        words="turned back", region=2,
+        words="turned back", region=3,
     ),  # fmt: skip
     Mistake(
         "10_embeddings", "rotary-module", "no minus in the table of sines",

@@ -30,14 +30,12 @@ def _check_ids(indices, vocabulary):
         raise TypeError(f"embedding: the {vocabulary} ids are integers, got {indices.dtype}; convert with .long()")
     if indices.size and not (0 <= indices.min() and indices.max() < vocabulary):
         at = tuple(np.argwhere((indices < 0) | (indices >= vocabulary))[0].tolist())
-        raise IndexError(f"embedding: id {indices[at]} at position {at} is outside the vocabulary of {vocabulary} "
-                         f"(0 to {vocabulary - 1}); check the tokenizer, or add rows to the table")
+        raise IndexError(f"embedding: id {indices[at]} at position {at} is outside the vocabulary of {vocabulary}")
 
 
 class EmbeddingFunction(Function):
     """Return the rows of `weight` (V, D) that the integers `indices` (...) name, (..., D). The row `padding_idx`, if
-    any, gets no gradient; `indices` get None. Raises: TypeError for other ids, IndexError for ids outside 0 .. V - 1.
-    """
+    any, gets no gradient; `indices` get None. Raises: TypeError for other ids, IndexError for one outside 0 .. V-1."""
     def __init__(self, padding_idx=None):
         self.padding_idx = padding_idx
 
@@ -65,9 +63,8 @@ def embedding(indices, weight, padding_idx=None):
 
 
 class Embedding(Module):
-    """Hold a trained table `weight` (num_embeddings, embedding_dim): ids (...) -> vectors (..., embedding_dim). It is
-    normal at first, with variance 1, its row `padding_idx`, kept as counted from the front, 0. Raises: as `embedding`.
-    """
+    """Hold a trained table `weight` (num_embeddings, embedding_dim): ids (...) -> vectors (..., embedding_dim). At
+    first normal, variance 1; its row `padding_idx`, kept as counted from the front, is 0. Raises: as `embedding`."""
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None):
         self.padding_idx = None
         self.weight = Parameter(randn(num_embeddings, embedding_dim))
@@ -180,8 +177,7 @@ class Rotary(Module):
     def tables(self, length, offset, dtype):
         _check_positions("Rotary", length, offset, self.max_len)
         places = slice(offset, offset + length)
-        cos, sin = self.cos.data[places], self.sin.data[places]
-        return cos.astype(dtype), sin.astype(dtype)
+        return self.cos.data[places].astype(dtype), self.sin.data[places].astype(dtype)
 
     def extra_repr(self):
         "Return '4, max_len=8, base=10000.0'."

@@ -37,8 +37,7 @@ def _check_reduction(reduction):
 def _check_pair(name, input, target, reduction):
     _check_reduction(reduction)
     if input.shape != target.shape:
-        raise ValueError(f"{name}: input {input.shape} and target {target.shape} must have the same shape: "
-                         "broadcast, each element would meet many others; reshape or unsqueeze one")
+        raise ValueError(f"{name}: input {input.shape} and target {target.shape} must have the same shape; reshape one")
     for role, x in ("input", input), ("target", target):
         if x.dtype.kind != "f":
             raise TypeError(f"{name}: expected floats, but the {role} is {x.dtype}; convert it with .float()")
@@ -48,15 +47,13 @@ def mse_loss(input, target, reduction="mean"):
     """Return the mean of (input - target)^2, or the "sum", or all of them ("none").
     Raises, as all losses do: ValueError for shapes that differ and for another reduction, TypeError for integers."""
     _check_pair("mse_loss", input, target, reduction)
-    losses = (input - target).square()
-    return reduced(losses, reduction)
+    return reduced((input - target).square(), reduction)
 
 
 def l1_loss(input, target, reduction="mean"):
     "Return the mean of |input - target|, or their sum, or all of them."
     _check_pair("l1_loss", input, target, reduction)
-    losses = (input - target).abs()
-    return reduced(losses, reduction)
+    return reduced((input - target).abs(), reduction)
 
 
 class BinaryCrossEntropyFunction(Function):
@@ -65,8 +62,8 @@ class BinaryCrossEntropyFunction(Function):
     def forward(self, p, t):
         for role, x in ("input", p), ("target", t):
             if not np.all((x >= 0) & (x <= 1)):
-                raise ValueError(f"binary_cross_entropy: {role} holds probabilities from 0 to 1, got {x.min():.4g} to "
-                                 f"{x.max():.4g}; for logits use binary_cross_entropy_with_logits")
+                raise ValueError(f"binary_cross_entropy: {role} is {x.min():.4g} to {x.max():.4g}, expected 0 to 1; "
+                                 "for logits use binary_cross_entropy_with_logits")
         with np.errstate(divide="ignore"):
             self.log_p, self.log_q = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)
         self.p, self.t = p, t
@@ -123,14 +120,12 @@ def _class_indices(name, input, target, ignore_index):
     dim = min(1, input.ndim - 1)
     classes, expected = input.shape[dim], input.shape[:dim] + input.shape[dim + 1:]
     if indices.shape != expected:
-        hint = f"; the classes are dim 1: flatten with input.reshape(-1, {input.shape[-1]}) and target.reshape(-1)"
-        raise ValueError(f"{name}: input {input.shape} wants class indices of shape {expected}, "
-                         f"got {indices.shape}{hint if indices.shape == input.shape[:-1] else ''}")
+        raise ValueError(f"{name}: input {input.shape} wants class indices of shape {expected}, got {indices.shape}; "
+                         "the classes are dim 1: flatten both, with input.reshape(-1, classes)")
     wrong = ((indices < 0) | (indices >= classes)) & (indices != ignore_index)
     if wrong.any():
         where = tuple(np.argwhere(wrong)[0].tolist())
-        raise IndexError(f"{name}: target {indices[where]} at {where} is no class: there are {classes} classes, "
-                         f"0 to {classes - 1} (and ignore_index, {ignore_index})")
+        raise IndexError(f"{name}: target {indices[where]} at {where} is no class: {classes} are 0 to {classes - 1}")
     return indices.reshape(-1)
 
 
@@ -211,8 +206,8 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
 
 def _soft_cross_entropy(input, target, weights, reduction, label_smoothing):
     if input.shape != target.shape:
-        raise ValueError(f"cross_entropy: a float target holds a probability for each class, of input's shape "
-                         f"{input.shape}; got {target.shape}. Class indices are integers: convert with .long()")
+        raise ValueError(f"cross_entropy: input {input.shape} wants probabilities of its shape, got {target.shape}; "
+                         "class indices are integers: convert with .long()")
     shape = (input.shape[:1] if input.ndim > 1 else ()) + input.shape[2:]
     truth = (1 - label_smoothing) * _class_rows(target) + label_smoothing / len(weights)
     log_p = log_softmax(_class_rows(input), 1)
@@ -221,7 +216,9 @@ def _soft_cross_entropy(input, target, weights, reduction, label_smoothing):
 
 
 class MSELoss(Module):
-    def __init__(self, reduction="mean"): self.reduction = reduction
+    def __init__(self, reduction="mean"):
+        self.reduction = reduction
+
     def forward(self, input, target):
         return mse_loss(input, target, self.reduction)
 
@@ -246,8 +243,7 @@ class BCEWithLogitsLoss(BCELoss):
         self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input, target):
-        options = self.weight, self.reduction, self.pos_weight
-        return binary_cross_entropy_with_logits(input, target, *options)
+        return binary_cross_entropy_with_logits(input, target, self.weight, self.reduction, self.pos_weight)
 
 
 class NLLLoss(Module):
@@ -265,5 +261,4 @@ class CrossEntropyLoss(NLLLoss):
         self.label_smoothing = label_smoothing
 
     def forward(self, input, target):
-        options = self.weight, self.ignore_index, self.reduction, self.label_smoothing
-        return cross_entropy(input, target, *options)
+        return cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)

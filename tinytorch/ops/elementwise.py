@@ -239,8 +239,7 @@ class Where(Function):
     "x where the booleans `condition` (gradient: None) hold, y elsewhere. Raises: TypeError, naming another dtype."
     def forward(self, condition, x, y):
         if np.asarray(condition).dtype != bool:
-            raise TypeError(f"where: expected a condition or mask of booleans, got {np.asarray(condition).dtype}; "
-                            "convert with .bool(), or compare")
+            raise TypeError(f"where: expected a mask of booleans, got {np.asarray(condition).dtype}; compare first")
         self.condition, self.shapes = condition, (np.shape(x), np.shape(y))
         return np.where(condition, x, y)
     def backward(self, grad):

@@ -252,8 +252,7 @@ def _letters(equation, operands):
 
 class Einsum(Function):
     """Sums of products named by letters, as in `np.einsum`: "bij,bjk->bik", with "..." for dims that broadcast.
-    A letter that an operand repeats means its diagonal: "ii->i". Raises: ValueError where letters and shapes disagree.
-    """
+    A letter that an operand repeats means its diagonal: "ii->i". Raises: ValueError where letters do not fit shapes."""
     kind = "einsum"
     def __init__(self, equation):
         self.equation = equation.replace(" ", "")
@@ -270,11 +269,9 @@ class Einsum(Function):
         letters, shape = "".join(sizes), tuple(sizes.values())
         names = self.terms[:i] + [self.result] + self.terms[i + 1:]
         arrays = [*self.operands[:i], grad, *self.operands[i + 1:]]
-        for letter in letters:
-            if letter not in "".join(names):
-                names.append(letter)
-                arrays.append(np.ones(1, grad.dtype))
-        dx = np.einsum(f"{','.join(names)}->{letters}", *arrays, optimize=True)
+        lost = [letter for letter in letters if letter not in "".join(names)]  # summed away: of size 1, and stretched
+        arrays += [np.ones(1, grad.dtype)] * len(lost)
+        dx = np.einsum(f"{','.join(names + lost)}->{letters}", *arrays, optimize=True)
         dx = np.broadcast_to(unbroadcast(dx, shape), shape)
         if letters == self.terms[i]:
             return dx

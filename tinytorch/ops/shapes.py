@@ -124,12 +124,11 @@ class Pad(Function):
     def __init__(self, widths, value=0.0):
         self.widths, self.value = widths, value
     def forward(self, x):
-        grow = [(max(before, 0), max(after, 0)) for before, after in self.widths]
+        grow, cut = np.maximum(self.widths, 0).tolist(), np.maximum(np.negative(self.widths), 0).tolist()
         grown = np.pad(x, grow, constant_values=self.value)
         self.shape = grown.shape
         self.inside = tuple(slice(before, n - after) for (before, after), n in zip(grow, grown.shape))
-        self.crop = tuple(slice(max(-before, 0), n - max(-after, 0)) for (before, after), n
-                          in zip(self.widths, grown.shape))
+        self.crop = tuple(slice(before, n - after) for (before, after), n in zip(cut, grown.shape))
         return grown[self.crop]
     def backward(self, grad):
         dx = np.zeros(self.shape, grad.dtype)
