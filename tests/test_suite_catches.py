@@ -363,8 +363,8 @@ MISTAKES = {
          "twin = self.optimizer"),
         ("diagnose: the first rate of a schedule is taken for the rate",
          'factor * group.get("initial_lr", group["lr"])', 'factor * group["lr"]'),
-        ("diagnose: does not see where a value leaves the graph", "not wanted and not np.array_equal(x, y)",
-         "wanted and not np.array_equal(x, y)"),
+        ("diagnose: does not see where a value leaves the graph", "not needed and not np.array_equal(x, y)",
+         "needed and not np.array_equal(x, y)"),
     ],
     ("diagnosis/graph.py", "15_diagnosis/test_stages.py"): [
         ("diagnose: any gradient is right", "SLOPE_TOLERANCE = 1e-2", "SLOPE_TOLERANCE = 1e2"),

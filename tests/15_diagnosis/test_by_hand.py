@@ -10,7 +10,7 @@ from tinytorch.diagnosis.case import Case
 from tinytorch.diagnosis.data import agreement
 from tinytorch.diagnosis.forward import surprise
 from tinytorch.diagnosis.graph import leaves
-from tinytorch.diagnosis.learning import best_factor, loop
+from tinytorch.diagnosis.learning import best_factor, find_loop
 
 
 class Square(nn.Module):
@@ -63,8 +63,8 @@ def test_surprise():
 def test_a_loop_at_the_end():
     for tokens, expected in (([1, 2, 1, 2, 1, 2], (2, 3)), ([7, 7, 7], (1, 3)), ([5, 5, 5, 1, 2], (1, 1))):
         with likely("the comparison runs past the front of the tokens", IndexError):
-            got = loop(tokens)
-        assert got == expected, f"loop({tokens}): expected {expected}, got {got}: count backwards from the end only"
+            got = find_loop(tokens)
+        assert got == expected, f"find_loop({tokens}): expected {expected}, got {got}: count from the end"
 
 
 def test_targets_agree_at_a_shift():

@@ -2,6 +2,7 @@
 import copy
 import io
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import tinytorch
 import tinytorch.nn as nn
 import tinytorch.nn.functional as F
-from tinytorch import Tensor
+from tinytorch import Tensor, fast
 from tinytorch.diagnosis import (
     CATALOGUE,
     Case,
@@ -24,7 +25,8 @@ from tinytorch.diagnosis import (
     examine_update,
 )
 from tinytorch.diagnosis.case import training_step
-from tinytorch.diagnosis.learning import loop
+from tinytorch.diagnosis.learning import find_loop
+from tinytorch.dispatch import chosen, plain_forms
 from tinytorch.ops.elementwise import Function
 from tinytorch.optim import SGD, AdamW, LambdaLR
 from tinytorch.state import default_generator, is_grad_enabled, thread
@@ -417,7 +419,7 @@ def test_what_cannot_be_learned_by_heart():
 @pytest.mark.parametrize("tokens, expected", [([5, 1, 2, 1, 2, 1, 2], (2, 3)), ([3, 3, 3, 3], (1, 4)), ([1, 2], (1, 1)),
                                               ([], (1, 1)), ([1, 1, 1, 2], (1, 1)), ([0] + [1, 1, 2] * 5, (3, 5))])
 def test_loops(tokens, expected):
-    assert loop(tokens) == expected
+    assert find_loop(tokens) == expected
 
 
 def test_decoding_in_a_circle():
@@ -459,6 +461,162 @@ def test_other_data():
     assert faults(examine_data(Case(model, (x + np.inf, labels), class_loss))) == ["not-finite-data"]
     assert faults(examine_data(Case(model, (x, labels), class_loss, held_out=(x[:8], labels[:8])))) == ["duplicates"]
     assert not examine_data(Case(model, (x, labels), class_loss, held_out=points(1)))
+
+
+# ---- operations are known by the kind that they declare
+
+class OwnRelu(Function):
+    kind = "relu"
+
+    def forward(self, x):
+        self.positive = x > 0
+        return x * self.positive
+
+    def backward(self, grad):
+        return (grad * self.positive,)
+
+
+class OwnCrossEntropy(Function):
+    "The mean over rows, without any options."
+    kind = "cross_entropy"
+
+    def forward(self, x, targets):
+        p = np.exp(x - x.max(axis=1, keepdims=True))
+        self.p, self.targets = p / p.sum(axis=1, keepdims=True), targets
+        return -np.log(self.p[np.arange(len(x)), targets]).mean()
+
+    def backward(self, grad):
+        dx = self.p.copy()
+        dx[np.arange(len(dx)), self.targets] -= 1
+        return grad * dx / len(dx), None
+
+
+class OwnSoftmax(Function):
+    kind = "softmax"
+
+    def forward(self, x):
+        self.p = np.exp(x - x.max(axis=-1, keepdims=True))
+        self.p /= self.p.sum(axis=-1, keepdims=True)
+        return self.p
+
+    def backward(self, grad):
+        return (self.p * (grad - (grad * self.p).sum(axis=-1, keepdims=True)),)
+
+
+class OwnAttention(Function):
+    "Attention that forgets the scale, and keeps nothing that others could look at."
+    kind = "attention"
+
+    def forward(self, query, key, value):
+        self.arrays = query, key, value
+        shares = np.exp(query @ key.swapaxes(-1, -2))
+        self.shares = shares / shares.sum(axis=-1, keepdims=True)
+        return self.shares @ value
+
+    def backward(self, grad):
+        query, key, value = self.arrays
+        dshares = grad @ value.swapaxes(-1, -2)
+        dscores = self.shares * (dshares - (dshares * self.shares).sum(axis=-1, keepdims=True))
+        return dscores @ key, dscores.swapaxes(-1, -2) @ query, self.shares.swapaxes(-1, -2) @ grad
+
+
+class Attending(nn.Module):
+    def __init__(self, attend):
+        self.embedding, self.positions = nn.Embedding(12, 16), nn.LearnedPositions(8, 16)
+        self.query, self.key, self.value, self.head = (nn.Linear(16, n) for n in (16, 16, 16, 12))
+        self.attend = attend
+
+    def forward(self, ids):
+        x = self.embedding(ids) + self.positions(ids.shape[1])
+        return self.head(self.attend(self.query(x), self.key(x), self.value(x)))
+
+
+def undeclared(operation):
+    return type("Undeclared", (operation,), {"kind": None})
+
+
+def test_operations_of_ones_own_are_recognised_by_their_kind():
+    model, case = network(), points()
+    model[0].bias.data.fill(-9)
+    for relu, expected in ((OwnRelu, ["dead-units"]), (undeclared(OwnRelu), [])):
+        model.forward = lambda x, relu=relu: model[2](apply(relu(), model[0](x)))
+        assert faults(examine_forward(Case(model, case, class_loss))) == expected
+
+    model = network()
+    model[2].weight.data *= 40
+    for loss, expected in ((OwnCrossEntropy, ["start-too-large"]), (undeclared(OwnCrossEntropy), [])):
+        def loss_fn(model, x, labels, loss=loss):
+            return apply(loss(), model(x), labels)
+
+        assert faults(examine_forward(Case(model, case, loss_fn))) == expected
+
+
+def test_attention_of_ones_own():
+    def unscaled(softmax):
+        return lambda query, key, value: apply(softmax(), query @ key.transpose(1, 2)) @ value
+
+    ids = tokens()[0]
+    batch = ids, Tensor(ids.data[:, ::-1].copy())
+    for softmax, expected in ((OwnSoftmax, ["scale-missing"]), (undeclared(OwnSoftmax), [])):
+        assert faults(examine_forward(Case(Attending(unscaled(softmax)), batch, token_loss))) == expected
+    model = Attending(lambda *inputs: apply(OwnAttention(), *inputs))
+    assert not diagnose(model, batch, token_loss, AdamW(model.parameters(), lr=1e-2)).findings, "nothing is known of it"
+
+
+def test_a_function_that_does_not_know_of_kinds(monkeypatch):
+    monkeypatch.delattr(Function, "kind")
+    model = network(nn.Sigmoid)
+    model.forward = lambda x: model[2](model[1](model[0](x)) * 2.0)
+    assert not diagnose(model, points(), class_loss, AdamW(model.parameters(), lr=1e-2)).findings
+
+
+# ---- plain forms are examined, whichever run outside
+
+@contextmanager
+def compiled_if_installed():
+    try:
+        switch = fast.use("compiled")
+    except ImportError:
+        switch = fast.use("numpy")
+    with switch:
+        yield
+
+
+@pytest.mark.parametrize("make", [lambda: (gpt(dropout=0.1), tokens(), token_loss),
+                                  lambda: (gpt(positions="rotary", norm="rms_norm"), tokens(), token_loss),
+                                  lambda: (Restless(), points(), class_loss)])
+def test_the_same_is_found_at_every_level(make):
+    def examine():
+        tinytorch.manual_seed(0)
+        model, batch, loss_fn = make()
+        for p in list(model.parameters())[-2:]:
+            p.data *= 30
+        return diagnose(model, batch, loss_fn, AdamW(model.parameters(), lr=1e-5), held_out=batch).to_dict()
+
+    reports = []
+    for level in (lambda: fast.use("plain"), lambda: fast.use("numpy"), compiled_if_installed):
+        with level():
+            before = dict(chosen)
+            reports.append(examine())
+            assert chosen == before, "afterwards, what ran before runs again"
+    assert len(reports[0]["findings"]) > 1
+    for report in reports[1:]:
+        np.testing.assert_equal({**report, "seconds": 0}, {**reports[0], "seconds": 0})
+
+
+def test_plain_forms_inside_of_each_other():
+    with fast.use("numpy"):
+        before, (outer, inner) = dict(chosen), (plain_forms(), plain_forms())
+        outer.__enter__()
+        inner.__enter__()
+        assert before and not chosen
+        outer.__exit__(None, None, None)  # as in two threads: the first to begin is the first to end
+        assert not chosen
+        inner.__exit__(None, None, None)
+        assert chosen == before
+        with pytest.raises(KeyError), plain_forms():
+            raise KeyError
+        assert chosen == before
 
 
 # ---- all of it

@@ -2,64 +2,59 @@
 """Stage data: what is in the batch, and what it shares with held-out data."""
 
 __all__ = [
-    "examine_data", "labels", "scale", "shift", "agreement", "padding", "guessed_padding",
-    "trailing", "duplicates",
+    "examine_data", "check_labels", "check_input_scale", "check_shift", "agreement",
+    "check_padding", "guess_padding", "is_padding", "check_duplicates",
 ]
 
 import numpy as np
 
 from tinytorch.diagnosis.faults import Finding
-from tinytorch.diagnosis.forward import asked_and_expected
+from tinytorch.diagnosis.forward import ids_and_targets
 
 
 def examine_data(case):
-    "Shift, padding, range and scale of the batch, and what it shares with held-out data: a list of Findings."
-    arrays = [x.data for x in case.batch]
-    if any(x.dtype.kind == "f" and not np.isfinite(x).all() for x in arrays):
-        bad = sum(int((~np.isfinite(x)).sum()) for x in arrays if x.dtype.kind == "f")
+    "Return Findings: are numbers, labels, shift and padding of the batch in order, and is held-out data held out?"
+    bad = sum(int((~np.isfinite(x.data)).sum()) for x in case.batch if x.dtype.kind == "f")
+    if bad:
         return [Finding("not-finite-data", "The batch holds nan or inf.", {"numbers": bad})]
     with case.untouched():
-        return labels(case) + scale(case) + shift(case) + padding(case) + duplicates(case)
+        return [*check_labels(case), *check_input_scale(case), *check_shift(case), *check_padding(case),
+                *check_duplicates(case)]
 
 
-def labels(case):
-    "All the same?"
+def check_labels(case):
+    "Find labels that are all the same."
     targets = case.targets.data
-    if len(case.batch) < 2 or targets.dtype.kind not in "iu" or targets.ndim > 1:
-        return []
-    if len(targets) >= 8 and len(np.unique(targets)) == 1:
-        return [Finding("one-label", f"All {len(targets)} labels are {targets[0]}.", {"labels": 1})]
-    return []
+    are_labels = len(case.batch) > 1 and targets.dtype.kind in "iu" and targets.ndim < 2
+    if are_labels and targets.size >= 8 and len(np.unique(targets)) == 1:
+        yield Finding("one-label", f"All {len(targets)} labels are {targets[0]}.", {"labels": 1})
 
 
-def scale(case):
-    "Floats far from mean 0 and deviation 1."
+def check_input_scale(case):
+    "Find inputs far from mean 0 and standard deviation 1."
     for x in case.inputs:
         if x.dtype.kind == "f" and x.data.std() > 0:
             mean, std = float(x.data.mean()), float(x.data.std())
             if std > 10 or std < 0.01 or abs(mean) > 10 * max(std, 1):
-                return [Finding("input-scale", "The inputs are not scaled.", {"mean": mean, "std": std})]
-    return []
+                yield Finding("input-scale", "The inputs are not scaled.", {"mean": mean, "std": std})
+                return
 
 
-def shift(case):
-    "At which shift do targets repeat the inputs? For the next token it is 1."
-    ids, targets = asked_and_expected(case) or (np.zeros((1, 1)),) * 2
+def check_shift(case):
+    "Find targets that are the inputs at another shift than 1, that of the next token."
+    ids, targets = ids_and_targets(case) or (np.zeros((1, 1)),) * 2
     if ids.shape[1] < 4:
-        return []
-    shares = {k: agreement(ids, targets, k) for k in (1, 0, -1, 2)}
-    case.measured["shift"] = shares
+        return
+    shares = case.measured["shift"] = {k: agreement(ids, targets, k) for k in (1, 0, -1, 2)}
     k = max(shares, key=shares.get)
-    if shares[k] < 0.98 or k == 1 or shares[1] > 0.9:
-        return []
-    evidence = {f"targets equal to inputs at shift {k}": shares[k], "at shift 1": shares[1]}
-    if k == 0:
-        return [Finding("targets-not-shifted", "The targets are the inputs.", evidence)]
-    return [Finding("targets-shifted-wrong", f"The targets are the inputs, {k} places on.", evidence)]
+    if shares[k] >= 0.98 and k != 1 and shares[1] <= 0.9:
+        fault, places = ("targets-shifted-wrong", f", {k} places on") if k else ("targets-not-shifted", "")
+        yield Finding(fault, f"The targets are the inputs{places}.",
+                      {f"targets equal to inputs at shift {k}": shares[k], "at shift 1": shares[1]})
 
 
 def agreement(ids, targets, k):
-    "The share of targets[:, t] that are ids[:, t + k], among those that are ids at all."
+    "Return the share of targets[:, t] that equal ids[:, t + k], among those that are not negative; 0.0 if all are."
     length = ids.shape[1] - abs(k)
     start = max(-k, 0)
     ours, theirs = targets[:, start:start + length], ids[:, start + k:start + k + length]
@@ -67,45 +62,40 @@ def agreement(ids, targets, k):
     return float((ours == theirs)[counted].mean()) if counted.any() else 0.0
 
 
-def padding(case):
-    "Is there padding at the end of rows, and does the loss look at what the model says there?"
-    found = asked_and_expected(case)
-    if found is None:
-        return []
-    ids, targets = found
-    pad = case.pad_token if case.pad_token is not None else guessed_padding(ids)
-    if pad is None:
-        return []
-    share = float((trailing(ids, pad) & (targets == pad)).sum() / max((targets >= 0).sum(), 1))
+def check_padding(case):
+    "Find padding at the end of rows whose output the loss depends on."
+    ids, targets = ids_and_targets(case) or (None, None)
+    pad = case.pad_token if case.pad_token is not None or ids is None else guess_padding(ids)
+    if ids is None or pad is None:
+        return
+    share = float((is_padding(ids, pad) & (targets == pad)).sum() / max((targets >= 0).sum(), 1))
     if share > 0.05:
-        return [Finding("padding-counted", f"Id {pad} fills up rows, and is a target like any other.",
-                        {"share of all targets": share, "rows that end in it": float((ids[:, -1] == pad).mean())})]
-    return []
+        yield Finding("padding-counted", f"Id {pad} fills up rows, and is a target like any other.",
+                      {"share of all targets": share, "rows that end in it": float((ids[:, -1] == pad).mean())})
 
 
-def guessed_padding(ids):
-    "The id that fills the ends of rows: many end in runs of it, of several lengths, and it does not occur before."
+def guess_padding(ids):
+    "Return the id that ends many rows in runs of several lengths and stands nowhere else, or None."
     pad = np.bincount(ids[:, -1]).argmax() if ids.dtype.kind in "iu" and ids.min() >= 0 else -1
-    tails = trailing(ids, pad)
+    tails = is_padding(ids, pad)
     runs = tails.sum(axis=1)
     often = (runs >= 2).mean() > 0.3 and len(np.unique(runs)) > 1
     return int(pad) if often and not ((ids == pad) & ~tails).any() else None
 
 
-def trailing(ids, pad):
-    "Where a row is `pad` from here to its end."
+def is_padding(ids, pad):
+    "Return booleans like `ids`: True where a row is `pad` from there to its end."
     return np.logical_and.accumulate((ids == pad)[:, ::-1], axis=1)[:, ::-1]
 
 
-def duplicates(case):
-    "Rows of the batch that are held out too."
+def check_duplicates(case):
+    "Find rows of the batch that are held out, too."
     if case.held_out is None:
-        return []
+        return
     ours, theirs = ([tuple(np.ravel(row).tolist()) for row in batch[0].data] for batch in (case.batch, case.held_out))
     seen = set(ours)
-    share = float(np.mean([row in seen for row in theirs]))
-    case.measured["duplicates"] = share
+    both = sum(row in seen for row in theirs)
+    share = case.measured["duplicates"] = both / len(theirs)
     if share > 0.02 and len(ours[0]) > 1:
-        return [Finding("duplicates", f"{sum(row in seen for row in theirs)} of {len(theirs)} held-out rows are in the "
-                        "training batch.", {"share": share})]
-    return []
+        yield Finding("duplicates", f"{both} of {len(theirs)} held-out rows are in the training batch.",
+                      {"share": share})

@@ -3,10 +3,12 @@
 
 __all__ = [
     "START_EXCESS", "DEAD", "SATURATED", "LARGEST_STD", "HIDDEN", "INFLUENCE", "examine_forward",
-    "activation_table", "logits_of", "surprise", "start", "deviation", "sign", "units", "attention",
-    "all_weights", "fused_scale", "unscaled", "products", "wrong_axis", "missing_scale", "factor",
-    "spread", "scrambled", "random_evaluation", "sequences", "asked_and_expected",
-    "next_token_task", "dependence", "watch", "backwards", "changes", "order", "without_positions",
+    "check_finite", "measure_activations", "find_logits", "surprise", "check_initial_loss",
+    "check_double_softmax", "check_activations", "check_loss_sign", "activations_of",
+    "check_dead_units", "check_saturation", "check_attention", "attention_weights", "products",
+    "summed_axes", "check_softmax_axis", "check_scale", "fit_scale", "check_weights", "check_heads",
+    "check_evaluation", "sequences", "ids_and_targets", "predicts_next_token", "check_dependence",
+    "trace_output", "looks_ahead", "changes", "check_order", "check_positions",
 ]
 
 import math
@@ -26,32 +28,43 @@ INFLUENCE = 1e-4  # relative change of an output that counts as one; float32 noi
 
 
 def examine_forward(case):
-    "Activations, attention, and what the output depends on: a list of Findings."
+    "Return Findings: are activations and attention in order, and does the output depend on what it should?"
     with case.untouched():
         trace = case.trace(case.rows(32))
-        bad = [event for event in trace if not np.isfinite(event.output).all()
-               and all(np.isfinite(x).all() for x in event.inputs if np.asarray(x).dtype.kind == "f")]
-        if not math.isfinite(case.number()):
-            where = f" First in {bad[0].place()}." if bad else ""
-            return [Finding("not-finite-loss", f"The loss is not finite.{where}", {"operations": len(bad)})]
-        case.measured["activations"] = activation_table(trace)
-        found = start(case, trace) + sign(case) + units(trace) + attention(trace) + scrambled(case, trace)
-        return found + random_evaluation(case) + dependence(case) if case.answers() else found
+        found = list(check_finite(case, trace))
+        if found:
+            return found
+        case.measured["activations"] = measure_activations(trace)
+        found += [*check_initial_loss(case, trace), *check_double_softmax(trace), *check_activations(case, trace),
+                  *check_loss_sign(case), *check_dead_units(trace), *check_saturation(trace), *check_attention(trace),
+                  *check_heads(case, trace)]
+        return [*found, *check_evaluation(case), *check_dependence(case)] if case.can_predict() else found
 
 
-def activation_table(trace):
-    "For each module, its last output: {path: {mean, std, share of zeros}}."
+def check_finite(case, trace):
+    "Find a loss that is nan or inf, and the first operation that made one out of finite inputs."
+    if math.isfinite(case.loss_value()):
+        return
+    bad = [event for event in trace if not np.isfinite(event.output).all()
+           and all(np.isfinite(x).all() for x in event.inputs if np.asarray(x).dtype.kind == "f")]
+    where = f" First in {bad[0].place()}." if bad else ""
+    yield Finding("not-finite-loss", f"The loss is not finite.{where}", {"operations": len(bad)})
+
+
+def measure_activations(trace):
+    "Return {path: {mean, std, share of zeros}} of the last output of each module."
     last = {path: event.output for event in trace for path in event.modules if event.output.dtype.kind == "f"}
     return {path or "model": {"mean": float(x.mean()), "std": float(x.std()), "zeros": float((x == 0).mean())}
             for path, x in last.items()}
 
 
-def logits_of(trace):
-    "What cross entropy got, without ignored targets: (logits (N, V), targets (N,)), or None."
+def find_logits(trace):
+    "Return what the first cross entropy got, without ignored targets: (logits (N, V), targets (N,)), or None."
     for event in trace:
-        if event.name == "CrossEntropy":
-            counted = event.inputs[1] != event.operation.ignore_index
-            return event.inputs[0][counted], event.inputs[1][counted]
+        if event.kind == "cross_entropy" and len(event.inputs) > 1:
+            logits, targets = event.inputs[:2]
+            counted = targets != getattr(event.operation, "ignore_index", None)
+            return logits[counted], targets[counted]
     return None
 
 
@@ -62,117 +75,121 @@ def surprise(logits, targets):
     return float((log_z - logits[np.arange(len(logits)), targets]).mean())
 
 
-def start(case, trace):
-    "The first loss, against that of a model that knows nothing: ln V."
-    found = []
-    explained = logits_of(trace)
-    if explained:
-        logits, loss = explained[0], surprise(*explained)
-        expected = math.log(logits.shape[-1])
-        case.measured["start"] = {"loss": loss, "ln V": expected}
-        if loss > expected + START_EXCESS:
-            found.append(Finding("start-too-large", "The loss is far above ln V, that of equal chances.",
-                                 {"loss": loss, "ln V": expected, "std of logits": float(logits.std())}))
-        if logits.shape[-1] > 1 and logits.min() >= 0 and np.allclose(logits.sum(-1), 1, atol=1e-4):
-            found.append(Finding("softmax-twice", "What cross_entropy gets are probabilities, not logits.",
-                                 {"smallest": float(logits.min()), "sum of a row": float(logits[0].sum())}))
-    stds = [(deviation(event.output), event) for event in trace
-            if event.output.dtype.kind == "f" and any(event.wanted) and (event.modules or not case.modules())]
+def check_initial_loss(case, trace):
+    "Find a first loss far above ln V, that of a model which knows nothing."
+    logits, targets = find_logits(trace) or (None, None)
+    if logits is None:
+        return
+    loss, expected = surprise(logits, targets), math.log(logits.shape[-1])
+    case.measured["start"] = {"loss": loss, "ln V": expected}
+    if loss > expected + START_EXCESS:
+        yield Finding("start-too-large", "The loss is far above ln V, that of equal chances.",
+                      {"loss": loss, "ln V": expected, "std of logits": float(logits.std())})
+
+
+def check_double_softmax(trace):
+    "Find a cross entropy that gets probabilities."
+    logits, _ = find_logits(trace) or (None, None)
+    if logits is not None and logits.shape[-1] > 1 and logits.min() >= 0 and np.allclose(logits.sum(-1), 1, atol=1e-4):
+        yield Finding("softmax-twice", "What cross_entropy gets are probabilities, not logits.",
+                      {"smallest": float(logits.min()), "sum of a row": float(logits[0].sum())})
+
+
+def check_activations(case, trace):
+    "Find activations that are far too large."
+    stds = [(_std(event.output), event) for event in trace
+            if event.output.dtype.kind == "f" and any(event.needs_grad) and (event.modules or not case.modules())]
     largest, event = max(stds, key=lambda pair: pair[0], default=(0, None))
-    wide = deviation(case.targets.data) if case.targets.dtype.kind == "f" else 0  # what a regression has to reach
+    wide = _std(case.targets.data) if case.targets.dtype.kind == "f" else 0  # what a regression has to reach
     if largest > LARGEST_STD * max(1, wide):
-        found.append(Finding("activations-explode", f"The largest activations come from {event.place()}.",
-                             {"std": largest}))
-    return found
+        yield Finding("activations-explode", f"The largest activations come from {event.place()}.", {"std": largest})
 
 
-def deviation(x):
-    "Of all but scores that a mask hides: -1e9 is no activation."
+def _std(x):
+    "Return the standard deviation of all but the scores that a mask hides: -1e9 is no activation."
     shown = x[x > HIDDEN] if x.size and x.min() <= HIDDEN else x
     return float(shown.std()) if shown.size else 0.0
 
 
-def sign(case):
-    "The logit of the right answer must make the loss smaller, not larger."
+def check_loss_sign(case):
+    "Find a loss that grows with the logit of the right answer."
     seen = case.seen()
     slopes, targets = getattr(seen.answer, "grad", None), case.targets.data if seen.targets is None else seen.targets
     if slopes is None or slopes.ndim < 2 or targets.dtype.kind not in "iu" or targets.size != slopes[..., 0].size:
-        return []
+        return
     rows, targets = slopes.reshape(-1, slopes.shape[-1]), targets.ravel()
     counted = rows.any(axis=1) & (targets >= 0) & (targets < rows.shape[1])
     upwards = rows[counted, targets[counted]] > 0
-    if upwards.size == 0 or upwards.mean() < 0.99:
-        return []
-    return [Finding("loss-sign", "The loss grows with the output for the right class.",
-                    {"share of rows": float(upwards.mean()), "loss": case.number()})]
+    if upwards.size and upwards.mean() >= 0.99:
+        yield Finding("loss-sign", "The loss grows with the output for the right class.",
+                      {"share of rows": float(upwards.mean()), "loss": case.loss_value()})
 
 
-def units(trace):
-    "ReLU units that are 0 for every example, sigmoid and tanh units that are at an end for nearly all."
-    found = []
-    for event in trace:
+def activations_of(trace, *kinds):
+    "Return the events of these kinds that have at least 16 examples of each unit."
+    return [event for event in trace if event.kind in kinds
+            and event.output.ndim > 1 and event.output.size // event.output.shape[-1] >= 16]
+
+
+def check_dead_units(trace):
+    "Find a ReLU layer most of whose units are 0 for every example."
+    for event in activations_of(trace, "relu"):
         x = event.output
-        if x.ndim < 2 or x.size // x.shape[-1] < 16:
-            continue
         axes = (0, *range(2, x.ndim)) if x.ndim == 4 else tuple(range(x.ndim - 1))  # images: channels are dim 1
-        if event.name in ("Relu", "ReluSquared"):
-            dead = float((x == 0).all(axis=axes).mean())
-            if dead > DEAD:
-                found.append(Finding("dead-units", f"Units of {event.place()} are always 0.", {"share": dead}))
-        elif event.name in ("Sigmoid", "Tanh"):
-            at_end = np.abs(x) > 0.99 if event.name == "Tanh" else np.abs(x - 0.5) > 0.49
-            if at_end.mean() > SATURATED:
-                found.append(Finding("saturated", f"Outputs of {event.place()} are at the ends of their range.",
-                                     {"share": float(at_end.mean())}))
-    return found[:1]
+        dead = float((x == 0).all(axis=axes).mean())
+        if dead > DEAD:
+            yield Finding("dead-units", f"Units of {event.place()} are always 0.", {"share": dead})
+            return
 
 
-def attention(trace):
-    "Axis, scale and spread of the attention weights, for attention made of parts and for the fused one."
-    found = wrong_axis(trace) or missing_scale(trace)
-    for event, weights in all_weights(trace):
-        found += fused_scale(event) + spread(event, weights)
-    return list({finding.fault: finding for finding in reversed(found)}.values())  # of each fault the first
+def check_saturation(trace):
+    "Find a sigmoid or tanh layer most of whose outputs are at the ends of their range."
+    for event in activations_of(trace, "sigmoid", "tanh"):
+        x = event.output
+        at_end = float((np.abs(x) > 0.99 if event.kind == "tanh" else np.abs(x - 0.5) > 0.49).mean())
+        if at_end > SATURATED:
+            yield Finding("saturated", f"Outputs of {event.place()} are at the ends of their range.", {"share": at_end})
+            return
 
 
-def all_weights(trace):
-    "(event, weights (..., T_query, T_key)) of each attention."
+def check_attention(trace):
+    "Find faults in axis, scale and spread of attention weights; of each fault, yield the first."
+    found = list(check_softmax_axis(trace)) or list(check_scale(trace))
+    for event, weights in attention_weights(trace):
+        found += check_weights(event, weights)
+    yield from {finding.fault: finding for finding in reversed(found)}.values()
+
+
+def attention_weights(trace):
+    "Yield (event, weights (..., T_query, T_key)) of each attention."
     for event in trace:
-        if event.name == "Attention":
-            yield event, event.operation.weights
-        elif event.name == "Softmax" and event.output.ndim >= 3:
-            yield event, event.output
-
-
-def fused_scale(event):
-    scale = getattr(event.operation, "scale", 0)  # of a Softmax it is for `missing_scale` to find
-    return unscaled(event, event.operation.inputs[0], -1, scale) if scale else []
-
-
-def unscaled(event, query, axis, scale):
-    "A factor of 1 or more is too much, unless queries are normalized: then their length is no matter of d."
-    head_dim, lengths = query.shape[axis], np.linalg.norm(query, axis=axis)
-    if head_dim < 4 or scale < 0.99 or np.ptp(lengths) < 1e-3 * lengths.mean():
-        return []
-    return [Finding("scale-missing", f"Scores reach {event.place()} as query times key, not divided by sqrt(d).",
-                    {"factor": scale, "1/sqrt(d)": 1 / math.sqrt(head_dim)})]
+        weights = getattr(event.operation, "weights", None) if event.kind == "attention" else event.output
+        if event.kind in ("attention", "softmax") and np.ndim(weights) >= (2 if event.kind == "attention" else 3):
+            yield event, weights
 
 
 def products(trace):
-    "(event, axes that it sums over, one of each input) of all products of two arrays with at least three dims."
+    "Yield (event, axes that it sums over, one of each input) of all products of two arrays with at least three dims."
     for event in trace:
-        if event.name in ("MatMul", "Einsum") and len(event.inputs) == 2 and min(map(np.ndim, event.inputs)) >= 3:
-            axes = (-1, -2)
-            if event.name == "Einsum":
-                left, right = event.operation.terms
-                shared = [c for c in left if c in right and c not in event.operation.result]
-                axes = (left.index(shared[0]), right.index(shared[0])) if len(shared) == 1 else None
-            if axes:
-                yield event, axes
+        axes = None
+        if event.kind in ("matmul", "einsum") and len(event.inputs) == 2 and min(map(np.ndim, event.inputs)) >= 3:
+            axes = (-1, -2) if event.kind == "matmul" else summed_axes(getattr(event.operation, "equation", ""))
+        if axes:
+            yield event, axes
 
 
-def wrong_axis(trace):
-    "Weights that a product sums over should sum to 1 along that very axis; here they do along another one."
+def summed_axes(equation):
+    "Return, counted from the end, the axes of both operands that an einsum equation sums over; None if not just one."
+    terms, _, result = equation.partition("->")
+    left, right = terms.split(",") if terms.count(",") == 1 else ("", "")
+    summed = [c for c in left if c.isalpha() and c in right and c not in result]
+    if len(summed) != 1 or any("." in term.split(summed[0])[1] for term in (left, right)):
+        return None
+    return tuple(term.index(summed[0]) - len(term) for term in (left, right))
+
+
+def check_softmax_axis(trace):
+    "Find weights that sum to 1 along another axis than the one that a product sums over."
     for product, axes in products(trace):
         for x, axis in zip(product.inputs, axes):
             sums = x.sum(axis=axis)
@@ -181,27 +198,30 @@ def wrong_axis(trace):
             ones = [a for a, n in enumerate(x.shape) if n > 1 and np.allclose(x.sum(axis=a), 1, atol=1e-3)]
             if ones:
                 made = next((e for e in reversed(trace) if np.shares_memory(x, e.output)), product)
-                return [Finding("softmax-axis", f"The weights of {made.place()} do not sum to 1 for a query.",
-                                {"sum to 1 along dim": ones[0] - x.ndim, "sums for a query, from": float(sums.min()),
-                                 "to": float(sums.max())})]
-    return []
+                yield Finding("softmax-axis", f"The weights of {made.place()} do not sum to 1 for a query.",
+                              {"sum to 1 along dim": ones[0] - x.ndim, "sums for a query, from": float(sums.min()),
+                               "to": float(sums.max())})
 
 
-def missing_scale(trace):
-    "What a softmax (or an exp) gets, compared with the bare product of query and key that it came from."
-    for event in trace:
-        scores = event.inputs[0]
-        if event.name in ("Softmax", "Exp") and np.ndim(scores) >= 3:
-            for product, axes in products(trace[:trace.index(event)]):
-                if product.output.shape == scores.shape:
-                    found = unscaled(event, product.inputs[0], axes[0], factor(product.output, scores))
-                    if found:
-                        return found
-    return []
+def check_scale(trace):
+    "Find scores, of an attention or on their way to a softmax or exp, that are not divided by sqrt(d)."
+    for i, event in enumerate(trace):
+        candidates, scores = [], event.inputs[0] if event.inputs else None
+        if event.kind == "attention":
+            candidates = [(scores, -1, getattr(event.operation, "scale", None))]
+        elif event.kind in ("softmax", "exp") and np.ndim(scores) >= 3:
+            candidates = [(product.inputs[0], axes[0], fit_scale(product.output, scores))
+                          for product, axes in products(trace[:i]) if product.output.shape == scores.shape]
+        for query, axis, scale in candidates:
+            head_dim, lengths = query.shape[axis], np.linalg.norm(query, axis=axis)
+            normalized = np.ptp(lengths) < 1e-3 * lengths.mean()  # then lengths have nothing to do with d
+            if scale and scale >= 0.99 and head_dim >= 4 and not normalized:
+                yield Finding("scale-missing", f"Scores reach {event.place()} as query times key, not divided by "
+                              "sqrt(d).", {"factor": scale, "1/sqrt(d)": 1 / math.sqrt(head_dim)})
 
 
-def factor(raw, scores):
-    "c, if scores are c * raw + a number for each query, where they are not masked; 0.0 if they are something else."
+def fit_scale(raw, scores):
+    "Return c if scores are c * raw + a number for each query, where they are not masked, or else 0.0."
     shown = np.isfinite(scores) & (scores > HIDDEN)
     count = np.maximum(shown.sum(axis=-1, keepdims=True), 1)
     x, y = (np.where(shown, z, 0) for z in (raw, scores))
@@ -210,53 +230,50 @@ def factor(raw, scores):
     return slope if np.linalg.norm(y - slope * x) < 0.01 * np.linalg.norm(y) else 0.0
 
 
-def spread(event, weights):
-    "weights (..., T_query, T_key): one-hot for nearly all queries, or the same for every example?"
+def check_weights(event, weights):
+    "Find weights (..., T_query, T_key) that are one-hot for nearly all queries, or the same for every example."
     if weights.shape[-1] < 4:
-        return []
+        return
     full = (weights > 0).sum(-1) >= 4  # queries that could choose
     largest = float(weights.max(-1)[full].mean()) if full.any() else 0.0
     if largest > 0.98:
-        return [Finding("attention-one-hot", f"{event.place()} looks at one key only.", {"largest weight": largest})]
-    varies = float(np.abs(weights - weights[:1]).max())
-    if len(weights) > 1 and varies == 0 and full.any():
-        return [Finding("attention-constant", f"{event.place()} has the same weights for every example.",
-                        {"difference": varies})]
-    return []
+        yield Finding("attention-one-hot", f"{event.place()} looks at one key only.", {"largest weight": largest})
+    elif len(weights) > 1 and full.any() and (weights == weights[:1]).all():
+        yield Finding("attention-constant", f"{event.place()} has the same weights for every example.",
+                      {"difference": 0.0})
 
 
-def scrambled(case, trace):
-    "Reshapes between (B, T, D) and heads that do not keep T as one dim of its own."
-    asked = case.questions(2)
+def check_heads(case, trace):
+    "Find a reshape between (B, T, D) and heads that does not keep T as a dim of its own."
+    asked = case.model_inputs(2)
     length = asked[0].shape[1] if asked and asked[0].ndim > 1 else 0
-    if length < 2 or not any(event.name in ("Softmax", "Attention") for event in trace):
-        return []
+    if length < 2 or not any(event.kind in ("softmax", "attention") for event in trace):
+        return
     for event in trace:
-        before, after = np.shape(event.inputs[0]), event.output.shape
+        before, after = np.shape(event.inputs[0]) if event.inputs else (), event.output.shape
         folded = len(before) == len(after) == 3 and before[0] != after[0]  # heads as rows of the batch
-        if event.name == "Reshape" and (folded or {len(before), len(after)} == {3, 4} and before[0] == after[0]):
+        if event.kind == "reshape" and (folded or {len(before), len(after)} == {3, 4} and before[0] == after[0]):
             places = {math.prod(before[:i]) for i, n in enumerate(before) if n == length and i}
             kept = {math.prod(after[:i]) for i, n in enumerate(after) if n == length and i}
             if places and not places & kept and (kept or not folded):
-                return [Finding("heads-scrambled", f"{event.place()} mixes positions with features.",
-                                {"from": str(before), "to": str(after), "T": length})]
-    return []
+                yield Finding("heads-scrambled", f"{event.place()} mixes positions with features.",
+                              {"from": str(before), "to": str(after), "T": length})
+                return
 
 
-def random_evaluation(case):
-    "The same question twice, with other random numbers in between."
-    inputs = case.questions(8)
+def check_evaluation(case):
+    "Find a model that gives different outputs in eval mode when the random numbers differ."
+    inputs = case.model_inputs(8)
     once, twice = case.predict(*inputs), case.predict(*inputs, jumps=1)
     difference = float(np.abs(once - twice).max())
     if difference > INFLUENCE * once.std():
-        return [Finding("random-evaluation", "Two passes over the same input in eval mode differ.",
-                        {"difference": difference, "std of outputs": float(once.std())})]
-    return []
+        yield Finding("random-evaluation", "Two passes over the same input in eval mode differ.",
+                      {"difference": difference, "std of outputs": float(once.std())})
 
 
 def sequences(case):
-    "Inputs (B, T) of ids with outputs (B, T, V): (ids, other ids of the same batch), or None if it is another task."
-    ids = case.questions(8)[0].data
+    "Return ids (B, T) that the model turns into (B, T, V), and other ids of the batch; None if it is another task."
+    ids = case.model_inputs(8)[0].data
     if ids.dtype.kind not in "iu" or ids.ndim != 2 or ids.shape[1] < 3 or len(np.unique(ids)) < 2:
         return None
     answer = case.predict(Tensor(ids))
@@ -266,9 +283,10 @@ def sequences(case):
     return ids, pool[(np.searchsorted(pool, ids) + 1 + np.arange(ids.shape[1]) % (len(pool) - 1)) % len(pool)]
 
 
-def asked_and_expected(case):
-    """(ids, targets), both (B, T): what the model reads, and what the loss expects it to say there; where the loss does
-    not care, the target is -100. None if the task is another.
+def ids_and_targets(case):
+    """Return (ids, targets), both (B, T): what the model reads, and what the loss expects as its output there.
+
+    Where the loss does not depend on the output, the target is -100. Return None if the task is another.
     """
     seen = case.seen()
     asked = (seen.asked or case.inputs)[:1]
@@ -289,64 +307,65 @@ def asked_and_expected(case):
     return ids, np.where(counted, targets, -100)
 
 
-def next_token_task(case):
-    "Whether targets are the inputs, one place on."
-    ids, targets = asked_and_expected(case) or (np.zeros((1, 1)),) * 2
+def predicts_next_token(case):
+    "Return whether targets are the inputs, shifted by one."
+    ids, targets = ids_and_targets(case) or (np.zeros((1, 1)),) * 2
     counted = (targets[:, :-1] >= 0) & (targets[:, :-1] < ids.max() + 1)
     return bool(counted.any() and (targets[:, :-1] == ids[:, 1:])[counted].mean() > 0.9)
 
 
-def dependence(case):
-    "Which outputs change when which inputs change: causality, order, and inputs that nobody looks at."
+def check_dependence(case):
+    "Find outputs that depend on later tokens, tokens that no output depends on, and a model that is blind to order."
     found = sequences(case)
     if found is None:
-        return []
+        return
     ids, other = found
     length, out = ids.shape[1], case.predict(Tensor(ids))
     places = np.unique(np.linspace(0, length - 1, min(length, 8)).astype(int))
     influence = np.array([changes(case, ids, other, out, place) for place in places])  # (places, T)
     if not out.any():
-        return []  # a last layer that starts at 0 says nothing about what is before it
+        return  # a last layer that starts at 0 says nothing about what is before it
     influence /= max(influence.max(), 1e-30)
     case.measured["influence"] = {int(place): row.tolist() for place, row in zip(places, influence)}
     at = np.arange(length)
     future = max(row[at < place].max(initial=0) for place, row in zip(places, influence))
     past = max(row[at > place].max(initial=0) for place, row in zip(places, influence))
     evidence = {"influence of later tokens": float(future), "of earlier tokens": float(past)}
-    if next_token_task(case) and future > INFLUENCE:
-        if past < INFLUENCE or any(backwards(weights) for _, weights in all_weights(watch(case, ids))):
-            return [Finding("mask-inverted", "Attention looks at later tokens, and not at earlier ones.", evidence)]
-        return [Finding("leak", "Outputs depend on later tokens, which hold the answer.", evidence)]
     ignored = [int(place) for place, row in zip(places, influence) if row.max() < INFLUENCE]
-    if ignored:
-        return [Finding("input-ignored", f"No output changes with the token at position {ignored[0]}.", evidence)]
-    return order(case, ids, out, future, past)
+    if predicts_next_token(case) and future > INFLUENCE:
+        weights = [weights for _, weights in attention_weights(trace_output(case, ids))]
+        if past < INFLUENCE or any(map(looks_ahead, weights)):
+            yield Finding("mask-inverted", "Attention looks at later tokens, and not at earlier ones.", evidence)
+        else:
+            yield Finding("leak", "Outputs depend on later tokens, which hold the answer.", evidence)
+    elif ignored:
+        yield Finding("input-ignored", f"No output changes with the token at position {ignored[0]}.", evidence)
+    elif max(future, past) >= INFLUENCE:  # or else every position is treated alone: there is no order to be blind to
+        yield from check_order(case, ids, out, future)
 
 
-def watch(case, ids):
-    "The events of the model's answer to `ids`."
+def trace_output(case, ids):
+    "Return the events of the model's output for `ids`."
     with observed_by(Trace(case.model)) as trace:
         case.predict(Tensor(ids))
     return trace
 
 
-def backwards(weights):
-    "(..., T_query, T_key): no query but the last, which may have nothing left to see, looks at a key before it."
+def looks_ahead(weights):
+    "Return whether no query but the last, which may have nothing left to see, attends to a key before it."
     weights = weights[..., :-1, :]
     return not np.tril(weights, -1).any() and np.triu(weights, 1).any()
 
 
 def changes(case, ids, other, out, place):
-    "How much the output of each position changes with the token at `place`, (T,)."
+    "Return how much the output of each position changes with the token at `place`: (T,)."
     changed = ids.copy()
     changed[:, place] = other[:, place]
     return np.abs(case.predict(Tensor(changed)) - out).max(axis=(0, 2))
 
 
-def order(case, ids, out, future, past):
-    "Does the order of the tokens matter? Not, if permuted inputs give outputs that are permuted only."
-    if max(future, past) < INFLUENCE:
-        return []  # every position is treated alone: then there is no order to be blind to
+def check_order(case, ids, out, future):
+    "Find a model whose outputs for permuted tokens are the same outputs, permuted; or one without positions."
     length = ids.shape[1]
     if future > INFLUENCE:
         shuffled = np.roll(np.arange(length)[::-1], 1)
@@ -354,21 +373,20 @@ def order(case, ids, out, future, past):
     else:
         shuffled = np.append(np.arange(length - 1)[::-1], length - 1)  # causal: the last position sees all before it
         difference = np.abs(case.predict(Tensor(ids[:, shuffled])) - out)[:, -1].max()
-    difference = float(difference / max(out.std(), 1e-30))
-    case.measured["order"] = difference
+    difference = case.measured["order"] = float(difference / max(out.std(), 1e-30))
     if difference < INFLUENCE:
-        return [Finding("order-blind", "Permuted tokens give the same outputs, permuted.", {"difference": difference})]
-    return without_positions(case, ids, shuffled)
+        yield Finding("order-blind", "Permuted tokens give the same outputs, permuted.", {"difference": difference})
+    else:
+        yield from check_positions(case, ids, shuffled)
 
 
-def without_positions(case, ids, shuffled):
-    "Does the last query of the first attention take from each key the same, wherever that stands?"
-    first, permuted = (next(all_weights(watch(case, x)), None) for x in (ids, ids[:, shuffled]))
+def check_positions(case, ids, shuffled):
+    "Find a first attention whose last query takes the same from each key, wherever that stands."
+    first, permuted = (next(attention_weights(trace_output(case, x)), None) for x in (ids, ids[:, shuffled]))
     if not first or first[1].shape[-1] != len(shuffled) or shuffled[-1] != len(shuffled) - 1:
-        return []
+        return
     weights = first[1][..., -1, shuffled]
     difference = float(np.abs(permuted[1][..., -1, :] - weights).max() / weights.max())
-    if difference > INFLUENCE or np.ptp(weights) < INFLUENCE:
-        return []
-    return [Finding("no-positions", f"To {first[0].place()}, a token counts the same wherever it stands.",
-                    {"difference": difference, "after all blocks": case.measured["order"]})]
+    if difference <= INFLUENCE <= np.ptp(weights):
+        yield Finding("no-positions", f"To {first[0].place()}, a token counts the same wherever it stands.",
+                      {"difference": difference, "after all blocks": case.measured["order"]})

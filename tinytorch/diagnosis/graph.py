@@ -2,9 +2,10 @@
 """Stages graph and backward: does every parameter get a gradient, and is it the slope of the loss?"""
 
 __all__ = [
-    "SLOPE_TOLERANCE", "VANISHED", "EXPLODED", "norm", "disagree", "leaves", "examine_graph",
-    "optimizer_findings", "listed", "copies", "no_graph", "unregistered", "unreached",
-    "examine_backward", "alike", "wrong_slopes", "wrong_backward", "sizes_of_gradients",
+    "SLOPE_TOLERANCE", "VANISHED", "EXPLODED", "norm", "differ", "names_that_differ", "leaves",
+    "examine_graph", "check_optimizer", "join_names", "check_shared_modules", "check_tying",
+    "explain_missing_graph", "check_registration", "check_reached", "examine_backward",
+    "check_gradients", "find_wrong_backward", "check_gradient_norms", "check_symmetry",
 ]
 
 import copy
@@ -24,8 +25,15 @@ def norm(array):
     return 0.0 if array is None else float(np.linalg.norm(array))
 
 
-def disagree(predicted, measured, scale):
+def differ(predicted, measured, scale):
+    "Return whether two slopes differ by more than rounding, where the largest slopes are about `scale`."
     return abs(predicted - measured) > SLOPE_TOLERANCE * max(abs(predicted), abs(measured)) + 1e-6 * scale
+
+
+def names_that_differ(slopes):
+    "Return the names of `Case.slopes` whose predicted and measured slopes differ."
+    scale = max((abs(slope) for _, slope in slopes.values()), default=0)
+    return [name for name, pair in slopes.items() if differ(*pair, scale)]
 
 
 def leaves(loss):
@@ -35,182 +43,175 @@ def leaves(loss):
 
 
 def examine_graph(case):
-    "Is every parameter in the model, in the optimizer and in the graph of the loss? A list of Findings."
+    "Return Findings: is every parameter in the model, in the optimizer and in the graph of the loss?"
     with case.untouched():
-        found = optimizer_findings(case) + copies(case)
+        found = [*check_optimizer(case), *check_shared_modules(case), *check_tying(case)]
         loss = case.loss(case.rows(4, 256))
         if loss.grad_fn is None:
-            return [*found, no_graph(case)]
-        return found + unregistered(case, loss) + unreached(case)
+            return [*found, explain_missing_graph(case)]
+        return [*found, *check_registration(case, loss), *check_reached(case)]
 
 
-def optimizer_findings(case):
-    "Parameters that the optimizer does not have, and those that it has but the model does not."
+def check_optimizer(case):
+    "Find parameters that the optimizer lacks, and tensors that it has although they are not in the model."
     if case.optimizer is None:
-        return []
+        return
     optimized = {id(p): p for group in case.optimizer.param_groups for p in group["params"]}
     known = {id(p) for p in case.parameters.values()}
-    missing = [name for name, p in case.trained().items() if id(p) not in optimized]
+    missing = [name for name, p in case.trainable().items() if id(p) not in optimized]
     foreign = [p for i, p in optimized.items() if i not in known]
-    found = []
     if foreign:
-        found.append(Finding("foreign", f"The optimizer has {len(foreign)} tensors that are not in the model"
-                             + (f", and lacks {listed(missing)}." if missing else "."),
-                             {"shapes": str([p.shape for p in foreign[:4]])}))
+        lacks = f", and lacks {join_names(missing)}." if missing else "."
+        yield Finding("foreign", f"The optimizer has {len(foreign)} tensors that are not in the model{lacks}",
+                      {"shapes": str([p.shape for p in foreign[:4]])})
     elif missing:
-        found.append(Finding("left-out", f"{listed(missing)} will never change: not in the optimizer.",
-                             {"in the model": len(case.trained()), "in the optimizer": len(optimized)}))
-    return found
+        yield Finding("left-out", f"{join_names(missing)} will never change: not in the optimizer.",
+                      {"in the model": len(case.trainable()), "in the optimizer": len(optimized)})
 
 
-def listed(names, most=4):
+def join_names(names, most=4):
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def copies(case):
-    "Modules that stand at two places, and parameters that are equal in every number but not the same."
-    found, places = [], {}
+def check_shared_modules(case):
+    "Find modules with parameters that stand at two places."
+    places, found = {}, []
     for path, module in getattr(case.model, "named_modules", lambda **_: ())(remove_duplicate=False):
-        places.setdefault(id(module), (module, []))[1].append(path)
-    for module, paths in places.values():
-        if len(paths) > 1 and list(module.parameters()) and not any(
-                paths[0].startswith(f"{f.evidence['first']}.") for f in found):
-            found.append(Finding("shared", f"{listed(paths)} are one and the same {type(module).__name__}.",
-                                 {"first": paths[0], "places": len(paths)}))
+        places.setdefault(module, []).append(path)
+    for module, paths in places.items():
+        inside = any(paths[0].startswith(f"{path}.") for path in found)
+        if len(paths) > 1 and list(module.parameters()) and not inside:
+            found.append(paths[0])
+            yield Finding("shared", f"{join_names(paths)} are one and the same {type(module).__name__}.",
+                          {"first": paths[0], "places": len(paths)})
+
+
+def check_tying(case):
+    "Find matrices that are equal in every number, perhaps transposed, but not the same."
     matrices = [(name, p) for name, p in case.parameters.items() if p.ndim > 1 and p.data.std() > 0]
     for i, (name, p) in enumerate(matrices):
         for other, q in matrices[:i]:
             if p is not q and any(np.array_equal(p.data, x) for x in (q.data, q.data.swapaxes(-1, -2))):
-                found.append(Finding("untied", f"{name} is a copy of {other}: equal numbers, but two parameters.",
-                                     {"numbers": p.numel(), "different": 0}))
-    return found
+                yield Finding("untied", f"{name} is a copy of {other}: equal numbers, but two parameters.",
+                              {"numbers": p.numel(), "different": 0})
 
 
-def no_graph(case):
-    "The loss has no graph: where does the path of recorded operations end?"
+def explain_missing_graph(case):
+    "Return a Finding: the loss has no graph, and where does that of its operations end?"
     trace = case.trace(case.rows(4, 256))
-    recorded = [event for event in trace if any(event.wanted)]
-    if not case.trained():
+    recorded = [event for event in trace if any(event.needs_grad)]
+    where = "Not a single operation is recorded."
+    if not case.trainable():
         where = "No parameter requires a gradient."
     elif recorded:
         where = f"The last operation that is still recorded is {recorded[-1].place()}."
-    else:
-        where = "Not a single operation is recorded."
     return Finding("no-graph", f"The loss does not depend on any parameter, as far as the graph knows. {where}",
                    {"operations": len(trace), "recorded": len(recorded)})
 
 
-def unregistered(case, loss):
-    "Tensors that the loss wants to train, and the model does not list."
+def check_registration(case, loss):
+    "Find leaves of the loss that the model does not list among its parameters."
     known = {id(p) for p in case.parameters.values()}
     strangers = [leaf for leaf in leaves(loss) if id(leaf) not in known]
-    if not strangers:
-        return []
-    return [Finding("unregistered", f"The loss depends on {len(strangers)} trainable tensors that are not among the "
-                    "parameters of the model.", {"shapes": str([p.shape for p in strangers[:4]])})]
+    if strangers:
+        yield Finding("unregistered", f"The loss depends on {len(strangers)} trainable tensors that are not among the "
+                      "parameters of the model.", {"shapes": str([p.shape for p in strangers[:4]])})
 
 
-def unreached(case):
-    "Parameters without a gradient: cut off, if the loss changes with them; else not used at all."
-    gradients, slopes, found = case.gradients(), case.slopes(), []
-    scale = max((abs(slope) for _, slope in slopes.values()), default=0)
+def check_reached(case):
+    "Find parameters without a gradient: cut off, if the loss changes with them, or else unused."
+    gradients, slopes = case.gradients(), case.slopes()
     missing = [name for name, g in gradients.items() if g is None or not g.any()]
-    cut = [name for name in missing if name in slopes and disagree(*slopes[name], scale)]
+    cut = [name for name in names_that_differ(slopes) if name in missing]
     if cut:
-        event = case.where_cut(cut[0])
+        event = case.find_cut(cut[0])
         where = "" if event is None else f" Its value leaves the graph before {event.place()}."
-        found.append(Finding("cut", f"{listed(cut)}: no gradient arrives, although the loss depends on it.{where}",
-                             {"gradient": 0.0, "measured slope": slopes[cut[0]][1]}))
+        yield Finding("cut", f"{join_names(cut)}: no gradient arrives, although the loss depends on it.{where}",
+                      {"gradient": 0.0, "measured slope": slopes[cut[0]][1]})
     unused = [name for name in missing if gradients[name] is None and name not in cut]
     if unused:
-        found.append(Finding("unused", f"{listed(unused)}: no gradient, and the loss does not depend on it.",
-                             {"measured slope": slopes.get(unused[0], (0.0, math.nan))[1]}))
-    return found
+        yield Finding("unused", f"{join_names(unused)}: no gradient, and the loss does not depend on it.",
+                      {"measured slope": slopes.get(unused[0], (0.0, math.nan))[1]})
 
 
 def examine_backward(case):
-    "Are gradients the slopes of the loss, and of a healthy size? A list of Findings."
+    "Return Findings: are gradients the slopes of the loss, and of a healthy size?"
     with case.untouched():
         gradients = case.gradients()
-        sizes = {name: norm(g) for name, g in gradients.items()}
-        case.measured["gradient norms"] = sizes
-        return wrong_slopes(case, gradients) + sizes_of_gradients(case, sizes) + alike(case, gradients, sizes)
+        norms = case.measured["gradient norms"] = {name: norm(g) for name, g in gradients.items()}
+        return [*check_gradients(case, gradients), *check_gradient_norms(case, norms), *check_symmetry(case, gradients)]
 
 
-def alike(case, gradients, sizes):
-    "Matrices whose rows (or columns) are all equal, and so are their gradients: no step will tell them apart."
-    noise = VANISHED * max(sizes.values(), default=0)
-
-    def equal(x, axis, allowed=0.0):
-        return np.ptp(x, axis=axis).max() <= max(1e-6 * np.abs(x).max(), allowed)
-
-    names = [name for name, p in case.trained().items() if p.ndim > 1 and gradients[name] is not None and any(
-        p.shape[axis] > 1 and equal(p.data, axis) and equal(gradients[name], axis, noise) for axis in (0, 1))]
-    if not names:
-        return []
-    return [Finding("units-alike", f"The units of {listed(names)} are equal, and so are their gradients.",
-                    {"spread of weights": float(np.ptp(case.parameters[names[0]].data, axis=0).max()),
-                     "largest gradient": float(np.abs(gradients[names[0]]).max())})]
-
-
-def wrong_slopes(case, gradients):
-    "Gradients that are there, but not what finite differences of the loss say."
+def check_gradients(case, gradients):
+    "Find gradients that differ from finite differences of the loss, and the operation that is to blame."
     slopes = case.slopes()
-    scale = max((abs(slope) for _, slope in slopes.values()), default=0)
-    wrong = [name for name, pair in slopes.items()
-             if gradients[name] is not None and gradients[name].any() and disagree(*pair, scale)]
+    wrong = [name for name in names_that_differ(slopes) if gradients[name] is not None and gradients[name].any()]
     case.measured["slopes"] = {name: list(pair) for name, pair in slopes.items()}
     if not wrong:
-        return []
+        return
     evidence = {"gradient says": slopes[wrong[0]][0], "loss does": slopes[wrong[0]][1], "parameters": len(wrong)}
-    event = case.where_cut(wrong[0])
-    if event is not None:
-        return [Finding("wrong-gradient", f"{listed(wrong)}: the gradient is not the slope of the loss. Some of its "
-                        f"value leaves the graph before {event.place()}.", evidence)]
-    event = wrong_backward(case)
-    where = "" if event is None else f" The first operation that is wrong by itself is {event.place()}."
-    return [Finding("wrong-backward", f"{listed(wrong)}: the gradient is not the slope of the loss.{where}", evidence)]
+    what = f"{join_names(wrong)}: the gradient is not the slope of the loss."
+    cut = case.find_cut(wrong[0])
+    event = cut or find_wrong_backward(case)
+    where = "Some of its value leaves the graph before" if cut else "The first operation that is wrong by itself is"
+    yield Finding("wrong-gradient" if cut else "wrong-backward",
+                  f"{what} {where} {event.place()}." if event else what, evidence)
 
 
-def wrong_backward(case):
-    "The first event whose backward is not the derivative of its forward along random directions; None if all are."
+def find_wrong_backward(case):
+    "Return the first event whose backward is not the derivative of its forward along random directions, or None."
     rng = np.random.default_rng(0)
     with case.in_float64():
         trace = case.trace(case.rows(2, 64))
     for event in trace:
+        def run(*arrays, event=event):
+            operation = copy.copy(event.operation)
+            case.reset_random()  # for an operation that draws a dropout mask
+            return operation, operation.forward(*arrays)
+
         arrays = [np.array(x, np.float64) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
                   for x in event.inputs]
         weights = rng.standard_normal(event.output.shape)
-        operation = copy.copy(event.operation)
         try:
-            operation.forward(*arrays)
-            gradients = operation.backward(weights)
+            gradients = run(*arrays)[0].backward(weights)
         except Exception:  # an operation that cannot go back: not ours to judge
             continue
-        for i, (x, gradient, wanted) in enumerate(zip(arrays, gradients, event.wanted)):
-            if wanted and gradient is not None:
+        for i, (x, gradient, needed) in enumerate(zip(arrays, gradients, event.needs_grad)):
+            if needed and gradient is not None:
                 nudge = 1e-6 * rng.choice([-1.0, 1.0], x.shape)
-                above, below = (copy.copy(event.operation).forward(*arrays[:i], y, *arrays[i + 1:])
-                                for y in (x + nudge, x - nudge))
+                above, below = (run(*arrays[:i], y, *arrays[i + 1:])[1] for y in (x + nudge, x - nudge))
                 measured = float(np.sum(weights * (above - below))) / 2e-6
-                if disagree(float(np.sum(gradient * nudge)) / 1e-6, measured, norm(gradient)):
+                if differ(float(np.sum(gradient * nudge)) / 1e-6, measured, norm(gradient)):
                     return event
     return None
 
 
-def sizes_of_gradients(case, sizes):
-    "Vanishing and exploding, judged on matrices."
-    matrices = {name: sizes[name] for name, p in case.trained().items() if p.ndim > 1 and sizes[name] > 0}
+def check_gradient_norms(case, norms):
+    "Find vanishing and exploding gradients, among those of matrices."
+    matrices = {name: norms[name] for name, p in case.trainable().items() if p.ndim > 1 and norms[name] > 0}
     if not matrices:
-        return []
+        return
     small, large = min(matrices, key=matrices.get), max(matrices, key=matrices.get)
-    ratio = matrices[small] / matrices[large]
+    ratio = case.measured["gradient ratio"] = matrices[small] / matrices[large]
     weight = norm(case.parameters[large].data)
-    case.measured["gradient ratio"] = ratio
     if not math.isfinite(matrices[large]) or matrices[large] > EXPLODED * max(weight, 1):
-        return [Finding("gradients-explode", f"The gradient of {large} is larger than the matrix itself.",
-                        {"norm of gradient": matrices[large], "norm of matrix": weight})]
-    if ratio < VANISHED:
-        return [Finding("gradients-vanish", f"The gradient of {small} is a tiny part of that of {large}.",
-                        {f"norm at {small}": matrices[small], f"norm at {large}": matrices[large]})]
-    return []
+        yield Finding("gradients-explode", f"The gradient of {large} is larger than the matrix itself.",
+                      {"norm of gradient": matrices[large], "norm of matrix": weight})
+    elif ratio < VANISHED:
+        yield Finding("gradients-vanish", f"The gradient of {small} is a tiny part of that of {large}.",
+                      {f"norm at {small}": matrices[small], f"norm at {large}": matrices[large]})
+
+
+def check_symmetry(case, gradients):
+    "Find matrices whose rows (or columns) are equal, and so are their gradients: no step will tell them apart."
+    noise = VANISHED * max(map(norm, gradients.values()), default=0)
+
+    def equal(x, axis, allowed=0.0):
+        return np.ptp(x, axis=axis).max() <= max(1e-6 * np.abs(x).max(), allowed)
+
+    names = [name for name, p in case.trainable().items() if p.ndim > 1 and gradients[name] is not None and any(
+        p.shape[axis] > 1 and equal(p.data, axis) and equal(gradients[name], axis, noise) for axis in (0, 1))]
+    if names:
+        yield Finding("units-alike", f"The units of {join_names(names)} are equal, and so are their gradients.",
+                      {"spread of weights": float(np.ptp(case.parameters[names[0]].data, axis=0).max()),
+                       "largest gradient": float(np.abs(gradients[names[0]]).max())})

@@ -3,8 +3,9 @@
 
 __all__ = [
     "FACTORS", "RANGE_STEPS", "OVERFIT_STEPS", "NOISE", "TOO_LITTLE", "HALF", "A_LOT", "A_LITTLE",
-    "examine_update", "one_step", "stale_gradients", "cosine", "lesson", "range_test",
-    "best_factor", "learned", "rates", "examine_learning", "held_out", "decoding", "loop",
+    "examine_update", "check_step", "check_zero_grad", "cosine", "range_test", "best_factor",
+    "has_learned", "check_learning_rate", "examine_learning", "check_overfitting",
+    "check_generalization", "check_decoding", "find_loop",
 ]
 
 import numpy as np
@@ -24,52 +25,50 @@ A_LOT, A_LITTLE = 0.4, 0.1  # of the loss: no verdict before the best rate has b
 
 
 def examine_update(case):
-    "One step, then short runs at other learning rates: a list of Findings."
+    "Return Findings of one step, or else of short runs at other learning rates."
     if case.optimizer is None:
         return [Finding("skipped", "No optimizer was given, so steps were not examined.")]
     with case.untouched():
-        found = one_step(case)
+        optimizer = case.copy_optimizer()
+        found = [*check_step(case, optimizer)] or [*check_zero_grad(case, optimizer)]
     with case.untouched():
-        return found or rates(case)
+        return found or list(check_learning_rate(case))
 
 
-def one_step(case):
-    "What a single step does to each weight, and whether it starts from fresh gradients."
-    before = {name: p.data.copy() for name, p in case.trained().items()}
-    twin = case.twin_optimizer()
-    for group in twin.param_groups:
-        group["lr"] = case.optimizer.param_groups[0]["lr"]
+def check_step(case, optimizer):
+    "Take a step at the present rate, and find parameters that it leaves as they are, although they have a gradient."
+    before, rate = {name: p.data.copy() for name, p in case.trainable().items()}, case.optimizer.param_groups[0]["lr"]
+    for group in optimizer.param_groups:
+        group["lr"] = rate
     gradients = case.gradients()
-    for p in case.trained().values():
+    for p in case.trainable().values():
         p.grad = None
     case.reset_random()
-    case.step(case.model, case.batch, case.loss_fn, twin)
+    case.step(case.model, case.batch, case.loss_fn, optimizer)
     moved = {name: norm(p.data - before[name]) / max(norm(p.data), norm(before[name]), 1e-12)
-             for name, p in case.trained().items()}
+             for name, p in case.trainable().items()}
     case.measured["update ratios"] = moved
     sizes = {name: norm(gradients[name]) for name in case.optimized()}
     still = [name for name, size in sizes.items()  # below: rounding, as for a bias that batch norm takes out again
              if moved[name] == 0 and size > NOISE * max(sizes.values())]
     if still:
-        return [Finding("no-update", f"{len(still)} of {len(moved)} parameters do not change in a step, {still[0]} "
-                        "for one.", {"learning rate": float(case.optimizer.param_groups[0]["lr"])})]
-    return stale_gradients(case, twin)
+        yield Finding("no-update", f"{len(still)} of {len(moved)} parameters do not change in a step, {still[0]} for "
+                      "one.", {"learning rate": float(rate)})
 
 
-def stale_gradients(case, twin):
-    "Put a huge gradient where the last step left its own: if it is still there after the next step, nobody cleared it."
+def check_zero_grad(case, optimizer):
+    "Find a step that leaves a huge gradient where it is, put in the place of that of the step before."
     rng, left = np.random.default_rng(0), {}
     for name, p in case.optimized().items():
         if p.grad is not None:
-            left[name] = p.grad = (1e6 * rng.standard_normal(p.shape)).astype(p.dtype)
-    left = {name: marker.copy() for name, marker in left.items()}
-    case.step(case.model, case.batch, case.loss_fn, twin)
-    alike = [cosine(case.parameters[name].grad, marker) for name, marker in left.items() if marker.size > 8]
-    alike = max(alike, default=0.0, key=abs)
-    if alike > 0.9:
-        return [Finding("stale-gradients", "A gradient that was there before the step is there after it.",
-                        {"cosine with the old gradient": alike})]
-    return []
+            p.grad = (1e6 * rng.standard_normal(p.shape)).astype(p.dtype)
+            left[name] = p.grad.copy()
+    case.step(case.model, case.batch, case.loss_fn, optimizer)
+    cosines = [cosine(case.parameters[name].grad, marker) for name, marker in left.items() if marker.size > 8]
+    largest = max(cosines, default=0.0, key=abs)
+    if largest > 0.9:
+        yield Finding("stale-gradients", "A gradient that was there before the step is there after it.",
+                      {"cosine with the old gradient": largest})
 
 
 def cosine(x, y):
@@ -78,108 +77,107 @@ def cosine(x, y):
     return float(np.vdot(x, y)) / (norm(x) * norm(y))
 
 
-def lesson(case):
-    "The rows that short trainings use."
-    return case.rows(16, 256)
-
-
 def range_test(case):
-    "{factor of the learning rate: loss after 20 steps from here}, and the loss now; measured once."
+    "Return {factor of the learning rate: loss after 20 steps on a few rows}, and the loss before; measured once."
     if "range" not in case.known:
-        batch = lesson(case)
-        losses, now = {factor: case.trained_loss(factor, RANGE_STEPS, batch) for factor in FACTORS}, case.number(batch)
+        batch = case.rows(16, 256)
+        losses = {factor: case.loss_after(factor, RANGE_STEPS, batch) for factor in FACTORS}
+        now = case.loss_value(batch)
         for end, further in ((max, 10), (min, 0.1)):  # as long as the best rate is at an end, go on from there
             while best_factor(losses, now) == end(losses) and 1e-4 < end(losses) < 1e4:
-                losses[end(losses) * further] = case.trained_loss(end(losses) * further, RANGE_STEPS, batch)
+                losses[end(losses) * further] = case.loss_after(end(losses) * further, RANGE_STEPS, batch)
         case.known["range"] = losses, now
     return case.known["range"]
 
 
 def best_factor(losses, now):
-    "The factor to suggest: the smallest that brings the loss down nearly as far as any."
+    "Return the factor to suggest: the smallest that brings the loss down nearly as far as any."
     lowest = min(losses.values())
     return min(factor for factor, loss in losses.items() if loss <= lowest + 0.1 * abs(now - lowest))
 
 
-def learned(case, loss):
-    "Whether next to nothing is left to learn: a tenth of ln V, or of the variance of numbers."
+def has_learned(case, loss):
+    "Return whether next to nothing is left to learn: a tenth of ln V, or of the variance of numbers."
     seen, targets = case.seen(), case.targets.data
     if targets.dtype.kind == "f":
         return loss < 0.1 * targets.var()
     return seen.answer is not None and seen.answer.ndim > 1 and loss < 0.1 * np.log(seen.answer.shape[-1])
 
 
-def rates(case):
-    "Does the learning rate learn as fast as others do?"
+def check_learning_rate(case):
+    "Find a learning rate with which the loss falls far less than with others."
     losses, now = range_test(case)
-    rate, best = case.rate(), best_factor(losses, now)
+    rate, best = case.learning_rate(), best_factor(losses, now)
+    fall, most = now - losses[1], now - losses[best]
     case.measured["range test"] = {rate * factor: loss for factor, loss in losses.items()}
     case.measured["suggested rate"] = rate * best
-    fall, most = now - losses[1], now - losses[best]
     case.measured["share of the best fall"] = fall / most if most else 1.0
     evidence = {"rate": rate, "suggested": rate * best, "loss now": now, f"after {RANGE_STEPS} steps": losses[1],
                 "at the suggested rate": losses[best]}
-    if learned(case, now):
-        return []
+    if has_learned(case, now):
+        return
     if fall <= TOO_LITTLE * most and best >= 10 and most > A_LOT * abs(now):
-        return [Finding("rate-too-low", "A larger learning rate learns several times as fast.", evidence)]
-    if fall <= HALF * most and best < 1 and most > A_LITTLE * abs(now):
-        return [Finding("rate-too-high", "A smaller learning rate learns faster.", evidence)]
-    return []
+        yield Finding("rate-too-low", "A larger learning rate learns several times as fast.", evidence)
+    elif fall <= HALF * most and best < 1 and most > A_LITTLE * abs(now):
+        yield Finding("rate-too-high", "A smaller learning rate learns faster.", evidence)
 
 
 def examine_learning(case):
-    "Is one small batch learned by heart, do labels matter, does held-out data profit, does decoding run in circles?"
+    "Return Findings: can it learn a small batch by heart and generalize from it, and does decoding run in circles?"
     with case.untouched():
-        found = decoding(case)
+        found = list(check_decoding(case))
         if case.optimizer is None:
             return found
-        batch = case.rows(8, 256)
-        now, factor = case.number(batch), best_factor(*range_test(case))
-        loss = case.trained_loss(factor, OVERFIT_STEPS, batch)
-        case.measured["overfit"] = {"before": now, "after": loss}
-        if not loss < 0.8 * now and not learned(case, now):
-            found.append(Finding("cannot-overfit", f"{len(batch[0])} rows, {OVERFIT_STEPS} steps, and the loss hardly "
-                                 "falls.", {"before": now, "after": loss, "rate": case.rate() * factor}))
-        return found if case.held_out is None or not case.inputs else found + held_out(case, factor)
+        factor = best_factor(*range_test(case))
+        return [*found, *check_overfitting(case, factor), *check_generalization(case, factor)]
 
 
-def held_out(case, factor):
-    "Training on true and on shuffled labels: which helps with held-out data?"
-    batch, before = case.batch, case.number(case.held_out)
+def check_overfitting(case, factor):
+    "Find a model that cannot learn a few rows by heart."
+    batch = case.rows(8, 256)
+    now, loss = case.loss_value(batch), case.loss_after(factor, OVERFIT_STEPS, batch)
+    case.measured["overfit"] = {"before": now, "after": loss}
+    if not loss < 0.8 * now and not has_learned(case, now):
+        yield Finding("cannot-overfit", f"{len(batch[0])} rows, {OVERFIT_STEPS} steps, and the loss hardly falls.",
+                      {"before": now, "after": loss, "rate": case.learning_rate() * factor})
+
+
+def check_generalization(case, factor):
+    "Train on true and on shuffled labels, and find labels that are no easier than those, or no use for held-out data."
+    if case.held_out is None or not case.inputs:
+        return
+    batch, before = case.batch, case.loss_value(case.held_out)
     order = np.random.default_rng(0).permutation(len(case.targets))
     shuffled = (*batch[:-1], Tensor(case.targets.data[order]))
-    fit, true = case.trained_loss(factor, OVERFIT_STEPS, batch, case.held_out)
-    control_fit, control = case.trained_loss(factor, OVERFIT_STEPS, shuffled, case.held_out)
+    fit, true = case.loss_after(factor, OVERFIT_STEPS, batch, case.held_out)
+    control_fit, control = case.loss_after(factor, OVERFIT_STEPS, shuffled, case.held_out)
     case.measured["held out"] = {"before": before, "after": true, "after shuffled labels": control,
                                  "training loss": fit, "of shuffled labels": control_fit}
     evidence = {"held-out loss before": before, "after": true, "after training on shuffled labels": control}
-    if true < before:
-        return []
-    if fit > 0.8 * control_fit > 0.1 * before:
-        return [Finding("labels-unrelated", "True labels are no easier to learn than shuffled ones.",
-                        {"training loss": fit, "of shuffled labels": control_fit, **evidence})]
-    return [Finding("does-not-generalize", "Held-out loss does not fall.", evidence)]
+    if not true < before and fit > 0.8 * control_fit > 0.1 * before:
+        yield Finding("labels-unrelated", "True labels are no easier to learn than shuffled ones.",
+                      {"training loss": fit, "of shuffled labels": control_fit, **evidence})
+    elif not true < before:
+        yield Finding("does-not-generalize", "Held-out loss does not fall.", evidence)
 
 
-def decoding(case):
-    "Does what the model writes end in a circle?"
+def check_decoding(case):
+    "Find generated text that ends in a loop."
     if case.generate is None:
-        return []
+        return
     case.reset_random()
     texts = np.atleast_2d(np.asarray(case.generate(case.model)))
-    loops = [loop(text.tolist()) for text in texts]
+    loops = [find_loop(text.tolist()) for text in texts]
     period, repeats = max(loops, key=lambda pair: pair[0] * pair[1])
     rate, share = float(repeated_ngram_rate(texts[0])), period * repeats / texts.shape[1]
     case.measured["decoding"] = {"repeated 4-grams": rate, "share in a loop": share}
     if repeats >= 3 and share > 0.5:
-        return [Finding("greedy-loop", f"A text ends in {repeats} times the same {period} tokens.",
-                        {"share of the text": share, "repeated 4-grams": rate})]
-    return []
+        yield Finding("greedy-loop", f"A text ends in {repeats} times the same {period} tokens.",
+                      {"share of the text": share, "repeated 4-grams": rate})
 
 
-def loop(tokens):
-    "(period, how often): the longest end of `tokens` that repeats itself."
+def find_loop(tokens):
+    "Return (period, repeats) of the longest end of `tokens` that repeats itself; (1, 1) if none does."
     best = 1, 1
     for period in range(1, len(tokens) // 2 + 1):
         same = 0

@@ -76,6 +76,7 @@ class SiLUFunction(Function):
 
 class ReluSquared(Function):
     "max(x, 0)^2 (So et al. 2021, section 4.1)"
+    kind = "relu"
     def forward(self, x):
         self.positive = np.maximum(x, 0)
         return self.positive * self.positive

@@ -54,6 +54,7 @@ class Attention(Function):
 
     After forward, `inputs` is (query, key, value), `weights` (..., T, S) are those before dropout, `scale` is a number.
     """
+    kind = "attention"
     def __init__(self, is_causal=False, scale=None, dropout_p=0.0):
         if not 0 <= dropout_p <= 1:
             raise ValueError(f"attention: dropout_p is a probability from 0 to 1, got {dropout_p}")

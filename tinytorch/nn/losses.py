@@ -155,6 +155,7 @@ class CrossEntropyFunction(Function):
     (1 - s) w[target] (log z - x[target]) + s / C sum_c w[c] (log z - x[c]), z = sum_c exp(x[c]);
     it costs 0 where target[i] is `ignore_index`. Only x gets a gradient. reduction: "none" (N,), "sum", or "mean", that
     divides by the sum of w[target] over the rows that count; where that is 0 it is nan, with gradients 0."""
+    kind = "cross_entropy"
     def __init__(self, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="none"):
         self.weight, self.ignore_index = weight, ignore_index
         self.label_smoothing, self.reduction = label_smoothing, reduction

@@ -23,6 +23,7 @@ class Function:
     """
     needs_grad = (True,) * 32  # of all inputs, unless a graph knows better
     parents = None  # set when the operation is recorded in a graph
+    kind = None  # what it is for diagnosis, such as "relu" (see `Event` in diagnosis/case.py)
     plain = None  # for a faster form: the class in whose place it is made
 
     def __new__(cls, *args, **kwargs):
@@ -52,6 +53,7 @@ class Neg(Function):
 
 class Exp(Function):
     "e^x"
+    kind = "exp"
     def forward(self, x):
         self.out = np.exp(x)
         return self.out
@@ -135,6 +137,7 @@ class Pow(Function):
 
 class Tanh(Function):
     "tanh(x), the hyperbolic tangent"
+    kind = "tanh"
     def forward(self, x):
         self.out = np.tanh(x)
         return self.out
@@ -144,6 +147,7 @@ class Tanh(Function):
 
 class Sigmoid(Function):
     "1 / (1 + e^-x): 0 or 1 for huge x, without a warning"
+    kind = "sigmoid"
     @np.errstate(over="ignore")
     def forward(self, x):
         self.out = 1 / (1 + np.exp(-x))
@@ -154,6 +158,7 @@ class Sigmoid(Function):
 
 class Relu(Function):
     "max(x, 0); the gradient at 0 is 0"
+    kind = "relu"
     def forward(self, x):
         self.out = np.maximum(x, 0)
         return self.out

@@ -152,6 +152,7 @@ def check_floats(name, x):
 
 class Softmax(Function):
     "exp(x) / sum(exp(x)) along `dim`, an int, however large x; `dim` may be empty. Raises: as `check_floats`."
+    kind = "softmax"
     def __init__(self, dim):
         self.dim = dim
     @np.errstate(invalid="ignore")
@@ -210,6 +211,7 @@ def check_inner_sizes(x, y):
 
 class MatMul(Function):
     "x @ y as in NumPy: vectors, matrices, stacks that broadcast; in linear memory. Raises: as `check_inner_sizes`."
+    kind = "matmul"
     def forward(self, x, y):
         check_inner_sizes(x, y)
         self.x, self.y = x, y
@@ -255,6 +257,7 @@ class Einsum(Function):
 
     A letter that an operand repeats means its diagonal: "ii->i". Raises: ValueError where letters and shapes disagree.
     """
+    kind = "einsum"
     def __init__(self, equation):
         self.equation = equation.replace(" ", "")
     def forward(self, *operands):

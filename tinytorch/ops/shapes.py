@@ -13,6 +13,7 @@ from tinytorch.ops.elementwise import Function, unbroadcast
 
 class Reshape(Function):
     "the same elements in the same order, in another shape (one size may be -1)"
+    kind = "reshape"
     def __init__(self, *shape):
         self.shape = shape
     def forward(self, x):
