@@ -365,11 +365,14 @@ MISTAKES = {
          'factor * group.get("initial_lr", group["lr"])', 'factor * group["lr"]'),
         ("diagnose: does not see where a value leaves the graph", "not needed and not np.array_equal(x, y)",
          "needed and not np.array_equal(x, y)"),
+        ("diagnose: examines whichever form is switched on", "with enable_grad(), plain_forms(), np", "with enable_grad(), np"),
     ],
     ("diagnosis/graph.py", "15_diagnosis/test_stages.py"): [
         ("diagnose: any gradient is right", "SLOPE_TOLERANCE = 1e-2", "SLOPE_TOLERANCE = 1e2"),
     ],
     ("diagnosis/forward.py", "15_diagnosis/test_stages.py"): [
+        ("diagnose: cross entropy is known by the name of its class", 'if event.kind == "cross_entropy"',
+         'if event.operation.name == "CrossEntropyFunction"'),
         ("diagnose: earlier tokens count as later ones", "row[at < place].max(initial=0)",
          "row[at != place].max(initial=0)"),
     ],

@@ -15,10 +15,10 @@ from typing import NamedTuple
 class Fault(NamedTuple):
     "All that is always the same about a fault; `chapter` is where the thing was built."
     stage: str
-    severity: str
+    chapter: int
     cause: str
     advice: str
-    chapter: int
+    severity: str = "severe"
 
 
 SEVERITIES = ("severe", "warning", "note")
@@ -26,157 +26,132 @@ COLORS = {"severe": "#b3261e", "warning": "#9a6700", "note": "inherit"}  # in a 
 
 # A fault stands before those that it explains: a report begins with the one that is to be repaired first.
 CATALOGUE = {
-    "ids-out-of-range": Fault(
-        "data", "severe", "The vocabulary of the model is not that of the tokenizer, or labels do not count from 0.",
-        "Build the model with vocab_size=tokenizer.vocab_size, and the last layer with one output for each class.", 10),
-    "not-finite-data": Fault(
-        "data", "severe", "There is nan or inf in the batch itself; one of them spoils every parameter.",
-        "Look at how these numbers are read and scaled; a division by a deviation of 0 is a usual source.", 7),
-    "does-not-run": Fault(
-        "graph", "severe", "The loss of this batch cannot be computed.",
-        "Read the message: it says which operation got what. Run the layers one by one.", 8),
-    "not-finite-loss": Fault(
-        "forward", "severe", "Some operation overflows, divides by 0, or takes the log of 0.",
-        "Use the losses that work on logits, and look for the first operation named above.", 8),
-    "no-graph": Fault(
-        "graph", "severe", "The forward pass runs under no_grad, is detached, or all parameters are frozen.",
-        "Compute the loss outside of no_grad, without .detach() and .data between parameters and loss.", 3),
-    "unregistered": Fault(
-        "graph", "severe", "A Parameter sits in a plain list or dictionary, or a Tensor is no Parameter; the Module "
-        "does not see it, so no optimizer gets it.",
-        "Keep modules in a ModuleList or ModuleDict, and learned tensors as Parameter attributes.", 4),
-    "cut": Fault(
-        "graph", "severe", "A value was taken out of the graph (.data, .detach(), Tensor(...), no_grad) and used on.",
-        "Compute with the Tensor itself: indexing, slicing and scaling all have gradients.", 3),
-    "wrong-backward": Fault(
-        "backward", "severe", "The backward of this operation is not the derivative of its forward.",
-        "Test it alone with gradcheck.check_function, and derive it once more on paper.", 1),
-    "wrong-gradient": Fault(
-        "backward", "severe", "One of several paths to the loss is cut: the gradient exists, but a part is missing.",
-        "Look for .data or .detach() where the evidence points.", 3),
-    "left-out": Fault(
-        "graph", "severe", "The optimizer was given only some of the parameters.",
-        "Pass model.parameters(), of the whole model.", 6),
-    "foreign": Fault(
-        "graph", "severe", "A layer was replaced after the optimizer was made, so it updates the old one.",
-        "Make the optimizer after the model is complete.", 6),
-    "targets-not-shifted": Fault(
-        "data", "severe", "The model is asked to repeat the token that it sees, not to say which one follows.",
-        "inputs = ids[:, :-1], targets = ids[:, 1:].", 13),
-    "targets-shifted-wrong": Fault(
-        "data", "severe", "The targets are off by the wrong number of places.",
-        "inputs = ids[:, :-1], targets = ids[:, 1:]: one place, to the left.", 13),
-    "one-label": Fault(
-        "data", "severe", "All labels of the batch are the same, so a constant is the best answer.",
-        "Shuffle the data before batching, and look at how labels are read.", 7),
-    "input-scale": Fault(
-        "data", "severe", "Inputs are far from mean 0 and deviation 1, the range that initial weights are made for.",
-        "Subtract the mean of the training set and divide by its deviation.", 7),
-    "heads-scrambled": Fault(
-        "forward", "severe", "Heads were made, or merged, by reshape alone: it keeps the order in memory, so features "
-        "of one position end up in another.",
-        "x.reshape(B, T, H, d).transpose(1, 2) to split; .transpose(1, 2).reshape(B, T, H * d) to merge.", 11),
-    "softmax-axis": Fault(
-        "forward", "severe", "The softmax runs over another axis than the one that is summed over.",
-        "softmax(dim=-1) where scores are (..., T_query, T_key).", 11),
-    "scale-missing": Fault(
-        "forward", "severe", "The 1/sqrt(d) is missing: scores grow with the size of a head, and softmax saturates.",
-        "scores = query @ key.transpose(-1, -2) / math.sqrt(head_dim).", 11),
-    "mask-inverted": Fault(
-        "forward", "severe", "The mask hides the past and shows the future: it is inverted, or in the other convention "
-        "(here True means 'may attend').",
-        "Use is_causal=True, or causal_mask(T); turn a mask of the other convention around with ~mask.", 11),
-    "leak": Fault(
-        "forward", "severe", "The answer is visible: the causal mask is missing, begins a place too late, comes "
-        "after the softmax, or is added as 0 and 1 instead of 0 and -inf.",
-        "Use is_causal=True. Training looks wonderful with this fault, generation does not.", 11),
-    "order-blind": Fault(
-        "forward", "severe", "Positions are not in the model: it sees a set of tokens, not a sequence.",
-        "Add learned or sinusoidal positions to the embeddings, or use rotary ones.", 10),
-    "input-ignored": Fault(
-        "forward", "severe", "Some input positions have no influence on any output.",
-        "Look at slices and masks: what is cropped, and what is hidden from everybody?", 11),
-    "attention-constant": Fault(
-        "forward", "severe", "Attention weights are the same whatever the input.",
-        "Are query and key computed from the input, and are their weights not all 0?", 11),
-    "attention-one-hot": Fault(
-        "forward", "severe", "Each query attends to one key only, at the start already; no gradient passes then.",
-        "Scale scores by 1/sqrt(d), and start with smaller weights.", 11),
-    "loss-sign": Fault(
-        "forward", "severe", "A minus is missing, or there is one too many: training makes the right answers unlikely.",
-        "A log-likelihood is made larger, its negative smaller: loss = -log_p[target].mean(), or F.cross_entropy.", 5),
-    "softmax-twice": Fault(
-        "forward", "severe", "The model ends with a softmax, and cross_entropy applies another one.",
-        "Return logits; cross_entropy takes the softmax itself.", 5),
-    "untied": Fault(
-        "graph", "warning", "Two parameters started as copies of each other. If they were to be tied, they are not.",
-        "Assign the Parameter itself: head.weight = embedding.weight, without Parameter(...) around it.", 13),
-    "shared": Fault(
-        "graph", "warning", "One module stands at several places, so these layers are one layer.",
-        "ModuleList(Block() for _ in range(n)), not [Block()] * n.", 4),
-    "start-too-large": Fault(
-        "forward", "severe", "The model starts out sure of wrong answers: weights of its last layers are too large.",
-        "Start matrices with a deviation of about 0.02 or 1/sqrt(inputs), above all a tied embedding.", 4),
-    "activations-explode": Fault(
-        "forward", "severe", "Activations grow from layer to layer.",
-        "Start with smaller weights (1/sqrt(inputs)), or normalize between layers.", 12),
-    "units-alike": Fault(
-        "backward", "severe", "All units of a layer start equal and get equal gradients, so they stay equal: the layer "
-        "is one unit wide.",
-        "Start matrices with random numbers; zeros are right for biases, and for a last layer at most.", 4),
-    "dead-units": Fault(
-        "forward", "severe", "Most units of a ReLU layer are 0 for every example; they get no gradient and stay dead.",
-        "Look at the biases' start, the scale of the inputs and the learning rate; or use GELU.", 4),
-    "saturated": Fault(
-        "forward", "severe", "Most sigmoid or tanh units are at their flat ends, where the gradient is almost 0.",
-        "Start with smaller weights, scale the inputs, or use ReLU or GELU inside the network.", 4),
-    "random-evaluation": Fault(
-        "forward", "severe", "The same input gives different answers in eval mode: dropout is still on.",
-        "F.dropout(x, p, self.training) or nn.Dropout, and model.eval() before evaluating.", 4),
-    "gradients-vanish": Fault(
-        "backward", "severe", "The gradient shrinks from layer to layer on its way back; first layers hardly learn.",
-        "Use residual connections, a norm, or ReLU instead of sigmoid.", 12),
-    "gradients-explode": Fault(
-        "backward", "severe", "The gradient grows from layer to layer on the way back.",
-        "Start with smaller weights, normalize, and clip with clip_grad_norm_.", 6),
-    "stale-gradients": Fault(
-        "update", "severe", "The gradients of earlier steps are still there: each step adds to them.",
-        "Call optimizer.zero_grad() before backward.", 6),
-    "no-update": Fault(
-        "update", "severe", "There is a gradient, but after a step the weight is what it was.",
-        "Is optimizer.step() called, is the learning rate above 0, does a schedule start at 0 and never step?", 6),
-    "rate-too-high": Fault(
-        "update", "severe", "Steps are so long that they jump over the valley.",
-        "Try the suggested rate, with a warm-up.", 6),
-    "rate-too-low": Fault(
-        "update", "severe", "Each step is right, but so short that nothing seems to happen.",
-        "Try the suggested rate. A large vocabulary and a narrow model need a larger rate than one expects.", 6),
-    "padding-counted": Fault(
-        "data", "severe", "The loss is averaged over padding too: the easy answer 'more padding' is most of it.",
-        "Set these targets to ignore_index (-100), or pass ignore_index=pad to cross_entropy.", 5),
-    "duplicates": Fault(
-        "data", "severe", "The same examples are in training and held-out data: what is measured is memory.",
-        "Remove duplicates first, then split.", 7),
-    "greedy-loop": Fault(
-        "learning", "severe", "Decoding runs in a circle, as the likeliest token always leads back.",
-        "Draw with a temperature and top_k or top_p, or penalize repeats.", 14),
-    "labels-unrelated": Fault(
-        "learning", "warning", "Labels do not follow from inputs: shuffled labels are learned just as well.",
-        "Were inputs and labels shuffled apart, or joined by the wrong key?", 7),
-    "cannot-overfit": Fault(
-        "learning", "severe", "Not even one small batch is learned by heart, which any working model does.",
-        "Make the model and the data still smaller, and compare it layer by layer with one that works.", 8),
-    "no-positions": Fault(
-        "forward", "warning", "Positions are not in the model: order gets in only through the causal mask, from the "
-        "second block on (Haviv et al. 2022).",
-        "If that is not what you want: add learned or sinusoidal positions to the embeddings, or use rotary ones.", 10),
-    "unused": Fault(
-        "graph", "note", "A parameter takes no part in this loss.",
-        "Is a layer built but not called? Then take it out, or call it.", 4),
-    "does-not-generalize": Fault(
-        "learning", "note", "What is learned from this one batch says nothing about held-out data yet.",
-        "Usually it takes more data. If that does not help: do labels belong to their inputs?", 8),
-    "skipped": Fault("learning", "note", "A part of the examination was left out.", "", 15),
+    "ids-out-of-range": Fault("data", 10,
+        "The vocabulary of the model is not that of the tokenizer, or labels do not count from 0.",
+        "Build the model with vocab_size=tokenizer.vocab_size, and the last layer with one output for each class."),
+    "not-finite-data": Fault("data", 7, "The batch itself holds nan or inf; a single one spoils every parameter.",
+        "Check how these numbers are read and scaled; dividing by a standard deviation of 0 is a common cause."),
+    "does-not-run": Fault("graph", 8, "The loss of this batch cannot be computed.",
+        "Read the message: it says which operation got what. Run the layers one by one."),
+    "not-finite-loss": Fault("forward", 8, "Some operation overflows, divides by 0, or takes the log of 0.",
+        "Use the losses that work on logits, and look for the first operation named above."),
+    "no-graph": Fault("graph", 3, "The forward pass runs under no_grad, is detached, or all parameters are frozen.",
+        "Compute the loss outside of no_grad, without .detach() and .data between parameters and loss."),
+    "unregistered": Fault("graph", 4,
+        "A Parameter sits in a plain list or dictionary, or a Tensor is not a Parameter; the Module does not see it, "
+        "so no optimizer gets it.",
+        "Keep modules in a ModuleList or ModuleDict, and learned tensors as Parameter attributes."),
+    "cut": Fault("graph", 3, "A value was taken out of the graph (.data, .detach(), Tensor(...), no_grad) and used on.",
+        "Compute with the Tensor itself: indexing, slicing and scaling all have gradients."),
+    "wrong-backward": Fault("backward", 1, "The backward of this operation is not the derivative of its forward.",
+        "Test it alone with gradcheck.check_function, and derive it once more on paper."),
+    "wrong-gradient": Fault("backward", 3,
+        "One of several paths to the loss is cut: the gradient exists, but a part is missing.",
+        "Look for .data or .detach() where the evidence points."),
+    "left-out": Fault("graph", 6, "The optimizer was given only some of the parameters.",
+        "Pass model.parameters(), of the whole model."),
+    "foreign": Fault("graph", 6, "A layer was replaced after the optimizer was made, so it updates the old one.",
+        "Make the optimizer after the model is complete."),
+    "targets-not-shifted": Fault("data", 13,
+        "The model is asked to repeat the token that it sees, not to say which one follows.",
+        "inputs = ids[:, :-1], targets = ids[:, 1:]."),
+    "targets-shifted-wrong": Fault("data", 13, "The targets are off by the wrong number of places.",
+        "inputs = ids[:, :-1], targets = ids[:, 1:]: one place, to the left."),
+    "one-label": Fault("data", 7, "All labels of the batch are the same, so a constant is the best answer.",
+        "Shuffle the data before batching, and look at how labels are read."),
+    "input-scale": Fault("data", 7,
+        "Inputs are far from mean 0 and standard deviation 1, the range that initial weights are made for.",
+        "Subtract the mean of the training set and divide by its standard deviation."),
+    "heads-scrambled": Fault("forward", 11,
+        "Heads were made, or merged, by reshape alone: it keeps the order in memory, so features of one position end "
+        "up in another.",
+        "x.reshape(B, T, H, d).transpose(1, 2) to split; .transpose(1, 2).reshape(B, T, H * d) to merge."),
+    "softmax-axis": Fault("forward", 11, "The softmax runs over a different axis from the one that is summed over.",
+        "softmax(dim=-1) where scores are (..., T_query, T_key)."),
+    "scale-missing": Fault("forward", 11,
+        "The 1/sqrt(d) is missing: scores grow with the size of a head, and softmax saturates.",
+        "scores = query @ key.transpose(-1, -2) / math.sqrt(head_dim)."),
+    "mask-inverted": Fault("forward", 11,
+        "The mask hides the past and shows the future: it is inverted, or in the other convention (here True means "
+        "'may attend').", "Use is_causal=True, or causal_mask(T); invert a mask of the other convention with ~mask."),
+    "leak": Fault("forward", 11,
+        "The answer is visible: the causal mask is missing, begins a place too late, comes after the softmax, or is "
+        "added as 0 and 1 instead of 0 and -inf.",
+        "Use is_causal=True. Training looks wonderful with this fault, generation does not."),
+    "order-blind": Fault("forward", 10, "Positions are not in the model: it sees a set of tokens, not a sequence.",
+        "Add learned or sinusoidal positions to the embeddings, or use rotary ones."),
+    "input-ignored": Fault("forward", 11, "Some input positions have no influence on any output.",
+        "Look at slices and masks: what is cropped, and what is hidden from everybody?"),
+    "attention-constant": Fault("forward", 11, "Attention weights are the same whatever the input.",
+        "Are query and key computed from the input, and are their weights not all 0?"),
+    "attention-one-hot": Fault("forward", 11,
+        "Each query attends to only one key, right from the start; no gradient passes then.",
+        "Scale scores by 1/sqrt(d), and start with smaller weights."),
+    "loss-sign": Fault("forward", 5,
+        "A minus is missing, or there is one too many: training makes the right answers unlikely.",
+        "Training maximizes a log-likelihood, or minimizes its negative: loss = -log_p[target].mean(), or "
+        "F.cross_entropy."),
+    "softmax-twice": Fault("forward", 5, "The model ends with a softmax, and cross_entropy applies another one.",
+        "Return logits; cross_entropy takes the softmax itself."),
+    "untied": Fault("graph", 13,
+        "Two parameters started as copies of each other. If they were meant to be tied, they are not.",
+        "Assign the Parameter itself: head.weight = embedding.weight, without Parameter(...) around it.", "warning"),
+    "shared": Fault("graph", 4, "One module is used in several places, so these layers are one layer.",
+        "ModuleList(Block() for _ in range(n)), not [Block()] * n.", "warning"),
+    "start-too-large": Fault("forward", 4,
+        "The model starts out sure of wrong answers: the weights of its last layers are too large.",
+        "Start matrices with a standard deviation of about 0.02 or 1/sqrt(inputs), above all a tied embedding."),
+    "activations-explode": Fault("forward", 12, "Activations grow from layer to layer.",
+        "Start with smaller weights (1/sqrt(inputs)), or normalize between layers."),
+    "units-alike": Fault("backward", 4,
+        "All units of a layer start equal and get equal gradients, so they stay equal: the layer is one unit wide.",
+        "Start matrices with random numbers; zeros are right for biases, and for a last layer at most."),
+    "dead-units": Fault("forward", 4,
+        "Most units of a ReLU layer are 0 for every example; they get no gradient and stay dead.",
+        "Check the initial biases, the scale of the inputs and the learning rate; or use GELU."),
+    "saturated": Fault("forward", 4,
+        "Most sigmoid or tanh units are at their flat ends, where the gradient is almost 0.",
+        "Start with smaller weights, scale the inputs, or use ReLU or GELU inside the network."),
+    "random-evaluation": Fault("forward", 4,
+        "The same input gives different answers in eval mode: dropout is still on.",
+        "F.dropout(x, p, self.training) or nn.Dropout, and model.eval() before evaluating."),
+    "gradients-vanish": Fault("backward", 12,
+        "The gradient shrinks from layer to layer in the backward pass; the first layers hardly learn.",
+        "Use residual connections, a norm, or ReLU instead of sigmoid."),
+    "gradients-explode": Fault("backward", 6, "The gradient grows from layer to layer in the backward pass.",
+        "Start with smaller weights, normalize, and clip with clip_grad_norm_."),
+    "stale-gradients": Fault("update", 6, "The gradients of earlier steps are still there: each step adds to them.",
+        "Call optimizer.zero_grad() before backward."),
+    "no-update": Fault("update", 6, "There is a gradient, but after a step the weight is what it was.",
+        "Is optimizer.step() called, is the learning rate above 0, does a schedule start at 0 and never step?"),
+    "rate-too-high": Fault("update", 6, "Steps are so long that they overshoot the valley.",
+        "Try the suggested rate, with a warm-up."),
+    "rate-too-low": Fault("update", 6, "Each step is right, but so short that nothing seems to happen.",
+        "Try the suggested rate. A large vocabulary and a narrow model need a larger rate than you would expect."),
+    "padding-counted": Fault("data", 5,
+        "The loss is averaged over padding too: the easy answer 'more padding' is most of it.",
+        "Set these targets to ignore_index (-100), or pass ignore_index=pad to cross_entropy."),
+    "duplicates": Fault("data", 7, "The same examples are in training and held-out data: what is measured is memory.",
+        "Remove duplicates first, then split."),
+    "greedy-loop": Fault("learning", 14, "Decoding runs in a circle, because the likeliest token always leads back.",
+        "Sample with a temperature and top_k or top_p, or penalize repeats."),
+    "labels-unrelated": Fault("learning", 7,
+        "Labels do not follow from inputs: shuffled labels are learned just as well.",
+        "Were inputs and labels shuffled separately, or joined by the wrong key?", "warning"),
+    "cannot-overfit": Fault("learning", 8,
+        "The model cannot learn even one small batch by heart, which any working model can.",
+        "Make the model and the data even smaller, and compare it layer by layer with one that works."),
+    "no-positions": Fault("forward", 10,
+        "Positions are not in the model: order enters only through the causal mask, from the second block on (Haviv et "
+        "al. 2022).",
+        "If that is not what you want: add learned or sinusoidal positions to the embeddings, or use "
+        "rotary ones.", "warning"),
+    "unused": Fault("graph", 4, "A parameter takes no part in this loss.",
+        "Is a layer built but not called? Then take it out, or call it.", "note"),
+    "does-not-generalize": Fault("learning", 8,
+        "What is learned from this one batch says nothing about held-out data yet.",
+        "Usually it takes more data. If that does not help: do the labels belong to their inputs?", "note"),
+    "skipped": Fault("learning", 15, "Part of the examination was left out.", "", "note"),
 }
 
 
