@@ -1,8 +1,8 @@
 """The clinic: small models and training scripts, each with one fault. `python -m clinic` examines them all.
 
-A patient is a file NN_name.py. Its docstring says what somebody complained about; its `build(seed)` gives the keyword
-arguments of `tinytorch.diagnosis.diagnose`. Find the fault, repair the file, and ask `python -m clinic NN` once more.
-What is wrong, and how it is repaired, is in solutions.py: not to be opened before.
+A patient is a file NN_name.py. Its docstring says what somebody complained about; its `build(seed)` returns the keyword
+arguments of `tinytorch.diagnosis.diagnose`. Find the fault, repair the file, and ask `python -m clinic NN` again.
+solutions.py says what is wrong and how to repair it: do not open it before you have looked yourself.
 """
 from pathlib import Path
 
@@ -13,7 +13,7 @@ PATIENTS = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.py"))
 
 
 def source_of(patient, healthy=False):
-    "The text of a patient's file; `healthy`, with the repair of solutions.py. ValueError where that does not fit."
+    "Return the text of a patient's file, if `healthy` with the repair of solutions.py. Raises: ValueError if that fails."
     text = (FOLDER / f"{patient}.py").read_text(encoding="utf-8")
     if not healthy:
         return text
@@ -26,12 +26,12 @@ def source_of(patient, healthy=False):
 
 
 def build(patient, seed=0, healthy=False):
-    "The keyword arguments for `diagnose`, of a patient or of its healthy twin."
+    "Return the keyword arguments for `diagnose`, of a patient or of its healthy twin."
     namespace = {"__name__": f"clinic.{patient}"}
     exec(compile(source_of(patient, healthy), f"{patient}.py", "exec"), namespace)
     return namespace["build"](seed)
 
 
 def examine(patient, seed=0, healthy=False):
-    "The Report of a patient, or of its healthy twin."
+    "Return the Report of a patient, or of its healthy twin."
     return diagnose(**build(patient, seed, healthy))

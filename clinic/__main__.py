@@ -24,7 +24,7 @@ def first(report):
 
 
 def table(seed):
-    "Every patient and its healthy twin; the exit status is 0 if all faults are named first, and no twin is blamed."
+    "Print every patient and its healthy twin; return 0 if all faults are named first and no twin is blamed, else 1."
     wrong, alarms, started = 0, 0, time.perf_counter()
     print(f"{'patient':26}{'fault':24}{'first finding':24}{'correct':9}{'of its healthy twin':20}")
     for patient in PATIENTS:

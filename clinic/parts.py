@@ -1,4 +1,4 @@
-"""What the patients share, and what is right about them: data, losses, and attention written out."""
+"""The healthy parts that patients share: data, losses, and attention written out."""
 import math
 
 import numpy as np
@@ -14,13 +14,13 @@ SUBJECTS, VERBS, PLACES = "the cat,a dog,my bird,the old fox".split(","), "sat,r
 
 
 def reversal(seed, rows=32, length=8):
-    "Digits (rows, length), and the same backwards."
+    "Return digits (rows, length), and the same backwards."
     digits = np.random.default_rng(seed).integers(0, DIGITS, (rows, length))
     return Tensor(digits), Tensor(digits[:, ::-1].copy())
 
 
 def sentences(seed, count=400):
-    "A text of short sentences, drawn from a few words."
+    "Return a text of short sentences, drawn from a few words."
     rng = np.random.default_rng(seed)
     return " ".join(f"{rng.choice(SUBJECTS)} {rng.choice(VERBS)} {rng.choice(PLACES)}." for _ in range(count))
 
@@ -30,14 +30,14 @@ VOCABULARY = len(ALPHABET)
 
 
 def windows(seed, rows=32, length=CONTEXT + 1):
-    "Windows of the text as ids (rows, length)."
+    "Return windows of the text as ids (rows, length)."
     text, rng = sentences(seed), np.random.default_rng(seed)
     starts = rng.integers(0, len(text) - length, rows)
     return np.array([[ALPHABET.index(c) for c in text[start:start + length]] for start in starts])
 
 
 def clusters(seed, rows=128, features=32, classes=8):
-    "Points (rows, features) around the centres of classes, and their labels (rows,)."
+    "Return points (rows, features) around the centres of classes, and their labels (rows,)."
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, rows)
     points = rng.standard_normal((classes, features))[labels] + 0.7 * rng.standard_normal((rows, features))
@@ -45,7 +45,7 @@ def clusters(seed, rows=128, features=32, classes=8):
 
 
 def token_loss(model, ids, targets):
-    "Cross entropy of logits (B, T, V), the mean over all tokens."
+    "Return the cross entropy of logits (B, T, V), the mean over all tokens."
     return F.cross_entropy(model(ids).flatten(0, 1), targets.flatten())
 
 
@@ -54,7 +54,7 @@ def class_loss(model, inputs, labels):
 
 
 class WrittenOut(nn.Module):
-    "Attention made of single steps, so that each can be looked at."
+    "Attention in single steps, so that each can be looked at."
     def __init__(self, d_model, num_heads, causal=True):
         self.num_heads, self.head_dim, self.causal = num_heads, d_model // num_heads, causal
         self.query, self.key, self.value, self.out = (nn.Linear(d_model, d_model) for _ in range(4))

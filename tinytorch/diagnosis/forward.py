@@ -69,7 +69,7 @@ def find_logits(trace):
 
 
 def surprise(logits, targets):
-    "Cross entropy once more, as the mean over rows of log sum exp - logit of the target."
+    "Return cross entropy as a float: the mean over rows of log sum exp(logits) - logit of the target, on arrays."
     highest = logits.max(axis=1, keepdims=True)
     log_z = np.log(np.exp(logits - highest).sum(axis=1)) + highest[:, 0]
     return float((log_z - logits[np.arange(len(logits)), targets]).mean())

@@ -37,7 +37,7 @@ def names_that_differ(slopes):
 
 
 def leaves(loss):
-    "Every leaf Tensor that the graph of `loss` ends in, each once."
+    "Return every leaf Tensor that the graph of `loss` ends in, each once."
     ends = [p for op in topological_order(loss.grad_fn) for p in op.parents if isinstance(p, Tensor)]
     return list({id(leaf): leaf for leaf in ends}.values())
 
