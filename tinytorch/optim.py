@@ -3,8 +3,7 @@
 
 __all__ = [
     "new_moments", "Optimizer", "sgd_update", "SGD", "adam_step", "adam_update", "Adam", "AdamW",
-    "decay_groups", "total_norm", "clip_grad_norm_", "constant", "linear_warmup", "warmup_cosine",
-    "LambdaLR",
+    "decay_groups", "total_norm", "clip_grad_norm_", "linear_warmup", "warmup_cosine", "LambdaLR",
 ]
 
 import math
@@ -253,11 +252,6 @@ def clip_grad_norm_(parameters, max_norm):
         for p in parameters:
             p.grad *= scale
     return norm
-
-
-def constant():
-    "Return the multiplier that is 1 at every step."
-    return lambda step: 1.0
 
 
 def linear_warmup(steps):

@@ -10,7 +10,6 @@ from tinytorch.optim import (
     AdamW,
     LambdaLR,
     clip_grad_norm_,
-    constant,
     linear_warmup,
     total_norm,
     warmup_cosine,
@@ -93,10 +92,9 @@ def test_total_norm_is_that_of_one_long_vector():
 
 # ---- multipliers
 
-def test_constant_and_warmup():
-    assert [constant()(step) for step in (0, 5, 500)] == [1, 1, 1]
+def test_warmup():
     assert [linear_warmup(4)(step) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
-    assert linear_warmup(0)(0) == 1
+    assert [linear_warmup(0)(step) for step in (0, 5, 500)] == [1, 1, 1]
 
 
 def test_warmup_and_half_a_cosine_by_hand():

@@ -666,7 +666,7 @@ x -= lr * m / (np.sqrt(v) + eps)
     Mistake(
         "06_optimizers", "warmup-and-cosine", "the first rate is 0",
         "return lambda step: min(1.0, step / max(steps, 1))",
-        words="must not be 0", region=1,
+        words="must not be 0",
     ),  # fmt: skip
     Mistake(
         "06_optimizers", "lambda-lr", "the last rate is multiplied",

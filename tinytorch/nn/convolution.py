@@ -96,8 +96,6 @@ def padding_pairs(padding, kernel, stride, dilation):
             raise ValueError(f"padding='same' keeps the size, which a stride of {stride} does not")
         totals = [d * (k - 1) for k, d in zip(kernel, dilation)]
         return tuple((total // 2, total - total // 2) for total in totals)
-    if isinstance(padding, str) and padding != "valid":
-        raise ValueError(f"padding: got {padding!r}, expected 'same', 'valid', an int or a tuple")
     return tuple((p, p) for p in as_tuple("padding", 0 if padding == "valid" else padding, len(kernel), least=0))
 
 
