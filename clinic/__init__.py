@@ -13,7 +13,7 @@ PATIENTS = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.py"))
 
 
 def source_of(patient, healthy=False):
-    "Return the text of a patient's file, if `healthy` repaired by solutions.py. Raises: ValueError if that fails."
+    "Return the text of a patient's file, or of its repaired twin. Raises: ValueError where the repair does not fit."
     text = (FOLDER / f"{patient}.py").read_text(encoding="utf-8")
     if not healthy:
         return text
