@@ -1,5 +1,4 @@
 """Datasets, how examples become a batch, and splits."""
-import re
 
 import numpy as np
 import pytest
@@ -44,8 +43,9 @@ def test_a_tensor_dataset_pairs_up_rows():
 
 @pytest.mark.parametrize("tensors", [(), (np.ones(3), np.ones(4)), (np.ones(3), np.array(1.0))])
 def test_rows_must_pair_up(tensors):
-    with pytest.raises(ValueError, match=re.escape(str([t.shape for t in tensors]))):
+    with pytest.raises(ValueError) as raised:
         TensorDataset(*tensors)
+    assert [t.shape for t in tensors if str(t.shape) not in str(raised.value)] == []
 
 
 def test_beyond_the_end():
@@ -89,8 +89,9 @@ def test_collate_keeps_values_and_gradients():
 
 
 def test_collate_of_unequal_examples():
-    with pytest.raises(ValueError, match=r"\(2,\).*\(3,\)"):
+    with pytest.raises(ValueError) as raised:
         collate([np.ones(2), np.ones(3)])
+    assert "(2,)" in str(raised.value) and "(3,)" in str(raised.value)
     for examples in ([(1, 2), (1,)], [(1, np.ones(3)), (np.ones(3), 1)], []):
         with pytest.raises(ValueError):
             collate(examples)
@@ -112,7 +113,7 @@ def test_a_subset_is_a_view_in_its_own_order():
 
 @pytest.mark.parametrize("indices, outside", [([0, 10], "10"), ([-11], "-11")])
 def test_a_subset_lies_inside(indices, outside):
-    with pytest.raises(IndexError, match=f"{outside}.*10"):
+    with pytest.raises(IndexError, match=outside):
         Subset(Pairs(10), indices)
 
 

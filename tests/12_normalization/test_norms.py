@@ -38,7 +38,8 @@ def composed_rms_norm(x, weight, eps=1e-5):
 def test_gradients_are_those_of_finite_differences(operation, inputs, shape, dims, seed):
     rng = np.random.default_rng(seed)
     arrays = [rng.standard_normal(shape) * 2 + 1] + [rng.standard_normal(shape[-dims:]) for _ in range(inputs - 1)]
-    check_function(lambda: operation(dims, eps=0.1), *arrays, seed=seed)
+    absent = [None] * ((3 if operation is LayerNormFunction else 2) - inputs)  # no weight, no bias
+    check_function(lambda: operation(dims, eps=0.1), *arrays, *absent, seed=seed)
 
 
 @pytest.mark.parametrize("fused, composed, affine", [
@@ -66,7 +67,7 @@ def test_statistics_taken_as_constants_are_rejected():
     x, weight, bias = (random(*shape, seed=i, requires_grad=True) for i, shape in enumerate([(3, 5), (5,), (5,)]))
     np.testing.assert_allclose(detached(x, weight, bias).data, layer_norm(x, 5, weight, bias).data, atol=1e-12)
     gradcheck(lambda *inputs: layer_norm(inputs[0], 5, *inputs[1:]), x, weight, bias)
-    with pytest.raises(GradientError, match="gradient of input 0 is wrong at 15 of 15 places"):
+    with pytest.raises(GradientError, match="gradient of input 0"):
         gradcheck(detached, x, weight, bias)
 
 

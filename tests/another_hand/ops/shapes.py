@@ -58,13 +58,13 @@ class Expand(Function):
 class _Reader(Function):
     "Reads x[key]; the positions that were read are those of a numbered array."
     def _read(self, x, key):
-        self._shape = x.shape
-        self._positions = np.arange(x.size).reshape(x.shape)[key]
+        self._shape, self._key = x.shape, key
         return x[key]
 
     def _collect(self, grad):
         size = int(np.prod(self._shape))
-        sums = np.bincount(np.ravel(self._positions), np.ravel(grad), size)
+        positions = np.arange(size).reshape(self._shape)[self._key]
+        sums = np.bincount(np.ravel(positions), np.ravel(grad), size)
         return sums.astype(grad.dtype).reshape(self._shape)
 
 
