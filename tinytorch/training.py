@@ -111,9 +111,9 @@ class TrainingLoop:
     `better` (min or max) of its first is the best; `patience`: stop after so many in a row that are not.
     `loader`: a DataLoader, or an iterable that gives the same batches again from the same random numbers.
     Attributes: the arguments; `total`, steps in all or None; `step`, steps made; `epoch`, from 1; `dealt`, batches of
-    it so far; `best`, None or {"metric", "value", "step"}; `stale`, evaluations since; `stopped`, None or the reason.
-    Raises: ValueError unless one of `steps` and `epochs` is given, for `accumulate` < 1, for an epoch without batches,
-    and for `evaluate` without `evaluate_every` where `loader` has no length.
+    it so far; `began`, the state of the library's generator before it; `best`, None or {"metric", "value", "step"};
+    `stale`, evaluations since; `stopped`, None or the reason. Raises: ValueError unless one of `steps` and `epochs` is
+    given, for `accumulate` < 1, an epoch without batches, `evaluate` without `evaluate_every` or a len of `loader`.
     """
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
                  max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None):

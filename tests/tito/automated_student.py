@@ -148,6 +148,9 @@ def write_all(notebook, reference, solutions=None):
     for cell in theirs["cells"]:
         path, source = paths.get(cell["id"]), without_markers("".join(cell["source"]))
         if path and (text := solution(solutions, path)):
+            imports = [node for node in ast.parse(source).body if isinstance(node, ast.Import | ast.ImportFrom)]
+            if imports:  # what the open notebook imports for its checks
+                cells.append(code_cell("\n".join(map(ast.unparse, imports))))
             if path not in begun:
                 begun.add(path)
                 directive = next(line for line in source.split("\n") if line.startswith("#| export"))
