@@ -4,8 +4,9 @@ import math
 import numpy as np
 
 from tinytorch.fast.registry import implements
-from tinytorch.nn.attention import Attention, dropout_mask, self_attention
+from tinytorch.nn.attention import Attention, self_attention
 from tinytorch.nn.embedding import rotate
+from tinytorch.nn.layers import dropout_mask
 from tinytorch.ops.elementwise import unbroadcast
 from tinytorch.state import is_grad_enabled
 from tinytorch.tensor import apply
@@ -56,7 +57,7 @@ class Block:
         scores = key @ np.multiply(query.swapaxes(-1, -2), self.operation.factor, order="C")  # (..., T_key, T_query)
         self.weights = self.operation.softmax(scores, bias)
         p = self.operation.dropout_p
-        self.mask = dropout_mask(scores.swapaxes(-1, -2), p).swapaxes(-1, -2) if p else None
+        self.mask = dropout_mask(scores.swapaxes(-1, -2).shape, p, scores.dtype).swapaxes(-1, -2) if p else None
         self.out = np.matmul(self.after_dropout().swapaxes(-1, -2), value, out=out)
 
     def after_dropout(self):

@@ -2,9 +2,9 @@
 """Attention: each position compares itself with the others, and takes from them what it needs."""
 
 __all__ = [
-    "causal_mask", "mask_scores", "masked_softmax", "dropout_mask", "Attention",
-    "scaled_dot_product_attention", "attention_weights", "split_heads", "merge_heads",
-    "self_attention", "head_size", "MultiHeadAttention",
+    "causal_mask", "mask_scores", "masked_softmax", "Attention", "scaled_dot_product_attention",
+    "attention_weights", "split_heads", "merge_heads", "self_attention", "head_size",
+    "MultiHeadAttention",
 ]
 
 import math
@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from tinytorch.dispatch import replaceable
-from tinytorch.nn.layers import Linear, linear
+from tinytorch.nn.layers import Linear, dropout_mask, linear
 from tinytorch.nn.module import Module
 from tinytorch.ops.elementwise import Function, unbroadcast
-from tinytorch.state import default_generator, is_grad_enabled
+from tinytorch.state import is_grad_enabled
 from tinytorch.tensor import Tensor, apply
 
 
@@ -43,12 +43,6 @@ def masked_softmax(scores):
     return shares / np.maximum(shares.sum(axis=-1, keepdims=True), 1)
 
 
-def dropout_mask(weights, p):
-    "Return an array like `weights`: 0 with probability p, 1 / (1 - p) otherwise, drawn from the library's generator."
-    kept = default_generator().random(weights.shape, dtype=np.float32) >= p
-    return kept.astype(weights.dtype) * (1 / (1 - p) if p < 1 else 0.0)
-
-
 class Attention(Function):
     """`scaled_dot_product_attention` of arrays; a mask of floats has the gradient of the scores, others have None.
 
@@ -67,7 +61,7 @@ class Attention(Function):
         scores = query @ key.swapaxes(-1, -2) * self.scale  # (..., T, S)
         self.weights = self.kept = masked_softmax(mask_scores(scores, mask, self.is_causal))
         if self.dropout_p:
-            self.dropout_mask = dropout_mask(self.weights, self.dropout_p)
+            self.dropout_mask = dropout_mask(self.weights.shape, self.dropout_p, self.weights.dtype)
             self.kept = self.weights * self.dropout_mask
         return self.kept @ value
 

@@ -1,5 +1,5 @@
 """Attention: each position compares itself with the others, and takes from them what it needs."""
-__all__ = ["causal_mask", "mask_scores", "masked_softmax", "dropout_mask", "Attention", "scaled_dot_product_attention",
+__all__ = ["causal_mask", "mask_scores", "masked_softmax", "Attention", "scaled_dot_product_attention",
            "attention_weights", "split_heads", "merge_heads", "self_attention", "head_size", "MultiHeadAttention"]
 
 import numpy as np
@@ -36,7 +36,7 @@ def masked_softmax(scores):
     return np.divide(shares, totals, out=np.zeros_like(shares), where=totals != 0)
 
 
-def dropout_mask(weights, p):
+def _dropout_mask(weights, p):
     survivors = default_generator().random(weights.shape) >= p
     boost = 1 / (1 - p) if p < 1 else 0.0
     return np.where(survivors, boost, 0.0).astype(weights.dtype)
@@ -54,7 +54,7 @@ class Attention(Function):
         self.weights = used = masked_softmax(mask_scores(scores, mask, self.is_causal))
         self.thinned = None
         if self.dropout_p > 0:
-            self.thinned = dropout_mask(used, self.dropout_p)
+            self.thinned = _dropout_mask(used, self.dropout_p)
             used = used * self.thinned
         return np.matmul(used, value)
 
