@@ -375,10 +375,9 @@ def test_a_pass_is_continued(tokens):
     second = RandomBatches(dataset, 4, 10, generator=99)
     second.load_state_dict(saved)
     assert seen + first_ids(second) + first_ids(second) == expected
-    with pytest.raises(ValueError, match="is no state of 5 batches"):
-        RandomBatches(dataset, 4, 5, generator=1).load_state_dict(saved)
-    with pytest.raises(ValueError, match="without a generator"):
-        RandomBatches(dataset, 4, 10).load_state_dict(saved)
+    for other in (RandomBatches(dataset, 4, 5, generator=1), RandomBatches(dataset, 4, 10)):
+        with pytest.raises(ValueError, match="expected"):
+            other.load_state_dict(saved)
 
 
 def test_sizes_of_random_batches(tokens):

@@ -1,8 +1,6 @@
 """Texts and images to learn from, fetched once and checked; and token files larger than memory as datasets.
 
-`load(name)` gives a corpus with a held-out part. "python", the source of the standard library, is on every machine;
-the others are looked for in the folder TINYTORCH_DATA, then in a cache, then downloaded with pooch (the extra `data`).
-`load_images(name)` gives images with labels; "digits" are inside scikit-learn (the extra `vision`).
+What is not on every machine is looked for in the folder TINYTORCH_DATA, then in a cache, then downloaded with pooch.
 """
 import gzip
 import hashlib
@@ -17,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinytorch.data import Dataset, as_generator
+from tinytorch.data import DataLoader, Dataset, as_generator, get_batch
 from tinytorch.tensor import Tensor
 
 
@@ -55,15 +53,15 @@ SOURCES = {
 
 
 def load(name, held_out=0.1):
-    """The `Corpus` "tinyshakespeare", "tinystories" (Eldan and Li 2023), or "python".
-
+    """Return the `Corpus` "tinyshakespeare", "tinystories" (Eldan and Li 2023), or "python".
     About the share `held_out` is for measuring only: the end of the text; of "python", whole files here and there.
-    Errors: ValueError for another name or share; DatasetError where the text cannot be had, or is damaged.
-    """
+    Raises: ValueError for another name or share; DatasetError where the text cannot be had, or is damaged."""
     if not 0 < held_out < 1:
         raise ValueError(f"load: held_out is a share between 0 and 1, got {held_out}")
     if name == "python":
         return python_source(held_out)
+    if name not in SOURCES:
+        raise ValueError(f"load: got {name!r}, expected one of {', '.join(map(repr, ['python', *SOURCES]))}")
     path = fetch(name)
     try:
         text = path.read_text(encoding="utf-8")
@@ -73,50 +71,44 @@ def load(name, held_out=0.1):
 
 
 def split_text(text, held_out=0.1, separator="", name="text"):
-    "(beginning, end) of a text, the end about the share `held_out`, cut behind a `separator`. ValueError if too short."
+    "Return (beginning, end), the end about the share `held_out`, cut behind a `separator`. Raises: ValueError."
     cut = int(len(text) * (1 - held_out))
     if separator:
         found = text.find(separator, cut)
         cut = len(text) if found < 0 else found + len(separator)
     if not text[:cut].strip() or not text[cut:].strip():
-        raise ValueError(f"{name}: {len(text)} characters are too few to hold {held_out:.0%} out"
-                         f"{f', cut behind a {separator!r}' if separator else ''}; take a longer text")
+        raise ValueError(f"{name}: {len(text)} characters are too few to hold {held_out:.0%} out; take a longer text")
     return text[:cut], text[cut:]
 
 
 # ---- files
-
 def fetch(name, progress=True):
-    """The path of a text of `SOURCES`: in the folder TINYTORCH_DATA, in the cache (TINYTORCH_CACHE), or downloaded.
-
-    Errors: ValueError for another name; DatasetError where it cannot be had, or is damaged.
-    """
-    if name not in SOURCES:
-        raise ValueError(f"load: got {name!r}, expected one of {', '.join(map(repr, ['python', *SOURCES]))}")
-    return local_file(SOURCES[name]) or downloaded(name, SOURCES[name], progress)
+    """Return the path of a file of the sources: in TINYTORCH_DATA, in the cache (TINYTORCH_CACHE), or downloaded.
+    Raises: KeyError for another name; DatasetError where it cannot be had, or is damaged."""
+    source = SOURCES.get(name) or IMAGE_SOURCES[name]
+    return local_file(source) or downloaded(name, source, progress)
 
 
 def local_file(source):
-    "The path in TINYTORCH_DATA, or None. DatasetError where a known file has other bytes than it should."
+    "Return the path in TINYTORCH_DATA, or None. Raises: DatasetError where a file has other bytes than it should."
     folder = os.environ.get("TINYTORCH_DATA")
     for filename, sha256 in [(source.filename, source.sha256), *source.others] if folder else []:
         path = Path(folder).expanduser() / filename
         if path.is_file():
             if sha256 not in (None, digest(path)):
                 raise DatasetError(f"{path}: sha256 {digest(path)[:16]}..., expected {sha256[:16]}...; the file is "
-                                   f"damaged or another one: download {source.url}, or rename what is there")
+                                   f"damaged or another one: download {source.url}")
             return path
     return None
 
 
 def downloaded(name, source, progress):
-    "The path in the cache, downloaded if it is not there or damaged."
+    "Return the path in the cache, after a download if it is not there or damaged. Raises: DatasetError."
     by_hand = f"download {source.url} as {source.filename} into a folder, and set TINYTORCH_DATA to that folder"
     try:
         import pooch
     except ImportError:
-        raise DatasetError(f"{name} is not on this machine; {by_hand}; or pip install 'tinytorch[data]', which "
-                           "downloads it") from None
+        raise DatasetError(f"{name} is not here; {by_hand}; or pip install 'tinytorch[data]' downloads it") from None
     cache = Path(os.environ.get("TINYTORCH_CACHE") or pooch.os_cache("tinytorch"))
     record = cache / f"{source.filename}.sha256"
     expected = source.sha256 or (record.read_text().strip() if record.exists() else None)
@@ -132,8 +124,7 @@ def downloaded(name, source, progress):
         raise DatasetError(f"{name}: {state} ({type(error).__name__}); {by_hand}") from error
     if expected is None:
         record.write_text(digest(path) + "\n")
-        print(f"{name}: no sha256 of {source.url} is known here; that of this first download was recorded in {record}",
-              file=sys.stderr)
+        print(f"{name}: no sha256 is known here; that of this first download is recorded in {record}", file=sys.stderr)
     return path
 
 
@@ -143,20 +134,19 @@ def digest(path):
 
 
 # ---- Python's own source
-
-PYTHON_CHARACTERS = 4_000_000
 LEFT_OUT = {"test", "tests", "idle_test", "idlelib", "lib2to3", "turtledemo", "site-packages", "dist-packages",
             "__pycache__", "encodings", "pydoc_data"}  # other people's packages, tests, and tables of numbers
 
 
-def python_source(held_out=0.1, characters=PYTHON_CHARACTERS):
-    """Whole files of the standard library, plain ASCII, until they have about that many characters.
-
-    A hash of their paths decides which come first and which are held out: the same on every machine with this version
-    of Python.
-    """
+def python_source(held_out=0.1, characters=4_000_000):
+    """Return the `Corpus` of whole files of the standard library, plain ASCII, with about that many characters.
+    A hash of their paths decides which come first and which are held out: the same for each version of Python."""
     folder = Path(sysconfig.get_paths()["stdlib"])
-    ranked = sorted((hashlib.sha256(name.encode()).hexdigest(), name) for name in python_files(folder))
+    names = []
+    for path, subfolders, files in os.walk(folder):
+        subfolders[:] = [name for name in subfolders if name not in LEFT_OUT]
+        names += [Path(path, name).relative_to(folder).as_posix() for name in files if name.endswith(".py")]
+    ranked = sorted((hashlib.sha256(name.encode()).hexdigest(), name) for name in names)
     train, kept_out, total = [], [], 0
     for rank, name in ranked:
         text = (folder / name).read_bytes().decode("latin-1")
@@ -164,20 +154,11 @@ def python_source(held_out=0.1, characters=PYTHON_CHARACTERS):
             (kept_out if int(rank[-8:], 16) < held_out * 2**32 else train).append(text)
             total += len(text)
     if not train or not kept_out:
-        raise DatasetError(f"python: {folder} holds the source of {len(train) + len(kept_out)} modules, too few; use a "
-                           "Python whose standard library comes as .py files, or another text")
+        raise DatasetError(f"python: {folder} holds the source of {len(train) + len(kept_out)} modules; take another")
     return Corpus("\n".join(train), "\n".join(kept_out), f"{folder}: {len(train)} files, {len(kept_out)} held out")
 
 
-def python_files(folder):
-    "The names, relative to `folder`, of all .py files in it that are not LEFT_OUT."
-    for path, subfolders, files in os.walk(folder):
-        subfolders[:] = [name for name in subfolders if name not in LEFT_OUT]
-        yield from (Path(path, name).relative_to(folder).as_posix() for name in files if name.endswith(".py"))
-
-
 # ---- images
-
 DIGITS = tuple("0123456789")
 MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 IMAGE_SOURCES = {
@@ -202,25 +183,21 @@ class Images(NamedTuple):
 
 
 def load_images(name, seed=0):
-    """The `Images` "digits" (1,797, 8 x 8, in scikit-learn), "mnist" (70,000, 28 x 28), "cifar10" (60,000, 32 x 32).
-
-    MNIST (LeCun et al. 1998) and CIFAR-10 (Krizhevsky 2009) have test sets of their own, 10,000 images each; of
-    "digits", `seed` decides which fifth is held out. Errors: ValueError for another name; DatasetError where they
-    cannot be had, or are damaged.
-    """
-    loaders = {"digits": lambda: digits(seed), "mnist": mnist, "cifar10": cifar10}
+    """Return the `Images` "digits" (1,797 of 8 x 8), "mnist" (70,000 of 28 x 28) or "cifar10" (60,000 of 32 x 32).
+    MNIST (LeCun et al. 1998) and CIFAR-10 (Krizhevsky 2009) have test sets of 10,000; of "digits", `seed` decides which
+    fifth is held out. Raises: ValueError for another name; DatasetError where they cannot be had."""
+    loaders = {"digits": digits, "mnist": mnist, "cifar10": cifar10}
     if name not in loaders:
         raise ValueError(f"load_images: got {name!r}, expected one of {', '.join(map(repr, loaders))}")
-    return loaders[name]()
+    return loaders[name](seed)
 
 
-def digits(seed=0):
-    "Handwritten digits, 8 x 8 (Alpaydin and Kaynak 1998), from scikit-learn: nothing is downloaded."
+def digits(seed):
+    "Return the handwritten digits (Alpaydin and Kaynak 1998) of scikit-learn: nothing is downloaded."
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise DatasetError("digits: they come with scikit-learn, which is not installed; pip install "
-                           "'tinytorch[vision]'") from None
+        raise DatasetError("digits: they come with scikit-learn; pip install 'tinytorch[vision]'") from None
     found = load_digits()
     images = (found.images / 16).astype(np.float32)[:, None]  # (1797, 1, 8, 8)
     order = np.random.default_rng(seed).permutation(len(images))
@@ -228,23 +205,21 @@ def digits(seed=0):
     return Images((images[train], found.target[train]), (images[test], found.target[test]), DIGITS, "scikit-learn")
 
 
-def mnist():
-    "Four files in the idx format: a head with dtype and sizes, then the numbers."
-    parts, paths = {}, {}
+def mnist(_):
+    "Read four files in the idx format."
+    pairs = []
     for part in ("train", "test"):
-        for kind in ("images", "labels"):
-            name = f"mnist {part} {kind}"
-            paths[name] = local_file(IMAGE_SOURCES[name]) or downloaded(name, IMAGE_SOURCES[name], True)
-        images, labels = (idx(paths[f"mnist {part} {kind}"]) for kind in ("images", "labels"))
+        path, other = (fetch(f"mnist {part} {kind}") for kind in ("images", "labels"))
+        images, labels = idx(path), idx(other)
         if images.ndim != 3 or labels.shape != images.shape[:1] or labels.max(initial=0) > 9:
-            raise DatasetError(f"{paths[f'mnist {part} images']}: expected images (N, H, W) and as many labels of 0 to "
-                               f"9, got {images.shape} and {labels.shape}; replace both files")
-        parts[part] = as_floats(images[:, None]), labels.astype(np.int64)
-    return Images(parts["train"], parts["test"], DIGITS, str(paths["mnist train images"].parent))
+            raise DatasetError(f"{path}: expected images (N, H, W) and as many labels of 0 to 9, "
+                               f"got {images.shape} and {labels.shape}; replace both files")
+        pairs.append(labelled(images[:, None], labels))
+    return Images(*pairs, DIGITS, str(path.parent))
 
 
 def idx(path):
-    "The bytes of an idx file, gzipped or not, as an array: 0, 0, 8 (unsigned bytes), how many dims, their sizes, all."
+    "Return the array in an idx file, gzipped or not: 0, 0, 8 (unsigned bytes), how many dims, their sizes, all."
     content = path.read_bytes()
     try:
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
@@ -257,13 +232,9 @@ def idx(path):
     return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
 
 
-def cifar10():
-    """The binary version: no pickles, which could run whatever they hold. It stays packed, as it was downloaded.
-
-    A row is the label and 3 x 32 x 32 bytes: red, green, blue.
-    """
-    source = IMAGE_SOURCES["cifar10"]
-    path = local_file(source) or downloaded("cifar10", source, True)
+def cifar10(_):
+    "Read the binary version (pickles could run whatever they hold): rows of a label and 3 x 32 x 32 bytes."
+    path = fetch("cifar10")
     try:
         with tarfile.open(path) as archive:
             members = [member for member in archive if member.isfile()]
@@ -274,23 +245,20 @@ def cifar10():
     except (tarfile.TarError, OSError, EOFError, zlib.error, KeyError, ValueError) as error:
         raise DatasetError(f"{path}: expected CIFAR-10's binary version ({error}); replace the file") from None
     train, test = np.concatenate(batches[:5]), batches[5]
-    pairs = [(as_floats(rows[:, 1:].reshape(-1, 3, 32, 32)), rows[:, 0].astype(np.int64)) for rows in (train, test)]
+    pairs = [labelled(rows[:, 1:].reshape(-1, 3, 32, 32), rows[:, 0]) for rows in (train, test)]
     return Images(*pairs, names, str(path))
 
 
-def as_floats(images):
-    "bytes from 0 to 255 as float32 from 0 to 1"
-    return np.multiply(images, 1 / 255, dtype=np.float32)
+def labelled(images, labels):
+    "Return the pair with bytes from 0 to 255 as float32 from 0 to 1, and labels as int64."
+    return np.multiply(images, 1 / 255, dtype=np.float32), labels.astype(np.int64)
 
 
 # ---- tokens on disk
-
 def write_tokens(path, ids, dtype=np.uint16, chunk=1 << 20):
-    """Write `ids`, any iterable of integers such as `tokenizer.encode_iterable(file)`, to a file; returns how many.
-
+    """Write `ids`, any iterable of integers such as `tokenizer.encode_iterable(file)`, to a file; return how many.
     The file holds nothing but the numbers, and appears only when all are written. Memory: one chunk.
-    Error: ValueError for an id that `dtype` cannot hold, or no ids at all.
-    """
+    Raises: ValueError for an id that `dtype` cannot hold, or no ids at all."""
     unfinished, ids, count = Path(f"{path}.unfinished"), iter(ids), 0
     try:
         with open(unfinished, "wb") as file:
@@ -309,25 +277,25 @@ def write_tokens(path, ids, dtype=np.uint16, chunk=1 << 20):
 
 
 class TokenDataset(Dataset):
-    """Windows of a long row of tokens: example i is (inputs, targets), `context` ids each, targets one place later.
-
-    tokens: an array or list, or the path of a file of `write_tokens`, which stays on disk: only windows that are
-    asked for are read. stride: from the start of one window to that of the next; 1 for training, `context` for
-    measuring, where each token then counts once. Errors: ValueError for fewer than context + 1 tokens, or a file
-    that is no row of `dtype`.
-    """
+    """Cut a long row of tokens into windows: example i is (inputs, targets), `context` ids each, the targets one later.
+    tokens: an array or list, or the path of a file of `write_tokens`, which stays on disk: only windows that are asked
+    for are read. stride: from one window to the next; 1 for training, `context` for measuring, where each token then
+    counts once. Raises: ValueError for fewer than context + 1 tokens, or a file that is no row of `dtype`."""
     def __init__(self, tokens, context, stride=1, dtype=np.uint16):
         if context < 1 or stride < 1:
             raise ValueError(f"TokenDataset: context and stride must be at least 1, got {context} and {stride}")
-        on_disk = isinstance(tokens, (str, os.PathLike))
-        self.tokens = token_file(tokens, dtype) if on_disk else np.asarray(tokens)
+        if isinstance(tokens, (str, os.PathLike)):
+            size = os.path.getsize(tokens)
+            if size == 0 or size % np.dtype(dtype).itemsize:
+                raise ValueError(f"{tokens}: {size} bytes are no row of {np.dtype(dtype)}; write it with write_tokens")
+            tokens = np.memmap(tokens, dtype, mode="r")
+        self.tokens = np.asarray(tokens)
         if self.tokens.ndim != 1 or len(self.tokens) <= context:
             raise ValueError(f"TokenDataset: got tokens of shape {self.tokens.shape}, expected one row of at least "
                              f"context + 1 = {context + 1}; take a longer text or a shorter context")
         self.context, self.stride = context, stride
 
-    def __len__(self):
-        return (len(self.tokens) - self.context - 1) // self.stride + 1
+    def __len__(self): return (len(self.tokens) - self.context - 1) // self.stride + 1
 
     def __getitem__(self, index):
         if not -len(self) <= index < len(self):
@@ -336,63 +304,28 @@ class TokenDataset(Dataset):
         return inputs[0], targets[0]
 
     def batch(self, indices):
-        "Windows (B, context) and the same one token later."
+        "Return windows (B, context) and the same one token later."
         starts = np.asarray(indices)[:, None] * self.stride
         windows = self.tokens[starts + np.arange(self.context + 1)].astype(np.int64)
         return Tensor.wrap(windows[:, :-1]), Tensor.wrap(windows[:, 1:])
 
 
-def token_file(path, dtype):
-    "The tokens in a file, mapped and not read. ValueError for a file of another kind."
-    size, width = Path(path).stat().st_size, np.dtype(dtype).itemsize
-    if size == 0 or size % width:
-        raise ValueError(f"{path}: {size} bytes are no row of {np.dtype(dtype)}; write it again with write_tokens")
-    return np.memmap(path, dtype, mode="r")
+class RandomExamples(Dataset):
+    "Stand for `count` examples of `dataset`, drawn from `generator` with replacement whenever a batch is asked for."
+    def __init__(self, dataset, count, generator):
+        if count < 1:
+            raise ValueError("RandomBatches: batch_size and batches must be at least 1")
+        self.dataset, self.count, self.generator = dataset, count, generator
+
+    def __len__(self): return self.count
+
+    def batch(self, indices):
+        return get_batch(self.dataset, as_generator(self.generator).integers(0, len(self.dataset), len(indices)))
 
 
-class RandomBatches:
-    """`batches` batches an epoch of examples drawn with replacement: a loader for datasets too long to shuffle.
-
-    generator: np.random.Generator or a seed; None is the library's. Like a DataLoader's, a pass can be continued.
-    """
+class RandomBatches(DataLoader):
+    """Draw `batches` batches an epoch, of examples with replacement: a loader for datasets too long to shuffle.
+    generator: np.random.Generator or a seed; None is the library's. A pass can be continued, as a DataLoader's."""
     def __init__(self, dataset, batch_size, batches, generator=None):
-        if batch_size < 1 or batches < 1:
-            raise ValueError(f"RandomBatches: batch_size and batches must be at least 1, got {batch_size}, {batches}")
-        self.dataset, self.batch_size, self.batches = dataset, batch_size, batches
-        self.generator, self.dealt = None if generator is None else as_generator(generator), 0
-
-    def __len__(self):
-        return self.batches
-
-    def __iter__(self):
-        dealt, self.dealt = self.dealt, 0
-        return RandomPass(self, dealt)
-
-    def load_state_dict(self, saved):
-        "The next `for` over this loader is the rest of the pass that gave `saved`. ValueError if it does not fit."
-        if (saved["generator"] is None) != (self.generator is None) or not 0 <= saved["dealt"] <= self.batches:
-            raise ValueError(f"RandomBatches.load_state_dict: {saved} is no state of {self.batches} batches with"
-                             f"{'out' if self.generator is None else ''} a generator of its own")
-        if self.generator is not None:
-            self.generator.bit_generator.state = saved["generator"]
-        self.dealt = saved["dealt"]
-
-
-class RandomPass:
-    "One pass over RandomBatches, which knows where it is."
-    def __init__(self, loader, dealt):
-        self.loader, self.dealt = loader, dealt
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if self.dealt == self.loader.batches:
-            raise StopIteration
-        self.dealt += 1
-        indices = as_generator(self.loader.generator).integers(0, len(self.loader.dataset), self.loader.batch_size)
-        return self.loader.dataset.batch(indices)
-
-    def state_dict(self):
-        own = self.loader.generator
-        return {"dealt": self.dealt, "generator": None if own is None else own.bit_generator.state}
+        generator = None if generator is None else as_generator(generator)
+        super().__init__(RandomExamples(dataset, batch_size * batches, generator), batch_size, generator=generator)
