@@ -444,13 +444,14 @@ MISTAKES = {
         ("overlay: the reference comes first", "sys.meta_path.insert(0, overlay)", "sys.meta_path.append(overlay)"),
         ("overlay: the variable is ignored", "named = os.environ.get(VARIABLE)", "named = None"),
         ("overlay: subfolders are outside", "for folder in (here, *here.parents) if", "for folder in (here,) if"),
-        ("overlay: old bytecode runs", "return self.source_to_code(self.get_data(self.path), self.path)  #",
-         "return super().get_code(name)  #"),
+        ("overlay: old bytecode runs", "source = self.get_data(self.path)  # no cache: old code never runs",
+         "return super().get_code(name)"),
         ("overlay: a notebook stumbles over stubs", "[] if in_notebook else stubs if", "stubs if"),
         ("overlay: tests see no stubs", "[] if stubs is None else", "sorted(self.open) if stubs is None else"),
         ("overlay: an error names no cell", "            if cell:\n                error.add_note",
          "            if False:\n                error.add_note"),
-        ("overlay: the first line that is the same is it", "if best is None or run > best[0]:", "if best is None:"),
+        ("overlay: the first line that is the same is it", "line - 1)) > best[0]:",
+         "line - 1)) and not best[0]:"),
     ],
 }
 

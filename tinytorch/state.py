@@ -25,9 +25,7 @@ thread = ThreadState()
 
 class no_grad:
     """Record no graph: `with no_grad():` for what is inside, `@no_grad()` for what a function does.
-
-    A generator or an async function keeps the switch to itself: it is set only while its own lines run.
-    """
+    A generator or an async function keeps the switch to itself: it is set only while its own lines run."""
     recording = False
 
     def __enter__(self):
@@ -39,22 +37,17 @@ class no_grad:
         thread.recording = self.before
 
     def __call__(self, function):
-        @functools.wraps(function)
-        def call(*args, **kwargs):
-            with type(self)():
-                return function(*args, **kwargs)
-
-        @functools.wraps(function)
-        def generator(*args, **kwargs):
-            return (yield from self._steps(function(*args, **kwargs)))
-
-        @functools.wraps(function)
-        async def coroutine(*args, **kwargs):
-            return await types.coroutine(self._steps)(function(*args, **kwargs))
-
         if inspect.isgeneratorfunction(function):
-            return generator
-        return coroutine if inspect.iscoroutinefunction(function) else call
+            def call(*args, **kwargs):
+                return (yield from self._steps(function(*args, **kwargs)))
+        elif inspect.iscoroutinefunction(function):
+            async def call(*args, **kwargs):
+                return await types.coroutine(self._steps)(function(*args, **kwargs))
+        else:
+            def call(*args, **kwargs):
+                with type(self)():
+                    return function(*args, **kwargs)
+        return functools.wraps(function)(call)
 
     def _steps(self, body):
         "Run a generator or coroutine from stop to stop, with the switch set only while it runs."
@@ -88,9 +81,7 @@ def is_grad_enabled():
 @contextmanager
 def observed_by(observer):
     """Inside, call `observer(half, *arrays)` in place of each half(*arrays); it returns the half's result.
-
-    `half` is the bound `forward` or `backward` of a Function: half.__self__ is the operation, half.__name__ which half.
-    """
+    `half` is the bound `forward` or `backward` of a Function, which is half.__self__; half.__name__ says which."""
     before, thread.observer = thread.observer, observer
     try:
         yield observer
@@ -110,10 +101,7 @@ def default_generator():
 
 
 def set_default_dtype(dtype):
-    """Set the dtype that Python floats and new random tensors get: np.float32 (at the start) or np.float64.
-
-    Raises: TypeError for what is no float dtype.
-    """
+    "Set the dtype of Python floats and new random tensors, at first np.float32. Raises: TypeError for no float dtype."
     if np.dtype(dtype).kind != "f":
         raise TypeError(f"set_default_dtype: expected a float dtype such as np.float32, got {np.dtype(dtype)}")
     thread.default_dtype = np.dtype(dtype)

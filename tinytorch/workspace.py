@@ -4,10 +4,12 @@
 environment variable TINYTORCH_WORKSPACE, else from the current folder upwards; without one nothing happens here.
 """
 import ast
+import itertools
 import json
 import os
 import re
 import sys
+import traceback
 from importlib.machinery import SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -28,10 +30,7 @@ OPEN_EXERCISE = re.compile(r"^[ \t]*raise NotImplementedError(\(\))?[ \t]*(#.*)?
 
 
 def find_workspace():
-    """The folder of the workspace that this process runs in, or None.
-
-    Raises ImportError where the environment variable names a folder that is none.
-    """
+    "Return the folder of the workspace that this process runs in, or None. Raises: ImportError for a wrong VARIABLE."
     named = os.environ.get(VARIABLE)
     if named is not None:
         if named and not (Path(named) / MARKER).is_file():
@@ -46,12 +45,9 @@ def find_workspace():
 
 class Overlay:
     """A finder for `sys.meta_path`: the modules of `workspace`, and those that the reference stands in for.
-
     A stub, whose exercises are open, is what the tests of its chapter should see: they begin red. Other chapters, the
     milestones and notebooks should not: a cell may import from the file that the cells above it are about.
-    `stubs`: the open files that count all the same; None for all.
-    """
-
+    `stubs`: the open files that count all the same; None for all."""
     def __init__(self, workspace, stubs=None):
         package = workspace / EXPORTED
         files = {path.relative_to(package).as_posix(): path for path in sorted(package.rglob("*.py"))}
@@ -74,8 +70,7 @@ class Overlay:
 
 
 class StudentFile(SourceFileLoader):
-    "Loads an exported file, and says of an error in it which cell of the notebook it comes from."
-
+    "Load an exported file, and say of an error in it which cell of the notebook it comes from."
     def get_code(self, name):
         source = self.get_data(self.path)  # no cache: old code never runs
         chapter = re.match(rb".*?([^/\s]+)\.ipynb", source)
@@ -95,23 +90,22 @@ class StudentFile(SourceFileLoader):
 
 
 def with_named_stubs(tree, file, chapter):
-    "A module whose bare `raise NotImplementedError` say which function of which file and chapter is not written yet."
+    "Return `tree` with bare `raise NotImplementedError` that say which function of which file is not written yet."
     end = f" (chapter {chapter})" if chapter else ""
-
-    def visit(node, names):
-        for child in ast.iter_child_nodes(node):
-            inside = [*names, child.name] if isinstance(child, ast.FunctionDef | ast.ClassDef) else names
-            if isinstance(child, ast.Raise) and names and is_stub(child):
-                text = ast.Constant(f"{NOT_WRITTEN}{file}, {'.'.join(names)}{end}")
-                child.exc = ast.Call(ast.Name("NotImplementedError", ast.Load()), [text], [])
-            visit(child, inside)
-
-    visit(tree, [])
+    waiting = [(tree, [])]
+    while waiting:
+        node, names = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names = [*names, node.name]
+        elif names and is_stub(node):
+            text = ast.Constant(f"{NOT_WRITTEN}{file}, {'.'.join(names)}{end}")
+            node.exc = ast.Call(ast.Name("NotImplementedError", ast.Load()), [text], [])
+        waiting += [(child, names) for child in ast.iter_child_nodes(node)]
     return ast.fix_missing_locations(tree)
 
 
 def is_stub(node):
-    "Is this statement `raise NotImplementedError`, without a message?"
+    "Return whether this node is `raise NotImplementedError`, without a message."
     raised = node.exc if isinstance(node, ast.Raise) else None
     if isinstance(raised, ast.Call) and not raised.args and not raised.keywords:
         raised = raised.func
@@ -132,19 +126,16 @@ def install_overlay():
 
 
 def described():
-    "One line: which files are the student's. Outside a workspace, the empty text."
+    "Return in one line which files are the student's; outside a workspace, the empty text."
     return next((str(finder) for finder in sys.meta_path if isinstance(finder, Overlay)), "")
 
 
 # ---- from an exported file back to the notebook
 
 def cell_of(file, line):
-    """Where line `line` (from 1) of an exported file stands in its notebook; None where that cannot be told.
-
-    A dict: notebook, cell (number from 1, as they follow each other), line (in the cell), exercise ("" for none, and in
-    open form, which has none), text. The cell is the one that shares the longest run of lines around it, so this works
-    for broken code as well.
-    """
+    """Return where line `line` (from 1) of an exported file stands in its notebook; None where that cannot be told.
+    A dict: notebook, cell (from 1), line (in the cell), exercise ("" for none, and in open form), text. The cell is the
+    one that shares the longest run of lines around it, so this works for broken code as well."""
     exported = [text.rstrip() for text in Path(file).read_text(encoding="utf-8", errors="replace").split("\n")]
     name = re.search(r"[^/\s]+\.ipynb", exported[0])
     workspace = next((up for up in Path(file).parents if (up / MARKER).is_file()), None)
@@ -156,40 +147,33 @@ def cell_of(file, line):
         in_open_form = content.get("metadata", {}).get("tito", {}).get("depth") == "open"
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    best = None
+    best = 0, None
     for number, cell, source in sources:
         if cell["cell_type"] == "code" and source.lstrip().startswith("#|"):
             rows = [(row, text.rstrip()) for row, text in enumerate(source.split("\n"), 1)
                     if not re.fullmatch(r"\s*### (BEGIN|END) SOLUTION\s*", text)]
             lines = [text for _, text in rows]
-            for place, text in enumerate(lines):
-                if text == exported[line - 1]:
-                    run = shared_run(lines, place, exported, line - 1)
-                    if best is None or run > best[0]:
-                        best = run, number, rows[place][0], cell
-    if best is None:
+            for place, (row, text) in enumerate(rows):
+                if text == exported[line - 1] and (run := 1 + shared_run(lines, place, exported, line - 1)) > best[0]:
+                    best = run, (number, row, cell)
+    if best[1] is None:
         return None
-    _, number, row, cell = best
+    number, row, cell = best[1]
     exercise = "" if in_open_form else (cell["metadata"].get("nbgrader") or {}).get("grade_id", "")
     text = f"notebook {name[0]}, cell {number}, line {row}" + (f" (exercise {exercise})" if exercise else "")
     return {"notebook": name[0], "cell": number, "line": row, "exercise": exercise, "text": text}
 
 
 def shared_run(a, i, b, j):
-    "How many lines around a[i] and b[j] are the same."
-    before = next((n for n in range(min(i, j)) if a[i - n - 1] != b[j - n - 1]), min(i, j))
-    rest = min(len(a) - i, len(b) - j)
-    return before + next((n for n in range(rest) if a[i + n] != b[j + n]), rest)
+    "Return how many lines around a[i] and b[j] are the same."
+    pairs = zip(reversed(a[:i]), reversed(b[:j])), zip(a[i:], b[j:])
+    return sum(1 for half in pairs for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], half))
 
 
 def last_line(error, path):
-    "The last line of the file `path` that the error came through, or None."
-    found, traceback = None, error.__traceback__
-    while traceback:
-        if traceback.tb_frame.f_code.co_filename == path:
-            found = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return found
+    "Return the last line of the file `path` that the error came through, or None."
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == path]
+    return lines[-1] if lines else None
 
 
 def open_exercises(file):

@@ -25,21 +25,7 @@ from tinytorch.nn.convolution import (
 )
 from tinytorch.nn.embedding import Embedding, LearnedPositions, Rotary, SinusoidalPositions
 from tinytorch.nn.layers import Dropout, Flatten, Identity, Linear
-from tinytorch.nn.losses import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CrossEntropyLoss,
-    L1Loss,
-    MSELoss,
-    NLLLoss,
-)
+from tinytorch.nn.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinytorch.nn.module import Module, ModuleDict, ModuleList, Parameter, Sequential
 from tinytorch.nn.normalization import LayerNorm, RMSNorm
-from tinytorch.nn.transformer import (
-    GPT,
-    MLP,
-    GPTConfig,
-    Transformer,
-    TransformerBlock,
-    TransformerConfig,
-)
+from tinytorch.nn.transformer import GPT, MLP, GPTConfig, Transformer, TransformerBlock, TransformerConfig

@@ -14,15 +14,7 @@ from tinytorch.nn.activations import (
     tanh,
 )
 from tinytorch.nn.attention import scaled_dot_product_attention
-from tinytorch.nn.convolution import (
-    avg_pool1d,
-    avg_pool2d,
-    batch_norm,
-    conv1d,
-    conv2d,
-    max_pool1d,
-    max_pool2d,
-)
+from tinytorch.nn.convolution import avg_pool1d, avg_pool2d, batch_norm, conv1d, conv2d, max_pool1d, max_pool2d
 from tinytorch.nn.embedding import embedding
 from tinytorch.nn.layers import dropout, linear
 from tinytorch.nn.losses import (
