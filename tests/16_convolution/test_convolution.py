@@ -127,6 +127,12 @@ def test_the_gradient_is_the_slope(options):
     gradcheck(lambda *tensors: F.conv2d(*tensors, **options), *inputs)
 
 
+def test_the_gradient_where_same_padding_is_not_symmetric():
+    "An even kernel needs one place more behind than in front: (1, 2) for 4."
+    x, weight = random(2, 1, 6, requires_grad=True), random(2, 1, 4, seed=1, requires_grad=True)
+    gradcheck(lambda x, weight: F.conv1d(x, weight, padding="same"), x, weight)
+
+
 def test_only_what_is_wanted_is_computed():
     x, weight = random(1, 2, 5, 5), random(3, 2, 3, 3, seed=1, requires_grad=True)
     out = F.conv2d(x, weight)

@@ -96,12 +96,14 @@ def padding_pairs(padding, kernel, stride, dilation):
             raise ValueError(f"padding='same' keeps the size, which a stride of {stride} does not")
         totals = [d * (k - 1) for k, d in zip(kernel, dilation)]
         return tuple((total // 2, total - total // 2) for total in totals)
+    if isinstance(padding, str) and padding != "valid":
+        raise ValueError(f"padding: got {padding!r}, expected 'same', 'valid', an int or a tuple")
     return tuple((p, p) for p in as_tuple("padding", 0 if padding == "valid" else padding, len(kernel), least=0))
 
 
 def check_images(name, x, dims):
     if x.ndim != dims + 2:
-        raise ValueError(f"{name}: got x of shape {x.shape}, expected (N, C, {'L' if dims == 1 else 'H, W'})")
+        raise ValueError(f"{name}: got x {x.shape}, expected (N, C, {'L' if dims == 1 else 'H, W'}); see unsqueeze(0)")
     check_floats(name, x)
 
 
@@ -393,7 +395,8 @@ def check_batch_norm(x, training, running_mean, running_var, weight, bias):
     if not training and (running_mean is None or running_var is None):
         raise ValueError("batch_norm: without training it needs running_mean and running_var")
     if training and x.numel() <= x.shape[1]:
-        raise ValueError(f"batch_norm: got x {x.shape}, expected more than one number per channel while training")
+        raise ValueError(f"batch_norm: got x {x.shape}, expected more than one number per channel while training; "
+                         "use a larger batch, or eval()")
 
 
 class BatchNorm(Module):

@@ -125,7 +125,7 @@ def _class_indices(name, input, target, ignore_index):
     wrong = ((indices < 0) | (indices >= classes)) & (indices != ignore_index)
     if wrong.any():
         where = tuple(np.argwhere(wrong)[0].tolist())
-        raise IndexError(f"{name}: target {indices[where]} at {where} is no class: {classes} are 0 to {classes - 1}")
+        raise IndexError(f"{name}: target {indices[where]} at {where} is none of the {classes} classes, from 0 on")
     return indices.reshape(-1)
 
 
