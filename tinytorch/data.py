@@ -195,6 +195,7 @@ class DataLoader:
 
     def load_state_dict(self, saved):
         """Resume with the next `for` the pass whose `state_dict()` is `saved`; later ones are what would have followed.
+        A `generator` of the loader's own is replaced by another one, in the saved state.
         Raises: ValueError, before anything changes, for a loader with other settings or another kind of generator."""
         ours = Pass(self, copy.deepcopy(as_generator(self.generator))).state_dict()
         wrong = {name: saved[name] for name in ours if type(saved[name]) is not type(ours[name]) or (

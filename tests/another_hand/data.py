@@ -184,6 +184,4 @@ class DataLoader:
             raise ValueError("a loader with a generator of its own, and one without, do not follow each other")
         began = generator_at(as_generator(self.generator), saved["began"])
         later = self.generator and generator_at(self.generator, saved["generator"])
-        self.saved = Pass(self, began, dealt)
-        if later is not None:
-            self.generator.bit_generator.state = later.bit_generator.state
+        self.saved, self.generator = Pass(self, began, dealt), later
