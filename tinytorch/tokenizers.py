@@ -60,7 +60,7 @@ class Tokenizer:
         raise ValueError(f"character {piece!r} is not among the {self.vocab_size} tokens; train with unknown='<unk>'")
 
     def encode_pieces(self, text):
-        "Yield (ids, end) for each piece and special token of `text`, `end` being where it ends in `text`."
+        "Yield (ids, end of it in `text`) for each piece and special token; some thousand pieces are encoded only once."
         start = 0
         for part in split_special(text, self.special_ids):
             if part in self.special_ids:

@@ -208,9 +208,10 @@ def load_checkpoint(path, model, optimizer, **parts):
         return expected
 
     arrays, text = load_arrays(path, expected_of)
-    objects = [optimizer, *parts.values()]
-    before = [dict(vars(thing)) for thing in objects if hasattr(thing, "__dict__")], optimizer.state_dict()
-    random = default_generator().bit_generator.state
+    objects = [thing for thing in (optimizer, *parts.values()) if hasattr(thing, "__dict__")]
+    before = [(thing, dict(vars(thing))) for thing in objects], optimizer.state_dict()
+    dice = [x for thing in objects for x in vars(thing).values() if isinstance(x, np.random.Generator)]
+    states = [(generator, generator.bit_generator.state) for generator in [default_generator(), *dice]]
     try:
         saved = json.loads(text)
         names = [", ".join(sorted(some)) or "none" for some in (saved["parts"], parts)]
@@ -224,11 +225,12 @@ def load_checkpoint(path, model, optimizer, **parts):
         model.load_state_dict({name[6:]: array for name, array in arrays.items() if name.startswith("model.")})
         default_generator().bit_generator.state = saved["generator"]
     except Exception as error:
-        for thing, attributes in zip([thing for thing in objects if hasattr(thing, "__dict__")], before[0]):
+        for thing, attributes in before[0]:
             vars(thing).clear()
             vars(thing).update(attributes)
         optimizer.load_state_dict(before[1])
-        default_generator().bit_generator.state = random
+        for generator, state in states:
+            generator.bit_generator.state = state
         raise CheckpointError(f"{path}: not loaded: {type(error).__name__}: {str(error)[:2000]}") from error
     return saved["config"]
 

@@ -57,7 +57,7 @@ class Tokenizer:
         if lost:
             raise ValueError(f"tokenizer: the special token {lost[0]!r} is not among the tokens")
         self.special_ids = {name: self.ids[self.as_token(name)] for name in self.special_tokens}
-        self.vocab_size = len(self.tokens)
+        self.vocab_size, self.seen = len(self.tokens), {}
 
     def encode_piece(self, piece):
         known = self.ids.get(piece, self.special_ids.get(self.unknown))
@@ -71,7 +71,14 @@ class Tokenizer:
                 yield [self.special_ids[text[begin:end]]], end
             else:
                 for found in self.pattern.finditer(text[begin:end]):
-                    yield self.encode_piece(found[0]), begin + found.end()
+                    yield self._remembered(found[0]), begin + found.end()
+
+    def _remembered(self, piece):
+        if piece not in self.seen:
+            if len(self.seen) >= REMEMBERED:
+                self.seen.clear()
+            self.seen[piece] = self.encode_piece(piece)
+        return self.seen[piece]
 
     def encode(self, text):
         if not isinstance(text, str):
@@ -290,7 +297,7 @@ class BPETokenizer(Tokenizer):
         for token in [*singles, *(part for a, b in self.merge_list for part in (a, b, a + b))]:
             if token not in self.ids:
                 raise ValueError(f"tokenizer: {token!r} is needed, and is no token")
-        self.byte_ids, self.seen = [self.ids[single] for single in singles], {}
+        self.byte_ids = [self.ids[single] for single in singles]
         self.ranked = {(self.ids[a], self.ids[b]): (rank, self.ids[a + b])
                        for rank, (a, b) in reversed(list(enumerate(self.merge_list)))}
 
@@ -341,11 +348,7 @@ class BPETokenizer(Tokenizer):
         return cls(_once(*tokens, *special), merges, special)
 
     def encode_piece(self, piece):
-        if piece not in self.seen:
-            if len(self.seen) >= REMEMBERED:
-                self.seen.clear()
-            self.seen[piece] = self.encode_bytes(piece.encode())
-        return self.seen[piece]
+        return self.encode_bytes(piece.encode())
 
     def encode_bytes(self, data):
         return merge_by_rank([self.byte_ids[byte] for byte in data], self.ranked)
