@@ -113,8 +113,7 @@ class TrainingLoop:
     Attributes: the arguments; `total`, steps in all or None; `step`, steps made; `epoch`, from 1; `dealt`, batches of
     it so far; `began`, the state of the library's generator before it; `best`, None or {"metric", "value", "step"};
     `stale`, evaluations since; `stopped`, None or the reason. Raises: ValueError unless one of `steps` and `epochs` is
-    given, for `accumulate` < 1, an epoch without batches, `evaluate` without `evaluate_every` or a len of `loader`.
-    """
+    given, for `accumulate` < 1, an epoch without batches, `evaluate` without `evaluate_every` or a len of `loader`."""
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
                  max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None):
         if (epochs is None) == (steps is None) or accumulate < 1:

@@ -45,9 +45,7 @@ def masked_softmax(scores):
 
 class Attention(Function):
     """`scaled_dot_product_attention` of arrays; a mask of floats has the gradient of the scores, others have None.
-
-    After forward, `inputs` is (query, key, value), `weights` (..., T, S) are those before dropout, `scale` is a number.
-    """
+    After forward, `inputs` is (query, key, value), `weights` (..., T, S) are those before dropout, `scale` a number."""
     kind = "attention"
     def __init__(self, is_causal=False, scale=None, dropout_p=0.0):
         if not 0 <= dropout_p <= 1:
@@ -98,13 +96,11 @@ def _check_inputs(query, key, value, mask, is_causal):
 
 def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None):
     """Return what each query takes from the values, softmax(query @ key^T * scale, masked) @ value: (..., T_query, e).
-
     query (..., T_query, d), key (..., T_key, d), value (..., T_key, e), leading dims broadcast.
     attn_mask broadcasts to (..., T_query, T_key): booleans, True = may attend, or floats, added to the scores.
     is_causal: query i attends to keys 0 to i. A query that may attend to nothing gets zeros, and no gradient.
     scale: 1 / sqrt(d) if None. dropout_p: the share of weights set to 0 (pass 0.0 outside training).
-    Raises: ValueError for shapes that do not fit, attn_mask with is_causal, a wrong dropout_p; TypeError for integers.
-    """
+    Raises: ValueError for shapes that do not fit, attn_mask with is_causal, a bad dropout_p; TypeError for ints."""
     return apply(Attention(is_causal, scale, dropout_p), query, key, value, attn_mask)
 
 
@@ -129,12 +125,10 @@ def merge_heads(heads):
 @replaceable
 def self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=False, rotary=None, cache=None):
     """Return multi-head self-attention of `packed` (..., T, 3D), query, key and value side by side: (..., T, D).
-
     attn_mask (which broadcasts to (B, H, T, T)), dropout_p, is_causal: as in `scaled_dot_product_attention`.
     rotary: a `Rotary` for D / num_heads features, which turns queries and keys by their place.
     cache: `packed` are the newest tokens, behind the cache.length that it holds; cache.append(key, value), arrays
-    (B, H, T, D / H), keeps theirs and returns those of all. Attention then is causal, and has no gradient.
-    """
+    (B, H, T, D / H), keeps theirs and returns those of all. Attention then is causal, and has no gradient."""
     query, key, value = (split_heads(x, num_heads) for x in packed.chunk(3, dim=-1))  # (B, H, T, head_dim)
     if rotary is not None:
         offset = 0 if cache is None else cache.length
@@ -148,17 +142,14 @@ def self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=F
 def head_size(embed_dim, num_heads):
     "Return embed_dim / num_heads. Raises: ValueError where that is no whole number."
     if num_heads < 1 or embed_dim % num_heads:
-        raise ValueError(f"attention: embed_dim {embed_dim} is not divisible by num_heads {num_heads}, and each head "
-                         "gets an equal share of the features; choose num_heads among the divisors of embed_dim")
+        raise ValueError(f"attention: embed_dim {embed_dim} is not divisible by num_heads {num_heads}; use a divisor")
     return embed_dim // num_heads
 
 
 class MultiHeadAttention(Module):
     """num_heads attentions side by side, each on its share of the features (Vaswani et al. 2017, section 3.2.2).
-
     in_proj, Linear to 3 embed_dim features, makes query, key and value (in this order); out_proj, Linear, mixes what
-    the heads found. Attributes: dropout, of weights in training; rotary, see `self_attention`. Raises: as `head_size`.
-    """
+    the heads found. Attributes: dropout, of weights in training; rotary: `self_attention`. Raises: as `head_size`."""
     def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, rotary=None):
         self.embed_dim, self.num_heads, self.dropout, self.rotary = embed_dim, num_heads, dropout, rotary
         self.head_dim = head_size(embed_dim, num_heads)
@@ -177,14 +168,11 @@ class MultiHeadAttention(Module):
 
     def forward(self, query, key=None, value=None, attn_mask=None, is_causal=False, cache=None):
         """Return what query (..., T, D) takes from value (..., S, D), where its key (..., S, D) fits: (..., T, D).
-
         Without key this is self-attention; without value, key is both. attn_mask broadcasts to (B, H, T, S); masks
         and errors as in `scaled_dot_product_attention`. cache: as in `self_attention`.
-        Raises: RuntimeError for a cache next to a key or a mask, or where a graph is recorded.
-        """
+        Raises: RuntimeError for a cache next to a key or a mask, or where a graph is recorded."""
         if cache is not None and (is_grad_enabled() or any(x is not None for x in (key, value, attn_mask))):
-            raise RuntimeError("attention: a cache keeps numbers and no graph, of causal self-attention alone; use it "
-                               "under no_grad, and leave out key, value and attn_mask")
+            raise RuntimeError("attention: a cache is for self-attention under no_grad, without key, value, attn_mask")
         key = query if key is None else key
         value = key if value is None else value
         dropout = self.dropout if self.training else 0.0

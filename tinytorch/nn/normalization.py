@@ -16,8 +16,7 @@ from tinytorch.tensor import apply
 
 class LayerNormFunction(Function):
     """Compute (x - mean) / sqrt(variance + eps) * weight + bias (Ba et al. 2016, eq. 3 and 4) of rows, the last
-    `dims` dims of x; precise far from 0, 0 if constant. weight and bias are of a row's shape, or None.
-    """
+    `dims` dims of x; precise far from 0, 0 if constant. weight and bias are of a row's shape, or None."""
     def __init__(self, dims=1, eps=1e-5):
         self.dims, self.eps, self.axes = dims, eps, tuple(range(-dims, 0))
 
@@ -55,8 +54,7 @@ def _row_dims(name, x, normalized_shape, *affine):
 
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     """Return x with each row (its last dims, of shape `normalized_shape`) at mean 0 and variance 1, * weight + bias.
-    Raises: ValueError where the shape of x, weight or bias does not fit, TypeError for an x of integers.
-    """
+    Raises: ValueError where the shape of x, weight or bias does not fit, TypeError for an x of integers."""
     dims = _row_dims("layer_norm", x, normalized_shape, weight, bias)
     return apply(LayerNormFunction(dims, eps), x, weight, bias)
 
@@ -116,8 +114,7 @@ class RMSNorm(Module):
 
 def normalize(x, p=2.0, dim=1, eps=1e-12):
     """Return x / max(||x||_p, eps) along `dim`, an int or a tuple: vectors of length 1. p: positive, or infinity.
-    A vector of zeros stays zeros; its gradient is grad / eps. Raises: ValueError for p <= 0, IndexError for a bad dim.
-    """
+    A vector of zeros stays so; its gradient is grad / eps. Raises: ValueError for p <= 0, IndexError for a bad dim."""
     if p <= 0:
         raise ValueError(f"normalize: got p={p}, expected p > 0; the usual length is p=2")
     if p == np.inf:

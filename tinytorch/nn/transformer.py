@@ -28,10 +28,8 @@ CHOICES = {  # what the names stand for
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
     """The options of a Transformer and its parts. Raises: ValueError for a name not in CHOICES, or as `head_size`.
-
     mlp_hidden: width of the MLP, if None 4 d_model, for swiglu round(8/3 d_model). pre_norm: norms before attention
-    and MLP, else behind the sums. dropout: a probability. bias: in linear layers and layer norms.
-    """
+    and MLP, else behind the sums. dropout: a probability. bias: in linear layers and layer norms."""
     d_model: int
     num_layers: int = 1
     num_heads: int = 1
@@ -84,10 +82,8 @@ def make_norm(config):
 
 class TransformerBlock(Module):
     """Attention, then an MLP, each added to what came in: (B, T, d_model) -> (B, T, d_model).
-
     pre_norm: x + f(norm(x)), as GPT-2 (Radford et al. 2019); else norm(x + f(x)) (Vaswani et al. 2017). Parts: norm1,
-    attention, norm2, mlp. Dropout acts on the attention weights and on what is added. Masks: as `MultiHeadAttention`.
-    """
+    attention, norm2, mlp. Dropout acts on attention weights and on what is added. Masks: as `MultiHeadAttention`."""
     def __init__(self, config, rotary=None):
         self.pre_norm, self.dropout = config.pre_norm, Dropout(config.dropout)
         self.norm1 = make_norm(config)
@@ -106,9 +102,7 @@ class TransformerBlock(Module):
 
 def init_weights(model, num_layers, std=0.02):
     """Draw the weights of Linear, Embedding and LearnedPositions under `model` from N(0, std^2); set biases to 0.
-
-    Smaller by 1 / sqrt(2 num_layers) in those named out_proj or fc2 (Radford et al. 2019, section 2.3).
-    """
+    Smaller by 1 / sqrt(2 num_layers) in those named out_proj or fc2 (Radford et al. 2019, section 2.3)."""
     for name, module in model.named_modules():
         if isinstance(module, (Linear, Embedding, LearnedPositions)):
             residual = name.endswith(("out_proj", "fc2"))
@@ -119,9 +113,7 @@ def init_weights(model, num_layers, std=0.02):
 
 class Transformer(Module):
     """config.num_layers `blocks` in a row, then `norm`, an Identity for post-norm; (B, T, d_model), as x is.
-
-    Weights start as `init_weights` says. Masks as in `TransformerBlock`; cache.layers: one cache for each block.
-    """
+    Weights start as `init_weights` says. Masks as in `TransformerBlock`; cache.layers: one cache for each block."""
     def __init__(self, config, rotary=None):
         self.config = config
         self.blocks = ModuleList(TransformerBlock(config, rotary) for _ in range(config.num_layers))
@@ -137,10 +129,8 @@ class Transformer(Module):
 
 class GPT(Module):
     """A causal language model; parts: token_embedding, position_embedding (None if rotary), transformer, head.
-
     Token vectors, times sqrt(d_model) if sinusoidal, plus positions, then dropout, go through the transformer and the
-    head, which has no bias. All weights start as `init_weights` says. Attributes: config, its vocab_size and context.
-    """
+    head, which has no bias. Weights start as `init_weights` says. Attributes: config, its vocab_size and context."""
     def __init__(self, config):
         self.config, self.vocab_size, self.context = config, config.vocab_size, config.context
         self.dropout = Dropout(config.dropout)
@@ -173,9 +163,7 @@ class GPT(Module):
 
     def forward(self, ids, cache=None, last_only=False):
         """Return logits (..., T, vocab_size) of the token behind each of ids (..., T); last_only: (..., 1, vocab_size).
-
-        cache: a `KVCache`, under no_grad; ids are the newest tokens, behind the cache.length that it holds, and kept.
-        """
+        cache: a `KVCache`, under no_grad; ids are the newest tokens, behind the cache.length that it has, and kept."""
         offset = 0 if cache is None else cache.length
         x = self.transformer(self.embed(ids, offset), is_causal=True, cache=cache)
         return self.head(x[..., -1:, :] if last_only else x)
