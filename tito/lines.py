@@ -9,7 +9,7 @@ from tito.project import TitoError, notebooks
 from tito.strip import exporting, is_marker, read_notebook, source_of, without_markers
 
 LAST = "14"
-MOST_LINES, LEAST_GUIDED, MOST_IN_PACKAGE = 5_800, 0.05, 8_600
+MOST_LINES, LEAST_GUIDED, MOST_IN_PACKAGE = 4_000, 0.30, 6_100  # the package: on its way to 5,500
 APART = ("fast", "diagnosis")  # folders that the limit of the package leaves out
 
 

@@ -45,5 +45,5 @@ def test_the_table_says_numbers_shares_and_limits(repository):
     said = lines.report(repository).split("\n")
     assert said[1].split() == ["01_a", "12", "2", "16.7%", "4", "33.3%"]
     assert said[3].split()[:4] == ["01", "to", "14", "12"]
-    assert "at most 5,800 lines, guided at least 5%" in said[4]
-    assert said[5] == "tinytorch/ without fast/, diagnosis/: 2 lines, at most 8,600"
+    assert "at most 4,000 lines, guided at least 30%" in said[4]
+    assert said[5] == "tinytorch/ without fast/, diagnosis/: 2 lines, at most 6,100"
