@@ -17,8 +17,8 @@ class Function:
     Options go to `__init__`, and onto `self` under the names of its parameters. `forward(*arrays)` returns an array and
     keeps on `self` what `backward` needs. `backward(grad)` takes dL/d(output) and returns a tuple with one gradient per
     input: `grad` itself, a view of it, or a fresh array that nobody else holds. Neither half modifies what it is given,
-    and float32 stays float32. An optional input may be None, and its gradient then is None. So it is where
-    `needs_grad[i]` is False: nobody asks for the gradient of input i, and None spares the work."""
+    and float32 stays float32. An optional input may be None; its gradient then is None. Where `needs_grad[i]` is False,
+    nobody asks for the gradient of input i: returning None spares the work."""
     needs_grad = (True,) * 32  # of all inputs, unless a graph knows better
     parents = None  # set when the operation is recorded in a graph
     kind = None  # what it is for diagnosis, such as "relu" (see `Event` in diagnosis/case.py)
