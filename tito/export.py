@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +56,8 @@ def export_all(root: Path) -> dict[str, Module]:
     return modules
 
 
-def export(notebook: Path, from_package: str = "../modules/") -> list[Module]:
-    """The modules that a notebook exports. Raises TitoError where it is broken.
+def export(notebook: Path, from_package: str = "../modules/", left_out: Collection[str] = ()) -> list[Module]:
+    """The modules that a notebook exports, but for the paths `left_out`. Raises TitoError where it is broken.
 
     `from_package` leads from the package's folder to the notebook's; the header of each file says it.
     """
@@ -64,6 +65,8 @@ def export(notebook: Path, from_package: str = "../modules/") -> list[Module]:
     modules = []
     for name, (cells, names) in _exported_cells(notebook).items():
         path = name.replace(".", "/") + ".py"
+        if path in left_out:
+            continue
         if is_hand_written(path):
             raise TitoError(f"{notebook.name} exports {PACKAGE}/{path}, which is written by hand: rename it")
         up = "../" * path.count("/") + from_package

@@ -35,6 +35,7 @@ from tito.upgrade import misfits
 from tito.workspace import GUIDED, OPEN, RECORDS, Workspace
 
 FROM_PACKAGE = "../../modules/"  # from exported/tinytorch/ to the notebooks
+GIVEN_NOW = {"drawing.py", "runs.py"}  # exported by chapters of version 0.1, brought by the package since
 
 
 def start(workspace: Workspace, chapter: Chapter, depth: str | None = None) -> list[str]:
@@ -153,7 +154,7 @@ def export_text(workspace: Workspace, chapter: Chapter) -> list[Module]:
     if not notebook.exists():
         raise TitoError(f"{workspace.shown(notebook)} is not there: `tito start {chapter.number}` makes it")
     read_notebook(notebook)
-    modules = export(notebook, FROM_PACKAGE)
+    modules = export(notebook, FROM_PACKAGE, left_out=GIVEN_NOW)
     paths = [module.path for module in modules]
     missing = [path for path in chapter.files if path not in paths]
     if missing:
@@ -197,6 +198,11 @@ def remarks(workspace: Workspace, chapter: Chapter, modules: list[Module]) -> li
         lost = sorted(public_names(module.path) - all_names(ast.parse(module.text)))
         if lost:
             found.append(f"{module.path} has no {', '.join(lost)} any more: did a cell lose its `#| export` line?")
+    found += [
+        f"{path} comes with the package now: what the notebook exports there is left out"
+        for path in exported_files(read_notebook(workspace.notebook(chapter)))
+        if path in GIVEN_NOW
+    ]
     everything = {path: workspace.exported(path).read_text(encoding="utf-8") for path in workspace.yours()}
     paths = [module.path for module in modules]
     notebook, fresh_one = read_notebook(workspace.notebook(chapter)), stripped(chapter.notebook)

@@ -50,6 +50,7 @@ def test_a_workspace_of_version_0_1(old):
     assert "made with tinytorch" not in old("status"), "it is said once"
     assert "the reference" in old("doctor")
     said = old("export", "03")  # of an old notebook, after all
+    assert "drawing.py comes with the package now: what the notebook exports there is left out" in said
     assert "note: autograd.py: it defines what is elsewhere now: default_generator, " in said
     old("reset", "03")
     assert "the notebook is of another version" not in old("check", "03", status=1)
