@@ -13,9 +13,10 @@ import math
 
 import numpy as np
 
-from tinytorch.fast import activations, attention, embedding, optimizers, rows
+from tinytorch.fast import activations, attention, embedding, optimizers
 from tinytorch.fast.compiling import loops
 from tinytorch.fast.registry import implements
+from tinytorch.fast.rows import BlockedCrossEntropy, RowsLayerNorm, RowsLogSoftmax, RowsRMSNorm, RowsSoftmax
 from tinytorch.nn.activations import ErfGelu, ReluSquared, SiLUFunction, TanhGelu
 from tinytorch.nn.attention import Attention
 from tinytorch.nn.embedding import rotate, scatter_add_rows
@@ -105,12 +106,12 @@ class CompiledNorm:
 
 
 @implements(LayerNormFunction, "compiled")
-class CompiledLayerNorm(CompiledNorm, rows.RowsLayerNorm):
+class CompiledLayerNorm(CompiledNorm, RowsLayerNorm):
     loop, centered = "layer_norm", True
 
 
 @implements(RMSNormFunction, "compiled")
-class CompiledRMSNorm(CompiledNorm, rows.RowsRMSNorm):
+class CompiledRMSNorm(CompiledNorm, RowsRMSNorm):
     loop, centered, inputs = "rms_norm", False, 2
 
 
@@ -136,17 +137,17 @@ class CompiledAlongLast:
 
 
 @implements(Softmax, "compiled")
-class CompiledSoftmax(CompiledAlongLast, rows.RowsSoftmax):
+class CompiledSoftmax(CompiledAlongLast, RowsSoftmax):
     loop = "softmax"
 
 
 @implements(LogSoftmax, "compiled")
-class CompiledLogSoftmax(CompiledAlongLast, rows.RowsLogSoftmax):
+class CompiledLogSoftmax(CompiledAlongLast, RowsLogSoftmax):
     loop = "log_softmax"
 
 
 @implements(CrossEntropyFunction, "compiled")
-class CompiledCrossEntropy(rows.BlockedCrossEntropy):
+class CompiledCrossEntropy(BlockedCrossEntropy):
     "NumPy's form, with the two passes over all classes as loops."
     compiled = False
 
