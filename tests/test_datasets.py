@@ -179,7 +179,7 @@ def test_without_network_the_error_says_which_file_to_put_where(monkeypatch):
 
 def test_without_pooch_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(DatasetError, match=r"tinyshakespeare.txt into a folder.*pip install 'tinytorch\[data\]'"):
+    with pytest.raises(DatasetError, match=r"tinyshakespeare.txt into a folder.*pip install pooch tqdm"):
         load("tinyshakespeare")
 
 

@@ -86,7 +86,7 @@ def test_digits_need_no_download():
 
 def test_digits_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(DatasetError, match=r"pip install 'tinytorch\[vision\]'"):
+    with pytest.raises(DatasetError, match=r"pip install scikit-learn"):
         load_images("digits")
 
 

@@ -71,7 +71,7 @@ def _refusing(path):
     try:
         yield
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("checkpoints are safetensors files: pip install 'tinytorch[train]'") from None
+        raise ModuleNotFoundError("checkpoints are safetensors files: pip install safetensors") from None
     except NotImplementedError:  # an exercise that is not written yet
         raise
     except Exception as error:

@@ -108,7 +108,7 @@ def downloaded(name, source, progress):
     try:
         import pooch
     except ImportError:
-        raise DatasetError(f"{name} is not here; {by_hand}; or pip install 'tinytorch[data]' downloads it") from None
+        raise DatasetError(f"{name} is not here; {by_hand}; or pip install pooch tqdm, and it is downloaded") from None
     cache = Path(os.environ.get("TINYTORCH_CACHE") or pooch.os_cache("tinytorch"))
     record = cache / f"{source.filename}.sha256"
     expected = source.sha256 or (record.read_text().strip() if record.exists() else None)
@@ -197,7 +197,7 @@ def digits(seed):
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise DatasetError("digits: they come with scikit-learn; pip install 'tinytorch[vision]'") from None
+        raise DatasetError("digits: they come with scikit-learn; pip install scikit-learn") from None
     found = load_digits()
     images = (found.images / 16).astype(np.float32)[:, None]  # (1797, 1, 8, 8)
     order = np.random.default_rng(seed).permutation(len(images))

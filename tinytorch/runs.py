@@ -103,7 +103,7 @@ def tensorboard(folder):
     try:
         from tensorboardX import SummaryWriter
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("tensorboard: pip install 'tinytorch[tensorboard]'") from None
+        raise ModuleNotFoundError("tensorboard: pip install tensorboardX") from None
     writer = None
 
     def write(record):

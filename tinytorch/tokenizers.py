@@ -196,11 +196,11 @@ GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?
 
 
 def gpt2_pattern():
-    "Return GPT2_PATTERN (Radford et al. 2019) compiled. Raises: ImportError, naming tinytorch[text], without regex."
+    "Return GPT2_PATTERN (Radford et al. 2019) compiled. Raises: ImportError, without regex."
     try:
         import regex
     except ImportError as error:
-        raise ImportError("BPETokenizer needs the package regex: pip install 'tinytorch[text]'") from error
+        raise ImportError("BPETokenizer needs the package regex: pip install regex") from error
     return regex.compile(GPT2_PATTERN)
 
 

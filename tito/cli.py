@@ -17,5 +17,5 @@ def main() -> None:
         package = (error.name or "").split(".")[0]
         if package not in COURSE_PACKAGES:
             raise
-        print(f"tito needs {package}: pip install 'tinytorch[course]'", file=sys.stderr)
+        print(f"tito needs {package}: pip install '.[course]' in your clone of tinytorch", file=sys.stderr)
         sys.exit(2)

@@ -20,7 +20,7 @@ from tito.suite import BrokenImport, strangers, whose_files
 from tito.workspace import RECORDS, Workspace, find_workspace, remove_leftovers
 
 NEEDED = ("numpy", "nbdev", "nbformat", "nbclient", "ipykernel", "typer", "pytest", "hypothesis", "matplotlib")
-HELPFUL = {"jupyterlab": "tito lab needs it: pip install 'tinytorch[lab]'"}
+HELPFUL = {"jupyterlab": "tito lab needs it: pip install '.[lab]' in your clone of tinytorch"}
 
 
 def report() -> tuple[list[tuple[str, str]], list[str]]:
@@ -41,7 +41,7 @@ def report() -> tuple[list[tuple[str, str]], list[str]]:
     for name in NEEDED:
         rows.append((name, installed(name) or "missing"))
         if not installed(name):
-            problems.append(f"{name} is missing: pip install 'tinytorch[course]'")
+            problems.append(f"{name} is missing: pip install '.[course]' in your clone of tinytorch")
     for name, advice in HELPFUL.items():
         rows.append((name, installed(name) or f"missing ({advice})"))
     rows.append(("operations", operations()))

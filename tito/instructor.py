@@ -186,7 +186,7 @@ def check_course(folder: Path) -> None:
 
 def needs_nbgrader() -> None:
     if find_spec("nbgrader") is None:
-        raise TitoError("grading needs nbgrader: pip install 'tinytorch[instructor]'")
+        raise TitoError("grading needs nbgrader: pip install '.[instructor]' in your clone of tinytorch")
 
 
 def nbgrader(folder: Path, limit: float, *arguments: str) -> str:

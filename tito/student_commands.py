@@ -289,7 +289,8 @@ def lab(
         workspace = workspace_here()
         made = begun(workspace, [chapter]) if chapter else []
         if find_spec("jupyterlab") is None:
-            raise TitoError("JupyterLab is missing: pip install 'tinytorch[lab]' (other editors of notebooks will do)")
+            raise TitoError("JupyterLab is missing: pip install '.[lab]' in your clone of tinytorch\n"
+                            "(other editors of notebooks will do)")
         print(whose_files_or_why(workspace), flush=True)
         command = [sys.executable, "-m", "jupyterlab", *[str(workspace.notebook(one)) for one in made]]
         status = subprocess.run(command, cwd=workspace.folder, env=environment(workspace)).returncode

@@ -234,7 +234,7 @@ def test_without_safetensors_it_says_what_to_install_or_needs_none(tmp_path):
         assert set(safetensors.numpy.load_file(tmp_path / "w")) == {"weight", "bias"}
         return
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("ModuleNotFoundError") and "pip install 'tinytorch[train]'" in last
+    assert last.startswith("ModuleNotFoundError") and "pip install safetensors" in last
 
 
 # ---- what is wrong with a file

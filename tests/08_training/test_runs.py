@@ -91,7 +91,7 @@ def test_in_a_terminal_rich_draws_a_bar_and_without_rich_there_are_lines(rich):
 
 
 def test_tensorboard_gets_every_number(tmp_path):
-    pytest.importorskip("tensorboardX", reason="needs the extra: pip install 'tinytorch[tensorboard]'")
+    pytest.importorskip("tensorboardX", reason="needs tensorboardX: pip install tensorboardX")
     code = (f"from tinytorch.runs import tensorboard\nwrite = tensorboard({str(tmp_path / 'tb')!r})\n"
             "for step in (1, 2, 3):\n"
             "    write({'step': step, 'epoch': 1, 'loss': 0.5 / step, 'note': 'text'})")
@@ -102,5 +102,5 @@ def test_tensorboard_gets_every_number(tmp_path):
 
 def test_without_tensorboard_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'tinytorch\[tensorboard\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install tensorboardX"):
         tensorboard(tmp_path)

@@ -206,7 +206,7 @@ def gpt2_pattern():
     try:
         import regex
     except ImportError as error:
-        raise ImportError("byte pairs need the package regex: pip install 'tinytorch[text]'") from error
+        raise ImportError("byte pairs need the package regex: pip install regex") from error
     return regex.compile(GPT2_PATTERN)
 
 

@@ -22,7 +22,7 @@ def fast(tmp_path_factory):
     "A function that runs a program with the extra in use and returns what it prints, as JSON."
     if importlib.util.find_spec("numba") is None:
         assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
-        pytest.skip("the compiled kernels need the extra: pip install 'tinytorch[fast]'")
+        pytest.skip("the compiled kernels need numba: pip install numba")
     cache = tmp_path_factory.mktemp("cache")
 
     def run(program, cache=cache, **environment):

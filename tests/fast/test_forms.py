@@ -33,7 +33,7 @@ ACTIVATIONS = [TanhGelu, ErfGelu, SiLUFunction, ReluSquared]
 def level(request):
     if request.param == "compiled" and not HAVE_NUMBA:
         assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
-        pytest.skip("the compiled forms need the extra: pip install 'tinytorch[fast]'")
+        pytest.skip("the compiled forms need numba: pip install numba")
     return request.param
 
 

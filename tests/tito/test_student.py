@@ -614,7 +614,7 @@ def test_lab_starts_jupyterlab_with_the_notebook(tito, monkeypatch):
     assert "yours: all" in tito("lab", "01")
     assert started == [([sys.executable, "-m", "jupyterlab", str(tito.notebook())], tito.folder)]
     monkeypatch.setattr("tito.student_commands.find_spec", lambda name: None)
-    assert "pip install 'tinytorch[lab]'" in tito("lab", "01", status=2)
+    assert "pip install '.[lab]' in your clone of tinytorch" in tito("lab", "01", status=2)
 
 
 def test_doctor_says_what_is_whose(tito):

@@ -56,7 +56,7 @@ class use:
         if level not in LEVELS:
             raise ValueError(f"fast.use: level is {level!r}, expected one of {LEVELS}")
         if level == "compiled" and best_level() != "compiled":
-            raise ImportError('fast.use: "compiled" needs numba; pip install "tinytorch[fast]", or use "numpy"')
+            raise ImportError('fast.use: "compiled" needs numba; pip install numba, or use "numpy"')
         self.before = current["level"]
         switch(level)
 
