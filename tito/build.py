@@ -28,7 +28,7 @@ def build(root: Path, modules: dict[str, Module]) -> list[str]:
 
 
 def check(root: Path, modules: dict[str, Module]) -> list[str]:
-    """What is wrong between the notebooks' modules and the package, one text each; writes nothing."""
+    """Return what is wrong between the notebooks' modules and the package, one text each; writes nothing."""
     package = root / PACKAGE
     problems = [_difference(package, module) for module in modules.values() if _differs(package, module)]
     problems += orphans(root, modules)

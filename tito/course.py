@@ -59,7 +59,7 @@ def chapter(number: str) -> Chapter:
 
 
 def course_files() -> dict[str, Path]:
-    """What a workspace has copies of, by its path there: the suites, what they share, and the scripts."""
+    """Return what a workspace has copies of, by its path there: the suites, what they share, and the scripts."""
     course = course_folder()
     tests = course / "tests"
     suites = [file for made in chapters() for file in (tests / made.name).rglob("*")]

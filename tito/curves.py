@@ -25,7 +25,7 @@ def averaged(points: list[tuple[float, float]]) -> tuple[list[float], list[float
 
 
 def on_log_axis(values: list[float]) -> bool:
-    """Are they drawn on a logarithmic axis?"""
+    """Return whether they are drawn on a logarithmic axis."""
     return min(values) > 0 and max(values) > 20 * min(values)
 
 

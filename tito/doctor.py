@@ -89,7 +89,7 @@ def of_workspace(workspace: Workspace, problems: list[str]) -> list[tuple[str, s
 
 
 def operations() -> str:
-    """Which forms of operations run in the reference, in the words of `tinytorch.fast`."""
+    """Return which forms of operations run in the reference, in the words of `tinytorch.fast`."""
     code = "import json, tinytorch, tinytorch.fast as f; print(json.dumps(f.status(), default=str))"
     path = [str(PACKAGE_FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = dict(os.environ) | {VARIABLE: "", "PYTHONPATH": os.pathsep.join(path)}

@@ -57,7 +57,7 @@ def exercises(notebook: Path) -> list[Exercise]:
 
 
 def problems(notebook: Path) -> list[str]:
-    """What is wrong with the exercises of a notebook, one text each."""
+    """Return what is wrong with the exercises of a notebook, one text each."""
     found = exercises(notebook)
     if not found:
         return [f"{notebook.stem}: no exercise; mark a code cell as a solution in its nbgrader metadata"]
@@ -170,6 +170,6 @@ def _squeezed(line: str) -> str:
 
 
 def _telling(answer: str) -> bool:
-    """Is this more than a name handed back, a bare keyword or the head of a loop?"""
+    """Return whether this is more than a name handed back, a bare keyword or the head of a loop."""
     head = answer.endswith(":")
     return len(answer) >= 12 and not head and bool(re.search(r"[-+*/%@(\[<>=]", answer))

@@ -121,7 +121,7 @@ def last_row(node: ast.stmt, lines: list[str]) -> int:
 
 
 def something_to_write(node: ast.FunctionDef) -> bool:
-    """Is there more in its body than a docstring, or an error that says what subclasses do?"""
+    """Return whether its body has more than a docstring, or an error that says what subclasses do."""
     return not all(
         isinstance(part, ast.Pass)
         or isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)
@@ -260,7 +260,7 @@ def called_at_import(node: ast.stmt) -> set[str]:
 
 
 def used_by(node: ast.stmt) -> set[str]:
-    """What a definition mentions, without its own parameters and variables."""
+    """Return what a definition mentions, without its own parameters and variables."""
     parts = list(ast.walk(node))
     own = {part.arg for part in parts if isinstance(part, ast.arg)}
     own |= {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}

@@ -49,7 +49,7 @@ def too_large(sizes: dict[str, list[int]]) -> list[str]:
 
 
 def _picture(output) -> dict | None:
-    """What is a picture in this output, as a display of its own; None for text."""
+    """Return what is a picture in this output, as a display of its own; None for text."""
     data = {}
     if "image/png" in output.get("data", {}):
         data["image/png"] = _without_text(output.data["image/png"])

@@ -102,7 +102,7 @@ def milestone_table(workspace: Workspace, every: list[Milestone]) -> list[list[s
 
 
 def locked(workspace: Workspace, milestone: Milestone) -> str:
-    """Why it is locked; "" if it is not."""
+    """Return why it is locked; "" if it is not."""
     standings = {made.name: standing(workspace, made).state for made in milestone.needs}
     written = [made.name for made in milestone.needs if workspace.written(made)]
     unfinished = [name for name, state in standings.items() if state == IN_PROGRESS and name in written]
@@ -153,7 +153,7 @@ def digests(workspace: Workspace) -> dict[str, str]:
 
 
 def runs_of(workspace: Workspace) -> dict[Path, float]:
-    """When the status of each run was last written."""
+    """Return when the status of each run was last written."""
     folders = [folder for folder in (workspace.folder / "runs").glob("*") if is_run(folder)]
     return {folder: max(os.stat(file).st_mtime_ns for file in folder.glob("*.json*")) for folder in folders}
 
@@ -172,7 +172,7 @@ def note_in_runs(folders: list[Path], fast: bool) -> None:
 
 
 def number_reached(folders: list[Path]) -> str:
-    """What the last of these runs says of itself: its criteria, or else its best metric."""
+    """Return what the last of these runs says of itself: its criteria, or else its best metric."""
     if not folders:
         return ""
     folder = folders[-1]

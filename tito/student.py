@@ -149,7 +149,7 @@ def undo(workspace: Workspace) -> list[str]:
 
 
 def export_text(workspace: Workspace, chapter: Chapter) -> list[Module]:
-    """What the student's notebook exports, in memory. Raises TitoError where that cannot be."""
+    """Return what the student's notebook exports, in memory. Raises TitoError where that cannot be."""
     notebook = workspace.notebook(chapter)
     if not notebook.exists():
         raise TitoError(f"{workspace.shown(notebook)} is not there: `tito start {chapter.number}` makes it")
@@ -192,7 +192,7 @@ def write_chapter(
 
 
 def remarks(workspace: Workspace, chapter: Chapter, modules: list[Module]) -> list[str]:
-    """What the student may have lost by accident: public names, and checks that are not the course's any more."""
+    """Return what a student may have lost by accident: public names, and checks no longer the course's."""
     found = []
     for module in modules:
         lost = sorted(public_names(module.path) - all_names(ast.parse(module.text)))
@@ -221,7 +221,7 @@ def checks(notebook: dict) -> dict[str, str]:
 
 
 def changed_since_export(workspace: Workspace, chapter: Chapter) -> bool:
-    """Whether the notebook as saved exports something else than what lies in exported/. Raises TitoError."""
+    """Return whether the notebook as saved exports something else than what lies in exported/. Raises TitoError."""
     modules = export_text(workspace, chapter)
     return any(digest_of(workspace.exported(module.path)) != digest(module.text.encode()) for module in modules)
 
@@ -289,7 +289,7 @@ def exported_functions(notebook: dict) -> dict[str, str]:
 
 
 def promise(chapter: Chapter, name: str) -> str:
-    """What a function has to do: what the chapter says above its cell, its signature and its docstring."""
+    """Return what a function has to do: what the chapter says above its cell, its signature and its docstring."""
     text, cells = promised(chapter)[name], chapter.content["cells"]
     exported = {id(cell) for cell, _ in exporting(chapter.content)}
     at = next(i for i, cell in enumerate(cells)

@@ -320,7 +320,7 @@ def doctor() -> None:
 
 @milestones.command("list")
 def list_milestones() -> None:
-    """What there is, and what is locked, ready or passed."""
+    """List what there is, and what is locked, ready or passed."""
     with plain_errors():
         workspace = workspace_here()
         show(progress.milestone_table(workspace, course.milestones()))

@@ -48,7 +48,7 @@ def environment(workspace: Workspace, stubs: Iterable[str] | None = None) -> dic
 
 
 def whose_files(workspace: Workspace, stubs: Iterable[str] | None = None) -> str:
-    """Which files are the student's, as the package itself says it, for a process with this `environment`.
+    """Return which files are the student's, as the package itself says it, for a process with this `environment`.
 
     Raises TitoError where the package cannot be imported with them.
     """
@@ -142,7 +142,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 def trouble(status: int | None, timeout: int, lines: list[dict], checks: list[dict], said: str) -> str:
-    """Why the suite did not come to its end; "" if it did."""
+    """Return why the suite did not come to its end; "" if it did."""
     ended = {check["ends"] for check in checks}
     running = [line["begins"] for line in lines if "begins" in line and line["begins"] not in ended]
     where = f" in {running[-1]}" if running else ""
@@ -179,7 +179,7 @@ def record(workspace: Workspace, chapter: Chapter, outcome: Outcome, fingerprint
 
 
 def summary(outcome: Outcome, chapter: Chapter, every: bool = False) -> str:
-    """What was checked, and of failures: got, expected, where in the notebook."""
+    """Return what was checked, and of failures: got, expected, where in the notebook."""
     failed, skipped = outcome.having("failed"), outcome.having("skipped")
     numbers = [f"{len(outcome.having('passed'))} passed", f"{len(failed)} failed"]
     text = f"{plural(len(outcome.checks), 'check')}: {', '.join(numbers)}"

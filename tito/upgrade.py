@@ -68,7 +68,7 @@ def upgrade(workspace: Workspace) -> list[str]:
 
 
 def changes(workspace: Workspace, chapter) -> str:
-    """How the notebook that a student begins with now differs from the one that is there."""
+    """Return how the notebook that a student begins with now differs from the one that is there."""
     try:
         mine = read_notebook(workspace.notebook(chapter))["cells"]
     except TitoError as error:
@@ -141,7 +141,7 @@ def reasons(package: "Package", mine: dict[str, str], reference: dict, homes: di
 
 
 def places(names: list[str], homes: dict[str, list[str]]) -> str:
-    """Where names are defined: "a, b in tinytorch.x"."""
+    """Return where names are defined: "a, b in tinytorch.x"."""
     there: dict[str, list[str]] = {}
     for name in names:
         there.setdefault(" or ".join(map(module_of, homes[name])), []).append(name)
@@ -159,7 +159,7 @@ class Package:
         return next((path for path in (f"{stem}.py", f"{stem}/__init__.py".lstrip("/")) if path in self.trees), None)
 
     def names(self, module: str) -> set[str]:
-        """What can be taken from a module: what is defined or imported there, and the modules inside of it."""
+        """Return what can be taken from a module: what is defined or imported there, and the modules inside of it."""
         path = self.path_of(module)
         tree = self.trees.get(path)
         if tree is None:

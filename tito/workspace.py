@@ -78,12 +78,12 @@ class Workspace:
         return sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py"))
 
     def open(self, path: str) -> bool:
-        """Whether an exported file has open exercises."""
+        """Return whether an exported file has open exercises."""
         file = self.exported(path)
         return file.is_file() and bool(OPEN_EXERCISE.search(file.read_text(encoding="utf-8", errors="replace")))
 
     def written(self, chapter: Chapter) -> bool:
-        """Whether code of the student's for this chapter runs outside of its tests: exported, and no stub."""
+        """Return whether code of the student's for this chapter runs outside of its tests: exported, and no stub."""
         return any(
             (exercise or self.depth(chapter) == OPEN) and self.exported(path).is_file() and not self.open(path)
             for path, exercise in chapter.files.items()
@@ -113,7 +113,7 @@ class Workspace:
         write_whole(self.folder / RECORDS / "state.json", json.dumps(self.state, indent=1).encode())
 
     def last_test(self, chapter: Chapter) -> dict | None:
-        """What came of the suite, when it last ran on the chapter in the form that it has now."""
+        """Return what came of the suite, when it last ran on the chapter in the form that it has now."""
         return self.recorded("tests").get(self.name_of_test(chapter))
 
     def name_of_test(self, chapter: Chapter) -> str:

@@ -124,7 +124,7 @@ class ColumnsConv(ConvFunction):
         return self.weight.reshape(self.groups, len(self.weight) // self.groups, math.prod(self.weight.shape[1:]))
 
     def columns(self, block):
-        "What each window of some rows sees, as a column: (G, K, windows)."
+        "Return what each window of some rows sees, as a column: (G, K, windows)."
         planes, kernel = self.below(self.planes, block), self.weight.shape[2:]
         seen = windows(planes, kernel, self.stride, self.dilation, self.counts_of(block))
         return seen.reshape(self.groups, math.prod(self.weight.shape[1:]), math.prod(seen.shape[1 + len(kernel):]))
