@@ -7,34 +7,14 @@ install_overlay()
 
 from tinytorch import data, datasets, generation, nn, optim, tokenizers, training  # noqa: E402
 from tinytorch.creation import (  # noqa: E402
-    arange,
-    cat,
-    einsum,
-    eye,
-    full,
-    ones,
-    ones_like,
-    outer,
-    rand,
-    randint,
-    randn,
-    stack,
-    tensor,
-    where,
-    zeros,
+    arange, cat, einsum, eye, full, ones, ones_like, outer, rand, randint, randn, stack, tensor, where, zeros,
     zeros_like,
 )
 from tinytorch.diagnosis import diagnose  # noqa: E402
 from tinytorch.drawing import draw  # noqa: E402
 from tinytorch.profiling import profile  # noqa: E402
 from tinytorch.state import (  # noqa: E402
-    default_generator,
-    enable_grad,
-    get_default_dtype,
-    is_grad_enabled,
-    manual_seed,
-    no_grad,
-    set_default_dtype,
+    default_generator, enable_grad, get_default_dtype, is_grad_enabled, manual_seed, no_grad, set_default_dtype,
 )
 from tinytorch.tensor import Tensor  # noqa: E402
 

@@ -2,8 +2,8 @@
 """Checkpoints: all that training needs to continue, in one safetensors file that is whole or not there."""
 
 __all__ = [
-    "CheckpointError", "write_whole", "digest", "differences", "save_arrays", "load_arrays",
-    "save_weights", "load_weights", "save_checkpoint", "load_checkpoint",
+    "CheckpointError", "write_whole", "digest", "differences", "save_arrays", "load_arrays", "save_weights",
+    "load_weights", "save_checkpoint", "load_checkpoint",
 ]
 
 import hashlib

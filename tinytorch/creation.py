@@ -2,8 +2,8 @@
 """New tensors, and one out of several: PyTorch's functions, with random numbers from `default_generator()`."""
 
 __all__ = [
-    "tensor", "zeros_like", "ones_like", "where", "einsum", "outer", "cat", "stack", "zeros",
-    "ones", "eye", "rand", "randn", "randint", "full", "arange", "pad",
+    "tensor", "zeros_like", "ones_like", "where", "einsum", "outer", "cat", "stack", "zeros", "ones", "eye", "rand",
+    "randn", "randint", "full", "arange", "pad",
 ]
 
 import numpy as np
@@ -14,23 +14,11 @@ from tinytorch.tensor import Tensor, apply, shape_from
 
 
 def tensor(data, requires_grad=False, dtype=None): return Tensor(data, requires_grad, dtype)
-
-
 def zeros_like(x): return Tensor(np.zeros_like(x.data))
-
-
 def ones_like(x): return Tensor(np.ones_like(x.data))
-
-
 def where(condition, x, y): return apply(elementwise.Where(), condition, x, y)
-
-
 def einsum(equation, *operands): return apply(reductions.Einsum(equation), *operands)
-
-
 def outer(x, y): return x.outer(y)
-
-
 def cat(tensors, dim=0): return apply(shapes.Cat(dim), *tensors)
 
 

@@ -2,8 +2,8 @@
 """Datasets, splits, and the loader that deals them out in batches."""
 
 __all__ = [
-    "collate", "Dataset", "get_batch", "TensorDataset", "Subset", "as_generator", "generator_at",
-    "random_split", "Pass", "DataLoader",
+    "collate", "Dataset", "get_batch", "TensorDataset", "Subset", "as_generator", "generator_at", "random_split",
+    "Pass", "DataLoader",
 ]
 
 import copy

@@ -2,8 +2,8 @@
 """Letting a language model write: choosing tokens, a cache of keys and values, and how much a text repeats itself."""
 
 __all__ = [
-    "probabilities", "draw", "keep_top_k", "keep_top_p", "penalize_repeats", "choose", "LayerCache",
-    "KVCache", "next_logits", "generate", "check_options", "distinct_n", "repeated_ngram_rate",
+    "probabilities", "draw", "keep_top_k", "keep_top_p", "penalize_repeats", "choose", "LayerCache", "KVCache",
+    "next_logits", "generate", "check_options", "distinct_n", "repeated_ngram_rate",
 ]
 
 import inspect

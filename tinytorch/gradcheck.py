@@ -2,8 +2,7 @@
 """Check gradients that were derived by hand against finite differences."""
 
 __all__ = [
-    "numerical_gradient", "GradientError", "compare_gradients", "random_cotangent",
-    "check_function", "gradcheck",
+    "numerical_gradient", "GradientError", "compare_gradients", "random_cotangent", "check_function", "gradcheck",
 ]
 
 import math

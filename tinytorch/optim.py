@@ -2,8 +2,8 @@
 """Optimizers that walk downhill: SGD, Adam and AdamW, gradient clipping, learning-rate schedules."""
 
 __all__ = [
-    "new_moments", "Optimizer", "sgd_update", "SGD", "adam_step", "adam_update", "Adam", "AdamW",
-    "decay_groups", "total_norm", "clip_grad_norm_", "linear_warmup", "warmup_cosine", "LambdaLR",
+    "new_moments", "Optimizer", "sgd_update", "SGD", "adam_step", "adam_update", "Adam", "AdamW", "decay_groups",
+    "total_norm", "clip_grad_norm_", "linear_warmup", "warmup_cosine", "LambdaLR",
 ]
 
 import math

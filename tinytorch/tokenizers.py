@@ -2,9 +2,8 @@
 """Text as integers, and back: characters, words, and byte pairs as in GPT-2."""
 
 __all__ = [
-    "GPT2_PATTERN", "split_special", "plain_parts", "Tokenizer", "CharTokenizer", "WordTokenizer",
-    "merge_pair", "gpt2_pattern", "find_merges", "merge_by_rank", "byte_characters", "visible",
-    "invisible", "BPETokenizer",
+    "GPT2_PATTERN", "split_special", "plain_parts", "Tokenizer", "CharTokenizer", "WordTokenizer", "merge_pair",
+    "gpt2_pattern", "find_merges", "merge_by_rank", "byte_characters", "visible", "invisible", "BPETokenizer",
 ]
 
 import heapq

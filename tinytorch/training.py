@@ -2,8 +2,7 @@
 """Train a model: one optimizer step, evaluation, and a run that survives being killed."""
 
 __all__ = [
-    "accumulate_gradients", "train_step", "evaluating", "evaluate", "accuracy", "TrainingLoop",
-    "Trainer", "train",
+    "accumulate_gradients", "train_step", "evaluating", "evaluate", "accuracy", "TrainingLoop", "Trainer", "train",
 ]
 
 import math

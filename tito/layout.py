@@ -23,13 +23,16 @@ def module_source(header: str, names: list[str], cells: list[str]) -> str:
 
 def all_statement(names: list[str]) -> str:
     quoted = ", ".join(f'"{name}"' for name in names)
-    if len(quoted) <= 90:
+    if len(quoted) <= 107:
         return f"__all__ = [{quoted}]"
-    return f"__all__ = [\n{textwrap.fill(quoted, 100, initial_indent='    ', subsequent_indent='    ')},\n]"
+    return f"__all__ = [\n{textwrap.fill(quoted, 119, initial_indent='    ', subsequent_indent='    ')},\n]"
 
 
 def spaced(source: str) -> str:
-    """`source` with two blank lines around top-level definitions, one between other paragraphs."""
+    """`source` with two blank lines around top-level definitions, one between other paragraphs.
+
+    Functions of one line, written one below the other, stay so: PEP 8 allows it for related ones.
+    """
     text, previous_defines = "", None
     for lines, defines in _paragraphs(source):
         if previous_defines is not None:
@@ -45,18 +48,24 @@ def _rows(node: ast.stmt) -> range:
     return range(first - 1, node.end_lineno)
 
 
+def _is_one_line(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and len(_rows(node)) == 1
+
+
 def _paragraphs(source: str) -> list[tuple[list[str], bool]]:
     """Top-level runs of lines without a blank line, each with "is it a definition?"."""
     lines, statements = source.split("\n"), ast.parse(source).body
     inside = {row for node in statements for row in _rows(node)}
     defining, breaks = set(), set()
-    for node in statements:
+    for previous, node in zip([None, *statements], statements):
         if isinstance(node, DEFINITIONS):
             first, end = _rows(node).start, node.end_lineno
             while first > 0 and first - 1 not in inside and lines[first - 1].startswith("#"):
                 first -= 1  # the comment on top belongs to the definition
             defining.update(range(first, end))
             breaks.update((first, end))
+            if previous and _is_one_line(previous) and _is_one_line(node) and previous.end_lineno == first:
+                breaks.discard(first)
     paragraphs, after_blank = [], True
     for row, line in enumerate(lines):
         if row not in inside and not line.strip():

@@ -268,8 +268,16 @@ def test_blank_lines_and_long_names_are_laid_out():
     ]
     assert module_source("# header", names, cells) == (
         "# header\n\n__all__ = [\n"
-        '    "name_0", "name_1", "name_2", "name_3", "name_4", "name_5", "name_6", "name_7", "name_8",\n'
-        '    "name_9", "name_10", "name_11", "name_12", "name_13", "name_14", "name_15", "name_16",\n'
-        '    "name_17", "name_18", "name_19",\n]\n\n'
+        '    "name_0", "name_1", "name_2", "name_3", "name_4", "name_5", "name_6", "name_7", "name_8", "name_9", '
+        '"name_10",\n    "name_11", "name_12", "name_13", "name_14", "name_15", "name_16", "name_17", "name_18", '
+        '"name_19",\n]\n\n'
         'TEXT = """\n\n\n\n"""\nX = 1\n\n# a remark\n\n\n@str\n# on top\ndef f(): pass\n\n\nY = 2\n\nZ = 3\n'
+    )
+
+
+def test_functions_of_one_line_stay_together_if_they_were_written_so():
+    cells = ["def f(): pass\ndef g(): pass\n\ndef h(): pass\ndef long():\n    pass\nclass C: pass", "def i(): pass"]
+    assert module_source("#", [], cells).split("\n\n", 2)[2] == (
+        "\ndef f(): pass\ndef g(): pass\n\n\ndef h(): pass\n\n\ndef long():\n    pass\n\n\nclass C: pass\n\n\n"
+        "def i(): pass\n"
     )

@@ -2,8 +2,7 @@
 """A model under examination: run it, change it, train it, observe it, and find it afterwards as it was before."""
 
 __all__ = [
-    "Event", "kind_of", "Trace", "Watched", "logits_of_output", "training_step", "Case",
-    "select_rows", "to_tensors",
+    "Event", "kind_of", "Trace", "Watched", "logits_of_output", "training_step", "Case", "select_rows", "to_tensors",
 ]
 
 import copy

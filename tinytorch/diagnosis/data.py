@@ -2,8 +2,8 @@
 """Stage data: what is in the batch, and what it shares with held-out data."""
 
 __all__ = [
-    "examine_data", "check_labels", "check_input_scale", "check_shift", "agreement",
-    "check_padding", "guess_padding", "is_padding", "check_duplicates",
+    "examine_data", "check_labels", "check_input_scale", "check_shift", "agreement", "check_padding", "guess_padding",
+    "is_padding", "check_duplicates",
 ]
 
 import numpy as np

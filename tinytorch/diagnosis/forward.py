@@ -2,13 +2,13 @@
 """Stage forward: what the activations look like, and what the output depends on."""
 
 __all__ = [
-    "START_EXCESS", "DEAD", "SATURATED", "LARGEST_STD", "HIDDEN", "INFLUENCE", "examine_forward",
-    "check_finite", "measure_activations", "find_logits", "surprise", "check_initial_loss",
-    "check_double_softmax", "check_activations", "check_loss_sign", "activations_of",
-    "check_dead_units", "check_saturation", "check_attention", "attention_weights", "products",
-    "summed_axes", "check_softmax_axis", "check_scale", "fit_scale", "check_weights", "check_heads",
-    "check_evaluation", "sequences", "ids_and_targets", "predicts_next_token", "check_dependence",
-    "trace_output", "looks_ahead", "changes", "check_order", "check_positions",
+    "START_EXCESS", "DEAD", "SATURATED", "LARGEST_STD", "HIDDEN", "INFLUENCE", "examine_forward", "check_finite",
+    "measure_activations", "find_logits", "surprise", "check_initial_loss", "check_double_softmax",
+    "check_activations", "check_loss_sign", "activations_of", "check_dead_units", "check_saturation",
+    "check_attention", "attention_weights", "products", "summed_axes", "check_softmax_axis", "check_scale",
+    "fit_scale", "check_weights", "check_heads", "check_evaluation", "sequences", "ids_and_targets",
+    "predicts_next_token", "check_dependence", "trace_output", "looks_ahead", "changes", "check_order",
+    "check_positions",
 ]
 
 import math

@@ -2,10 +2,10 @@
 """Stages graph and backward: does every parameter get a gradient, and is it the slope of the loss?"""
 
 __all__ = [
-    "SLOPE_TOLERANCE", "VANISHED", "EXPLODED", "norm", "differ", "names_that_differ", "leaves",
-    "examine_graph", "check_optimizer", "join_names", "check_shared_modules", "check_tying",
-    "explain_missing_graph", "check_registration", "check_reached", "examine_backward",
-    "check_gradients", "find_wrong_backward", "check_gradient_norms", "check_symmetry",
+    "SLOPE_TOLERANCE", "VANISHED", "EXPLODED", "norm", "differ", "names_that_differ", "leaves", "examine_graph",
+    "check_optimizer", "join_names", "check_shared_modules", "check_tying", "explain_missing_graph",
+    "check_registration", "check_reached", "examine_backward", "check_gradients", "find_wrong_backward",
+    "check_gradient_norms", "check_symmetry",
 ]
 
 import copy

@@ -2,10 +2,9 @@
 """Stages update and learning: is a step of the right length, and is anything learned?"""
 
 __all__ = [
-    "FACTORS", "RANGE_STEPS", "OVERFIT_STEPS", "NOISE", "TOO_LITTLE", "HALF", "A_LOT", "A_LITTLE",
-    "examine_update", "check_step", "check_zero_grad", "cosine", "range_test", "best_factor",
-    "has_learned", "check_learning_rate", "examine_learning", "check_overfitting",
-    "check_generalization", "check_decoding", "find_loop",
+    "FACTORS", "RANGE_STEPS", "OVERFIT_STEPS", "NOISE", "TOO_LITTLE", "HALF", "A_LOT", "A_LITTLE", "examine_update",
+    "check_step", "check_zero_grad", "cosine", "range_test", "best_factor", "has_learned", "check_learning_rate",
+    "examine_learning", "check_overfitting", "check_generalization", "check_decoding", "find_loop",
 ]
 
 import numpy as np

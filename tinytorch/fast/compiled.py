@@ -3,10 +3,9 @@
 
 __all__ = [
     "knows", "dense", "CompiledActivation", "CompiledTanhGelu", "CompiledErfGelu", "CompiledSiLU",
-    "CompiledReluSquared", "CompiledNorm", "CompiledLayerNorm", "CompiledRMSNorm",
-    "CompiledAlongLast", "CompiledSoftmax", "CompiledLogSoftmax", "CompiledCrossEntropy",
-    "CompiledSoftmaxOverKeys", "CompiledAttention", "CompiledPackedAttention",
-    "compiled_adam_update", "adam_in_a_loop", "compiled_scatter_add_rows", "compiled_rotate",
+    "CompiledReluSquared", "CompiledNorm", "CompiledLayerNorm", "CompiledRMSNorm", "CompiledAlongLast",
+    "CompiledSoftmax", "CompiledLogSoftmax", "CompiledCrossEntropy", "CompiledSoftmaxOverKeys", "CompiledAttention",
+    "CompiledPackedAttention", "compiled_adam_update", "adam_in_a_loop", "compiled_scatter_add_rows", "compiled_rotate",
 ]
 
 import math

@@ -2,10 +2,10 @@
 """Loops that go over memory once, for float32. tinytorch/fast/compiled.py makes operations of them."""
 
 __all__ = [
-    "f4", "power_of_two", "exp", "exp_all", "tanh_gelu", "erf_gelu", "silu", "relu_squared",
-    "layer_norm", "rms_norm", "norm_backward", "largest", "softmax", "softmax_backward",
-    "log_softmax", "log_softmax_backward", "cross_entropy_sums", "cross_entropy_backward",
-    "masked_softmax", "masked_softmax_backward", "adam", "add_rows", "rotate_rows",
+    "f4", "power_of_two", "exp", "exp_all", "tanh_gelu", "erf_gelu", "silu", "relu_squared", "layer_norm", "rms_norm",
+    "norm_backward", "largest", "softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
+    "cross_entropy_sums", "cross_entropy_backward", "masked_softmax", "masked_softmax_backward", "adam", "add_rows",
+    "rotate_rows",
 ]
 
 import math

@@ -1,27 +1,11 @@
 """Neural network parts, under PyTorch's names."""
 from tinytorch.nn import functional, init
 from tinytorch.nn.activations import (
-    GELU,
-    LeakyReLU,
-    LogSigmoid,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
+    GELU, LeakyReLU, LogSigmoid, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh,
 )
 from tinytorch.nn.attention import MultiHeadAttention
 from tinytorch.nn.convolution import (
-    AvgPool1d,
-    AvgPool2d,
-    BatchNorm1d,
-    BatchNorm2d,
-    Conv1d,
-    Conv2d,
-    MaxPool1d,
-    MaxPool2d,
+    AvgPool1d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv1d, Conv2d, MaxPool1d, MaxPool2d,
 )
 from tinytorch.nn.embedding import Embedding, LearnedPositions, Rotary, SinusoidalPositions
 from tinytorch.nn.layers import Dropout, Flatten, Identity, Linear

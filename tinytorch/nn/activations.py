@@ -2,10 +2,9 @@
 """Activations: operations on single elements, as functions and as modules."""
 
 __all__ = [
-    "COEFFICIENTS", "TanhGelu", "erf", "ErfGelu", "SiLUFunction", "ReluSquared", "SoftplusFunction",
-    "relu", "sigmoid", "tanh", "softmax", "log_softmax", "silu", "relu_squared", "softplus",
-    "logsigmoid", "leaky_relu", "gelu", "ReLU", "Sigmoid", "Tanh", "SiLU", "LogSigmoid",
-    "LeakyReLU", "GELU", "Softplus", "Softmax", "LogSoftmax",
+    "COEFFICIENTS", "TanhGelu", "erf", "ErfGelu", "SiLUFunction", "ReluSquared", "SoftplusFunction", "relu", "sigmoid",
+    "tanh", "softmax", "log_softmax", "silu", "relu_squared", "softplus", "logsigmoid", "leaky_relu", "gelu", "ReLU",
+    "Sigmoid", "Tanh", "SiLU", "LogSigmoid", "LeakyReLU", "GELU", "Softplus", "Softmax", "LogSoftmax",
 ]
 
 import math
@@ -92,17 +91,9 @@ def _floats(name, input):
 
 
 def relu(input): return input.relu()
-
-
 def sigmoid(input): return input.sigmoid()
-
-
 def tanh(input): return input.tanh()
-
-
 def softmax(input, dim): return input.softmax(dim)
-
-
 def log_softmax(input, dim): return input.log_softmax(dim)
 
 

@@ -2,9 +2,8 @@
 """Attention: each position compares itself with the others, and takes from them what it needs."""
 
 __all__ = [
-    "causal_mask", "mask_scores", "masked_softmax", "Attention", "scaled_dot_product_attention",
-    "attention_weights", "split_heads", "merge_heads", "self_attention", "head_size",
-    "MultiHeadAttention",
+    "causal_mask", "mask_scores", "masked_softmax", "Attention", "scaled_dot_product_attention", "attention_weights",
+    "split_heads", "merge_heads", "self_attention", "head_size", "MultiHeadAttention",
 ]
 
 import math

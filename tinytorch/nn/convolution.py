@@ -2,11 +2,10 @@
 """Convolution, pooling and batch normalization: layers that look at images through small windows."""
 
 __all__ = [
-    "output_size", "offsets", "ConvFunction", "as_tuple", "padding_pairs", "check_images",
-    "check_fit", "conv", "conv1d", "conv2d", "ConvNd", "Conv1d", "Conv2d", "PoolFunction",
-    "MaxPoolFunction", "AvgPoolFunction", "pool", "max_pool1d", "max_pool2d", "avg_pool1d",
-    "avg_pool2d", "Pool", "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d", "BatchNormFunction",
-    "batch_norm", "check_batch_norm", "BatchNorm", "BatchNorm1d", "BatchNorm2d",
+    "output_size", "offsets", "ConvFunction", "as_tuple", "padding_pairs", "check_images", "check_fit", "conv",
+    "conv1d", "conv2d", "ConvNd", "Conv1d", "Conv2d", "PoolFunction", "MaxPoolFunction", "AvgPoolFunction", "pool",
+    "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "Pool", "MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d",
+    "BatchNormFunction", "batch_norm", "check_batch_norm", "BatchNorm", "BatchNorm1d", "BatchNorm2d",
 ]
 
 import math

@@ -2,9 +2,8 @@
 """Vectors for tokens and for places: embeddings, learned, sinusoidal and rotary positions."""
 
 __all__ = [
-    "scatter_add_rows", "EmbeddingFunction", "embedding", "Embedding", "LearnedPositions",
-    "position_angles", "sinusoidal_table", "SinusoidalPositions", "rotate", "RotaryFunction",
-    "Rotary",
+    "scatter_add_rows", "EmbeddingFunction", "embedding", "Embedding", "LearnedPositions", "position_angles",
+    "sinusoidal_table", "SinusoidalPositions", "rotate", "RotaryFunction", "Rotary",
 ]
 
 import numpy as np

@@ -1,35 +1,13 @@
 """PyTorch's `torch.nn.functional`: names handed on from where they are taught; nothing is defined here."""
 from tinytorch.creation import pad
 from tinytorch.nn.activations import (
-    gelu,
-    leaky_relu,
-    log_softmax,
-    logsigmoid,
-    relu,
-    relu_squared,
-    sigmoid,
-    silu,
-    softmax,
-    softplus,
-    tanh,
+    gelu, leaky_relu, log_softmax, logsigmoid, relu, relu_squared, sigmoid, silu, softmax, softplus, tanh,
 )
 from tinytorch.nn.attention import scaled_dot_product_attention
 from tinytorch.nn.convolution import avg_pool1d, avg_pool2d, batch_norm, conv1d, conv2d, max_pool1d, max_pool2d
 from tinytorch.nn.embedding import embedding
 from tinytorch.nn.layers import dropout, linear
 from tinytorch.nn.losses import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    l1_loss,
-    mse_loss,
-    nll_loss,
+    binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss, nll_loss,
 )
 from tinytorch.nn.normalization import layer_norm, normalize, rms_norm
-
-__all__ = [
-    "avg_pool1d", "avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "conv1d",
-    "conv2d", "cross_entropy", "dropout", "embedding", "gelu", "l1_loss", "layer_norm", "leaky_relu", "linear",
-    "log_softmax", "logsigmoid", "max_pool1d", "max_pool2d", "mse_loss", "nll_loss", "normalize", "pad", "relu",
-    "relu_squared", "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu", "softmax", "softplus", "tanh",
-]

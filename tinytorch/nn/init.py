@@ -2,8 +2,8 @@
 """Starting values: random numbers of a size that keeps signals alive from layer to layer."""
 
 __all__ = [
-    "uniform_", "normal_", "constant_", "zeros_", "ones_", "fans", "calculate_gain",
-    "xavier_normal_", "xavier_uniform_", "kaiming_normal_", "kaiming_uniform_",
+    "uniform_", "normal_", "constant_", "zeros_", "ones_", "fans", "calculate_gain", "xavier_normal_",
+    "xavier_uniform_", "kaiming_normal_", "kaiming_uniform_",
 ]
 
 import math
@@ -29,8 +29,6 @@ def constant_(tensor, value):
 
 
 def zeros_(tensor): return constant_(tensor, 0.0)
-
-
 def ones_(tensor): return constant_(tensor, 1.0)
 
 

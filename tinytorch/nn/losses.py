@@ -3,8 +3,8 @@
 
 __all__ = [
     "reduced", "mse_loss", "l1_loss", "BinaryCrossEntropyFunction", "binary_cross_entropy",
-    "binary_cross_entropy_with_logits", "nll_loss", "CrossEntropyFunction", "cross_entropy",
-    "MSELoss", "L1Loss", "BCELoss", "BCEWithLogitsLoss", "NLLLoss", "CrossEntropyLoss",
+    "binary_cross_entropy_with_logits", "nll_loss", "CrossEntropyFunction", "cross_entropy", "MSELoss", "L1Loss",
+    "BCELoss", "BCEWithLogitsLoss", "NLLLoss", "CrossEntropyLoss",
 ]
 
 import math

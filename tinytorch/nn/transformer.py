@@ -2,8 +2,8 @@
 """The transformer: attention, then a network for each position, block upon block; and GPT, which has one."""
 
 __all__ = [
-    "CHOICES", "TransformerConfig", "GPTConfig", "MLP", "make_norm", "TransformerBlock",
-    "init_weights", "Transformer", "GPT",
+    "CHOICES", "TransformerConfig", "GPTConfig", "MLP", "make_norm", "TransformerBlock", "init_weights", "Transformer",
+    "GPT",
 ]
 
 import math

@@ -2,9 +2,8 @@
 """Operations that treat every element alone: forward and backward, on bare NumPy arrays."""
 
 __all__ = [
-    "Function", "Neg", "Exp", "unbroadcast", "Add", "Sub", "Mul", "Div", "Pow", "Tanh", "Sigmoid",
-    "Relu", "Log", "Log1p", "Expm1", "Sqrt", "Abs", "Sign", "Sin", "Cos", "Where", "Clamp",
-    "Maximum", "Minimum", "Cast",
+    "Function", "Neg", "Exp", "unbroadcast", "Add", "Sub", "Mul", "Div", "Pow", "Tanh", "Sigmoid", "Relu", "Log",
+    "Log1p", "Expm1", "Sqrt", "Abs", "Sign", "Sin", "Cos", "Where", "Clamp", "Maximum", "Minimum", "Cast",
 ]
 
 import numpy as np

@@ -2,8 +2,8 @@
 """Operations that add up: sums, means, extremes, softmax, matrix products."""
 
 __all__ = [
-    "positive_dims", "Reduction", "Sum", "Mean", "Var", "Std", "Amax", "Amin", "Prod", "CumSum",
-    "check_floats", "Softmax", "LogSoftmax", "LogSumExp", "check_inner_sizes", "MatMul", "Einsum",
+    "positive_dims", "Reduction", "Sum", "Mean", "Var", "Std", "Amax", "Amin", "Prod", "CumSum", "check_floats",
+    "Softmax", "LogSoftmax", "LogSumExp", "check_inner_sizes", "MatMul", "Einsum",
 ]
 
 import math
