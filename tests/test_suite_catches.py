@@ -449,10 +449,9 @@ MISTAKES = {
          "return super().get_code(name)"),
         ("overlay: a notebook stumbles over stubs", "[] if in_notebook else stubs if", "stubs if"),
         ("overlay: tests see no stubs", "[] if stubs is None else", "sorted(self.open) if stubs is None else"),
-        ("overlay: an error names no cell", "            if cell:\n                error.add_note",
-         "            if False:\n                error.add_note"),
-        ("overlay: the first line that is the same is it", "line - 1)) > best[0]:",
-         "line - 1)) and not best[0]:"),
+        ("overlay: an error names no cell", "if lines and (cell :=", "if not lines and (cell :="),
+        ("overlay: the first line that is the same is it", "rows[other + line - 1 - start]",
+         "next(row for row in rows if row[2] == exported[line - 1])"),
     ],
 }
 
