@@ -9,7 +9,7 @@ from tinytorch.ops.elementwise import Function
 
 
 class Drawing:
-    "A graph: `labels` {number: text}, `edges` [(from, to)] in topological order, a set of `leaves`; `svg` draws it."
+    "A graph: `labels` {node: text}, `edges` [(from, to)] in topological order, a set of `leaves`; `svg` draws it."
     def __init__(self, labels, edges, leaves):
         self.labels, self.edges, self.leaves = labels, edges, leaves
 
@@ -49,13 +49,12 @@ def draw(tensor, **names):
     if tensor.grad_fn is None or tensor.grad_fn.parents is FREED:
         raise ValueError("draw: no graph here: nothing requires a gradient, or backward has freed it; draw before")
     name_of = {id(leaf): name for name, leaf in names.items()}
-    number, labels, edges, leaves = {}, {}, [], set()
+    labels, edges, leaves = {}, [], set()
     for operation in topological_order(tensor.grad_fn):
+        labels[id(operation)] = f"{operation.name} {operation.out_shape}"
         for parent in [parent for parent in operation.parents if parent is not None]:
-            n = number.setdefault(id(parent), len(number))
+            edges.append((id(parent), id(operation)))
             if not isinstance(parent, Function):
-                leaves.add(n)
-                labels[n] = f"{name_of.get(id(parent), 'leaf')} {parent.shape}"
-            edges.append((n, number.setdefault(id(operation), len(number))))
-        labels[number[id(operation)]] = f"{operation.name} {operation.out_shape}"
+                leaves.add(id(parent))
+                labels[id(parent)] = f"{name_of.get(id(parent), 'leaf')} {parent.shape}"
     return Drawing(labels, edges, leaves)
