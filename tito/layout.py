@@ -23,9 +23,7 @@ def module_source(header: str, names: list[str], cells: list[str]) -> str:
 
 def all_statement(names: list[str]) -> str:
     quoted = ", ".join(f'"{name}"' for name in names)
-    if len(quoted) <= 107:
-        return f"__all__ = [{quoted}]"
-    return f"__all__ = [\n{textwrap.fill(quoted, 119, initial_indent='    ', subsequent_indent='    ')},\n]"
+    return textwrap.fill(f"__all__ = [{quoted}]", 120, subsequent_indent=" " * len("__all__ = ["))
 
 
 def spaced(source: str) -> str:

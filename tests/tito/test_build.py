@@ -267,10 +267,9 @@ def test_blank_lines_and_long_names_are_laid_out():
         "@str\n# on top\ndef f(): pass\nY = 2\n\n\n\nZ = 3",
     ]
     assert module_source("# header", names, cells) == (
-        "# header\n\n__all__ = [\n"
-        '    "name_0", "name_1", "name_2", "name_3", "name_4", "name_5", "name_6", "name_7", "name_8", "name_9", '
-        '"name_10",\n    "name_11", "name_12", "name_13", "name_14", "name_15", "name_16", "name_17", "name_18", '
-        '"name_19",\n]\n\n'
+        '# header\n\n__all__ = ["name_0", "name_1", "name_2", "name_3", "name_4", "name_5", "name_6", "name_7", '
+        '"name_8", "name_9",\n           "name_10", "name_11", "name_12", "name_13", "name_14", "name_15", "name_16", '
+        '"name_17", "name_18", "name_19"]\n\n'
         'TEXT = """\n\n\n\n"""\nX = 1\n\n# a remark\n\n\n@str\n# on top\ndef f(): pass\n\n\nY = 2\n\nZ = 3\n'
     )
 
