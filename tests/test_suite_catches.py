@@ -229,7 +229,7 @@ MISTAKES = {
         ("schedule: the cosine's floor is ignored", "return floor + (1 - floor) * 0.5", "return 0.5"),
     ],
     ("data.py", "07_data/test_loader.py"): [
-        ("DataLoader: does not shuffle", "if loader.shuffle:", "if False:"),
+        ("DataLoader: does not shuffle", "if loader.shuffle else", "if False else"),
         ("DataLoader: the same order in every epoch", "self.order = generator.permutation(",
          "self.order = np.random.default_rng(0).permutation("),
         ("DataLoader: a seed starts again in every epoch", "self.generator = None if generator is None else"

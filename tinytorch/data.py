@@ -5,6 +5,7 @@ __all__ = ["collate", "Dataset", "get_batch", "TensorDataset", "Subset", "as_gen
            "Pass", "DataLoader"]
 
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -26,17 +27,14 @@ def collate(examples):
     for values in zip(*rows):
         if isinstance(values[0], Tensor):
             columns.append(stack(values))
-        elif isinstance(values[0], np.ndarray):
-            columns.append(Tensor(np.stack(values)))
         else:
-            columns.append(Tensor(list(values)))
+            columns.append(Tensor(np.stack(values) if isinstance(values[0], np.ndarray) else list(values)))
     return tuple(columns)
 
 
 class Dataset:
     "Serve examples by number: a subclass defines `__len__` and `__getitem__(index)`, and may define a faster `batch`."
-    def __getitem__(self, index):
-        raise NotImplementedError(f"{type(self).__name__}.__getitem__")
+    def __getitem__(self, index): raise NotImplementedError(f"{type(self).__name__}.__getitem__")
 
     def __iter__(self):
         for i in range(len(self)):
@@ -51,7 +49,7 @@ def get_batch(dataset, indices):
     "Return the batch that the dataset's own `batch` makes; for an object without one, its collated examples."
     if hasattr(dataset, "batch"):
         return dataset.batch(indices)
-    return collate([dataset[int(i)] for i in indices])
+    return Dataset.batch(dataset, indices)
 
 
 class TensorDataset(Dataset):
@@ -128,18 +126,13 @@ def random_split(dataset, lengths, generator=None):
     return [Subset(dataset, order[end - size:end]) for size, end in zip(sizes, ends)]
 
 
-class Pass:
+class Pass(Iterator):
     """Iterate over the batches of one epoch of `loader`, without the first `dealt`. Attributes: `dealt`, counted on;
     `order`, the numbers of all examples, drawn from `generator` if the loader shuffles; `began`, its state before."""
     def __init__(self, loader, generator, dealt=0):
         self.loader, self.dealt = loader, dealt
-        self.began = generator.bit_generator.state
-        self.order = np.arange(len(loader.dataset))
-        if loader.shuffle:
-            self.order = generator.permutation(len(loader.dataset))
-
-    def __iter__(self):
-        return self
+        self.began, examples = generator.bit_generator.state, len(loader.dataset)
+        self.order = generator.permutation(examples) if loader.shuffle else np.arange(examples)
 
     def __next__(self):
         if self.dealt == len(self.loader):

@@ -47,8 +47,7 @@ SOURCES = {
     "tinystories": Source(
         "TinyStories-valid.txt", STORIES + "TinyStories-valid.txt", None, "<|endoftext|>",
         (("tinystories-900.txt", "12befdb6184aa225cfa6fb412702830ca2017903d583a580d79c99c4e282c25b"),)),
-    "tinystories-train": Source(
-        "TinyStories-train.txt", STORIES + "TinyStories-train.txt", None, "<|endoftext|>"),
+    "tinystories-train": Source("TinyStories-train.txt", STORIES + "TinyStories-train.txt", None, "<|endoftext|>"),
 }
 
 
@@ -64,10 +63,9 @@ def load(name, held_out=0.1):
         raise ValueError(f"load: got {name!r}, expected one of {', '.join(map(repr, ['python', *SOURCES]))}")
     path = fetch(name)
     try:
-        text = path.read_text(encoding="utf-8")
+        return Corpus(*split_text(path.read_text("utf-8"), held_out, SOURCES[name].separator, path), str(path))
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: expected UTF-8 text ({error}); replace the file") from None
-    return Corpus(*split_text(text, held_out, SOURCES[name].separator, path), str(path))
 
 
 def split_text(text, held_out=0.1, separator="", name="text"):
@@ -112,15 +110,14 @@ def downloaded(name, source, progress):
     cache = Path(os.environ.get("TINYTORCH_CACHE") or pooch.os_cache("tinytorch"))
     record = cache / f"{source.filename}.sha256"
     expected = source.sha256 or (record.read_text().strip() if record.exists() else None)
+    path, hint = cache / source.filename, "" if source.sha256 else f"; if a new version was published, delete {record}"
     pooch.get_logger().setLevel("WARNING")
     try:
-        path = Path(pooch.retrieve(source.url, expected, source.filename, cache, progressbar=progress))
+        pooch.retrieve(source.url, expected, source.filename, cache, progressbar=progress)
     except ValueError as error:
-        hint = f"; if a new version was published, delete {record}" if source.sha256 is None else ""
         raise DatasetError(f"{name}: {source.url} sends another sha256 than expected{hint} ({error})") from error
     except OSError as error:
-        there = cache / source.filename
-        state = f"{there} is damaged and cannot be downloaded again" if there.exists() else "it cannot be downloaded"
+        state = f"{path} is damaged and cannot be downloaded again" if path.exists() else "it cannot be downloaded"
         raise DatasetError(f"{name}: {state} ({type(error).__name__}); {by_hand}") from error
     if expected is None:
         record.write_text(digest(path) + "\n")
@@ -209,8 +206,8 @@ def mnist(_):
     "Read four files in the idx format."
     pairs = []
     for part in ("train", "test"):
-        path, other = (fetch(f"mnist {part} {kind}") for kind in ("images", "labels"))
-        images, labels = idx(path), idx(other)
+        path = fetch(f"mnist {part} images")
+        images, labels = idx(path), idx(fetch(f"mnist {part} labels"))
         if images.ndim != 3 or labels.shape != images.shape[:1] or labels.max(initial=0) > 9:
             raise DatasetError(f"{path}: expected images (N, H, W) and as many labels of 0 to 9, "
                                f"got {images.shape} and {labels.shape}; replace both files")
@@ -237,8 +234,7 @@ def cifar10(_):
     path = fetch("cifar10")
     try:
         with tarfile.open(path) as archive:
-            members = [member for member in archive if member.isfile()]
-            files = {Path(member.name).name: archive.extractfile(member).read() for member in members}
+            files = {Path(file.name).name: archive.extractfile(file).read() for file in archive if file.isfile()}
         batches = [np.frombuffer(files[f"{name}.bin"], np.uint8).reshape(-1, 3073)
                    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")]
         names = tuple(files["batches.meta.txt"].decode().split())

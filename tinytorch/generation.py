@@ -125,11 +125,10 @@ def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, 
     temperature: below 1 safer, above 1 wilder, 0 greedy. top_k, top_p: draw among the k likeliest, among the fewest
     that reach probability p. repetition_penalty: above 1 makes tokens of the text so far less likely. stop_tokens:
     one id or several; a text ends with the first that it draws, repeated while others of the batch go on.
-    suppress_tokens: ids that are never drawn. generator: np.random.Generator or seed; None is the library's.
-    on_token(ids): called with each new column (B,). use_cache: keep keys and values, if model.forward takes `cache` and
-    `last_only`; the model sees what `next_logits` says. In eval mode, without a graph. Raises: ValueError for a prompt
-    that is empty or of several lengths, or an option out of range; TypeError for ids that are no integers, (T,) or
-    (B, T); FloatingPointError for logits that are nan or inf."""
+    suppress_tokens: ids never drawn. generator: see `as_generator`. on_token(ids): called with each new column (B,).
+    use_cache: keep keys and values, if model.forward takes `cache` and `last_only`. In eval mode, without a graph.
+    Raises: ValueError for a prompt that is empty or of several lengths, or an option out of range; TypeError for ids
+    that are no integers; FloatingPointError for logits that are nan or inf."""
     options = dict(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
     check_options(max_new_tokens, **options)
     prompt, generator = _as_ids(prompt_ids), as_generator(generator)
@@ -144,9 +143,7 @@ def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, 
     end, stopped = rows.shape[1], np.zeros(len(rows), bool)
     with evaluating(model):
         while end < ids.shape[1] and not stopped.all():
-            logits = next_logits(model, ids[:, :end], cache)
-            if suppressed.any():
-                logits = np.where(suppressed, -np.inf, logits)
+            logits = np.where(suppressed, -np.inf, next_logits(model, ids[:, :end], cache))
             chosen = choose(logits, ids[:, :end], generator, **options)
             ids[:, end] = np.where(stopped, ids[:, end - 1], chosen)
             stopped = stopped | np.isin(ids[:, end], stop_tokens)

@@ -61,8 +61,7 @@ class Metrics:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
-    def sync(self):
-        os.fsync(self.file.fileno())
+    def sync(self): os.fsync(self.file.fileno())
 
     def close(self):
         with suppress(OSError):  # a full disk, which has been reported

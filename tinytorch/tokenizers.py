@@ -301,9 +301,7 @@ class BPETokenizer(Tokenizer):
         Raises: ValueError for an empty text, or a vocab_size too small for bytes and special tokens."""
         if vocab_size < 256 + len(special_tokens):
             raise ValueError(f"BPETokenizer: vocab_size is {vocab_size}, expected {256 + len(special_tokens)} or more")
-        pieces = Counter()
-        for part in plain_parts(text, special_tokens):
-            pieces.update(gpt2_pattern().findall(part))
+        pieces = Counter(p for part in plain_parts(text, special_tokens) for p in gpt2_pattern().findall(part))
         weights = {piece.encode("utf-8", errors="surrogateescape"): count for piece, count in pieces.items()}
         tokens, merges = [bytes([b]) for b in range(256)], []
         for a, b in find_merges(weights, vocab_size - 256 - len(special_tokens)):

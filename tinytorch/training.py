@@ -47,10 +47,9 @@ def train_step(model, batches, loss_fn, optimizer, max_norm=None):
     optimizer.zero_grad()
     loss = accumulate_gradients(model, batches, loss_fn)
     params = [p for group in optimizer.param_groups for p in group["params"]]
-    norm = clip_grad_norm_(params, math.inf if max_norm is None else max_norm)
-    record = {"loss": loss, "norm": _finite(norm, "norm of the gradients")}
+    norm = _finite(clip_grad_norm_(params, math.inf if max_norm is None else max_norm), "norm of the gradients")
     optimizer.step()
-    return record
+    return {"loss": loss, "norm": norm}
 
 
 @contextmanager
@@ -76,8 +75,7 @@ def evaluate(model, loader, loss_fn):
     return _mean(total, examples, "evaluate")
 
 
-def _as_tuple(batch):
-    return batch if isinstance(batch, (tuple, list)) else (batch,)
+def _as_tuple(batch): return batch if isinstance(batch, (tuple, list)) else (batch,)
 
 
 def _mean(total, n, caller):
@@ -115,8 +113,7 @@ class TrainingLoop:
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
                  max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None):
         if (epochs is None) == (steps is None) or accumulate < 1:
-            raise ValueError(f"Trainer: got epochs={epochs}, steps={steps}, accumulate={accumulate}; give one of the "
-                             "first two, and at least 1")
+            raise ValueError(f"Trainer: got {epochs=}, {steps=}, {accumulate=}; give steps or epochs, and at least 1")
         per_epoch = math.ceil(len(loader) / accumulate) if hasattr(loader, "__len__") else None
         if evaluate and not (evaluate_every or per_epoch):
             raise ValueError("Trainer: this loader does not know its length; say evaluate_every=...")
