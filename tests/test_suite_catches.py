@@ -388,8 +388,7 @@ MISTAKES = {
         ("conv: stride and dilation swapped", "slice(i * d, i * d + (count - 1) * step + 1, step)",
          "slice(i * step, i * step + (count - 1) * d + 1, d)"),
         ("conv: the gradient of the border is not cut off where the image is",
-         "for size, (before, _) in zip(self.sizes, self.padding))", "for size, (_, before) in zip(self.sizes,"
-         " self.padding))"),
+         "for size, (before, _) in zip(sizes, padding)", "for size, (_, before) in zip(sizes, padding)"),
         ("conv: weights start too large", "max(math.prod(self.weight.shape[1:]), 1)", "max(self.weight.shape[1], 1)"),
         ("conv: padding='same' puts the odd one in front", "(total // 2, total - total // 2)",
          "(total - total // 2, total // 2)"),
@@ -400,7 +399,7 @@ MISTAKES = {
         ("max_pool: the border is 0", "border = -np.inf", "border = 0.0"),
         ("pool: a pixel keeps one window's gradient", "dx[seen] += self.part(grad, i)",
          "dx[seen] = self.part(grad, i)"),
-        ("avg_pool: always divided by the whole kernel", "if not self.count_include_pad:", "if False:"),
+        ("avg_pool: always divided by the whole kernel", "values=self.count_include_pad)", "values=1)"),
     ],
     ("nn/convolution.py", "16_convolution/test_batch_norm.py"): [
         ("batch_norm: the mean is a constant to backward", "(grad - mean - self.xhat * overlap)",
