@@ -23,8 +23,7 @@ class Optimizer:
     `params`: Tensors, or dicts `{"params": [...], "lr": ...}` whose other entries override `defaults`. `param_groups`:
     that list of dicts, completed, and read at each step. `state[p]`: {"step": int, moment: array}, once p made a step.
     Raises: ValueError for no parameters, one that is given twice, needs no gradient or is no leaf, and for a setting
-    out of range or unknown; TypeError for what is no Tensor, and for one Tensor instead of a list. The message names
-    the class, and the parameter's shape, or the setting and its value."""
+    out of range or unknown; TypeError for what is no Tensor, and for one Tensor instead of a list."""
     name = property(lambda self: type(self).__name__)
 
     def __init__(self, params, **defaults):
@@ -76,7 +75,7 @@ class Optimizer:
     def step(self):
         """Update in place every parameter that has a gradient; the others keep their data and their state.
         Raises: ValueError where a gradient has another shape than its parameter, before anything is updated."""
-        for p in [p for group in self.param_groups for p in group["params"]]:
+        for p in self.numbers():
             if p.grad is not None and p.grad.shape != p.data.shape:
                 raise ValueError(f"{self.name}: a parameter of shape {p.shape} has a gradient of shape {p.grad.shape}")
         for group in self.param_groups:
@@ -95,7 +94,6 @@ class Optimizer:
     def moment_names(self, group):
         "Return a list of the names of the moments that `update` needs under the settings of `group`."
         raise NotImplementedError(f"{self.name}.moment_names")
-
     def update(self, params, grads, moments, steps, **settings):
         """Change the arrays `params` and the moments in place by one step; `grads`, arrays of the same shapes, stay.
         `moments` has a list of arrays, 0 at first, for each of `moment_names`; `steps`, from 1 on, an int per array."""
@@ -158,17 +156,14 @@ class SGD(Optimizer):
     """Take steps of `sgd_update`. The moment is momentum_buffer, if momentum > 0.
     Raises: as Optimizer; ValueError for nesterov without momentum or with dampening."""
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
-        super().__init__(params, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
-                         nesterov=nesterov)
-
+        settings = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
+        super().__init__(params, lr=lr, **settings)
     def check_settings(self, group):
         super().check_settings(group)
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(f"SGD: nesterov=True needs momentum > 0 and dampening = 0, got {group}")
-
     def moment_names(self, group):
         return ["momentum_buffer"] if group["momentum"] else []
-
     def update(self, params, grads, moments, steps, **settings):
         sgd_update(params, grads, moments[0] if moments else [], steps, **settings)
 
@@ -203,10 +198,8 @@ class Adam(Optimizer):
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-
     def moment_names(self, group):
         return ["exp_avg", "exp_avg_sq"]
-
     def update(self, params, grads, moments, steps, **settings):
         adam_update(params, grads, *moments, steps, **settings, decoupled=self.decoupled)
 
@@ -214,7 +207,6 @@ class Adam(Optimizer):
 class AdamW(Adam):
     "Take the steps of `adam_update`, decoupled (Loshchilov & Hutter 2019, algorithm 2; PyTorch's lr * weight_decay)."
     decoupled = True
-
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
         super().__init__(params, lr, betas, eps, weight_decay)
 
@@ -276,19 +268,15 @@ class LambdaLR:
     def __init__(self, optimizer, multiplier):
         self.optimizer, self.multiplier = optimizer, multiplier
         self.load_state_dict({"steps": 0})
-
     def step(self):
         "Count a step, and set the rates for the next one."
         self.load_state_dict({"steps": self.steps + 1})
-
     def get_last_lr(self):
         "Return the lr of each group, as the next optimizer step will use it."
         return [group["lr"] for group in self.optimizer.param_groups]
-
     def state_dict(self):
         "Return what `load_state_dict` takes, {'steps': int}."
         return {"steps": self.steps}
-
     def load_state_dict(self, saved):
         "Take the number of steps from `saved`, and set the rates, Python floats."
         self.steps = saved["steps"]

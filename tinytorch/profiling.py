@@ -22,7 +22,6 @@ class Stopwatch:
     "An observer: the seconds in the operations of each kind, by `label`."
     def __init__(self):
         self.seconds = defaultdict(float)
-
     def __call__(self, half, *arrays):
         started = time.perf_counter()
         result = half(*arrays)
@@ -34,7 +33,6 @@ class Scales:
     "An observer: how often each kind of operation ran, the bytes it allocated, and those it left behind, by `label`."
     def __init__(self):
         self.calls, self.allocated, self.saved = Counter(), Counter(), Counter()
-
     def __call__(self, half, *arrays):
         tracemalloc.reset_peak()
         before, _ = tracemalloc.get_traced_memory()
@@ -53,13 +51,11 @@ class Profile:
     "A table to print: `rows`, each a Row, the costliest first, and the milliseconds of a whole `step`."
     def __init__(self, rows, step):
         self.rows, self.step = rows, step
-
     def between(self):
         "Return the milliseconds of a step outside of all operations."
         return self.step - sum(row.forward + row.backward for row in self.rows)
-
     def __str__(self):
-        all_rows = Row("all", *(sum(getattr(row, name) for row in self.rows) for name in Row._fields[1:]))
+        all_rows = Row("all", *map(sum, list(zip(*self.rows, Row("", 0, 0, 0, 0, 0)))[1:]))
         lines = ["operation           calls   forward  backward   share   allocated     saved",
                  "                                 ms        ms       %          MB        MB"]
         for row in [*self.rows, all_rows]:
@@ -111,8 +107,7 @@ def profile(model, batch, loss_fn=None, steps=10):
 def weighed(step):
     "Return the Scales of one `step`; whoever traces memory already goes on doing so."
     scales, tracing = Scales(), tracemalloc.is_tracing()
-    if not tracing:
-        tracemalloc.start()
+    tracemalloc.start()  # which does nothing where memory is traced
     try:
         step(scales)
     finally:
@@ -125,12 +120,10 @@ class Leaks:
     "An observer: `found` holds the label of each operation that made float64 of what was not."
     def __init__(self):
         self.found = []
-
     def __call__(self, half, *arrays):
         result = half(*arrays)
         results = result if isinstance(result, tuple) else (result,)
-        wide_before, wide_after = ([a for a in group if getattr(a, "dtype", None) == np.float64]
-                                   for group in (arrays, results))
-        if wide_after and not wide_before:
+        before, after = ([getattr(a, "dtype", None) for a in group] for group in (arrays, results))
+        if np.float64 in after and np.float64 not in before:
             self.found.append(label(half))
         return result

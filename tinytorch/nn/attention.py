@@ -48,7 +48,6 @@ class Attention(Function):
         if not 0 <= dropout_p <= 1:
             raise ValueError(f"attention: dropout_p is a probability from 0 to 1, got {dropout_p}")
         self.is_causal, self.scale, self.dropout_p = is_causal, scale, dropout_p
-
     def forward(self, query, key, value, mask=None):
         _check_inputs(query, key, value, mask, self.is_causal)
         self.scale = 1 / math.sqrt(query.shape[-1]) if self.scale is None else float(self.scale)
@@ -59,7 +58,6 @@ class Attention(Function):
             self.dropout_mask = dropout_mask(self.weights.shape, self.dropout_p, self.weights.dtype)
             self.kept = self.weights * self.dropout_mask
         return self.kept @ value
-
     def backward(self, grad):
         query, key, value = self.inputs
         dvalue = self.kept.swapaxes(-1, -2) @ grad

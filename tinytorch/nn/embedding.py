@@ -35,13 +35,11 @@ class EmbeddingFunction(Function):
     any, gets no gradient; `indices` get None. Raises: TypeError for other ids, IndexError for one outside 0 .. V-1."""
     def __init__(self, padding_idx=None):
         self.padding_idx = padding_idx
-
     def forward(self, indices, weight):
         self.indices = np.asarray(indices)
         self.count = len(weight)
         _check_ids(self.indices, self.count)
         return weight[self.indices]
-
     def backward(self, grad):
         rows = grad.reshape(self.indices.size, grad.shape[-1])  # (N, D)
         dweight = scatter_add_rows(rows, self.indices.reshape(-1), self.count)
@@ -68,10 +66,8 @@ class Embedding(Module):
         if padding_idx is not None:
             self.weight.data[padding_idx] = 0
             self.padding_idx = padding_idx % num_embeddings
-
     def forward(self, indices):
         return embedding(indices, self.weight, self.padding_idx)
-
     def extra_repr(self):
         "Return '5, 3', or '5, 3, padding_idx=4'."
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
@@ -88,11 +84,9 @@ class LearnedPositions(Module):
     `offset` is the place of the first row. Raises: ValueError for places outside 0 .. max_len - 1."""
     def __init__(self, max_len, dim):
         self.weight = Parameter(randn(max_len, dim))
-
     def forward(self, length, offset=0):
         _check_positions("LearnedPositions", length, offset, len(self.weight))
         return self.weight[offset:offset + length]
-
     def extra_repr(self):
         "Return 'max_len, dim' in numbers."
         return ", ".join(map(str, self.weight.shape))
@@ -119,11 +113,9 @@ class SinusoidalPositions(Module):
     def __init__(self, max_len, dim):
         table = sinusoidal_table(max_len, dim)
         self.register_buffer("table", Tensor(table, dtype=get_default_dtype()), persistent=False)
-
     def forward(self, length, offset=0):
         _check_positions("SinusoidalPositions", length, offset, len(self.table))
         return self.table[offset:offset + length]
-
     def extra_repr(self):
         return ", ".join(map(str, self.table.shape))
 
@@ -142,10 +134,8 @@ class RotaryFunction(Function):
     "Apply `rotate` with the tables `cos` and `sin` (T, D); the gradient is turned by the opposite angles."
     def __init__(self, cos, sin):
         self.cos, self.sin = cos, sin
-
     def forward(self, x):
         return rotate(x, self.cos, self.sin)
-
     def backward(self, grad):
         return (rotate(grad, self.cos, -self.sin),)
 
@@ -164,18 +154,15 @@ class Rotary(Module):
         sin = np.concatenate([-np.sin(angles), np.sin(angles)], axis=1)
         self.register_buffer("cos", Tensor(cos), persistent=False)
         self.register_buffer("sin", Tensor(sin), persistent=False)
-
     def forward(self, x, offset=0):
         if x.ndim < 2 or x.shape[-1] != self.head_dim:
             raise ValueError(f"Rotary: got x of shape {x.shape}, expected (..., length, {self.head_dim})")
         cos, sin = self.tables(x.shape[-2], offset, x.dtype)
         return apply(RotaryFunction(cos, sin), x)
-
     def tables(self, length, offset, dtype):
         _check_positions("Rotary", length, offset, self.max_len)
         places = slice(offset, offset + length)
         return self.cos.data[places].astype(dtype), self.sin.data[places].astype(dtype)
-
     def extra_repr(self):
         "Return '4, max_len=8, base=10000.0'."
         return f"{self.head_dim}, max_len={self.max_len}, base={self.base}"

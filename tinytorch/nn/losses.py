@@ -66,7 +66,6 @@ class BinaryCrossEntropyFunction(Function):
             self.log_p, self.log_q = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)
         self.p, self.t = p, t
         return -(t * self.log_p + (1 - t) * self.log_q)
-
     def backward(self, grad):
         p, t = self.p, self.t
         dp = grad * (p - t) / np.maximum(p * (1 - p), 1e-12)
@@ -216,7 +215,6 @@ def _soft_cross_entropy(input, target, weights, reduction, label_smoothing):
 class MSELoss(Module):
     def __init__(self, reduction="mean"):
         self.reduction = reduction
-
     def forward(self, input, target):
         return mse_loss(input, target, self.reduction)
 
@@ -230,7 +228,6 @@ class BCELoss(Module):
     def __init__(self, weight=None, reduction="mean"):
         self.register_buffer("weight", weight)
         self.reduction = reduction
-
     def forward(self, input, target):
         return binary_cross_entropy(input, target, self.weight, self.reduction)
 
@@ -239,7 +236,6 @@ class BCEWithLogitsLoss(BCELoss):
     def __init__(self, weight=None, reduction="mean", pos_weight=None):
         super().__init__(weight, reduction)
         self.register_buffer("pos_weight", pos_weight)
-
     def forward(self, input, target):
         return binary_cross_entropy_with_logits(input, target, self.weight, self.reduction, self.pos_weight)
 
@@ -248,7 +244,6 @@ class NLLLoss(Module):
     def __init__(self, weight=None, ignore_index=-100, reduction="mean"):
         self.register_buffer("weight", weight)
         self.ignore_index, self.reduction = ignore_index, reduction
-
     def forward(self, input, target):
         return nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
 
@@ -257,6 +252,5 @@ class CrossEntropyLoss(NLLLoss):
     def __init__(self, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
         super().__init__(weight, ignore_index, reduction)
         self.label_smoothing = label_smoothing
-
     def forward(self, input, target):
         return cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)

@@ -16,7 +16,6 @@ class LayerNormFunction(Function):
     `dims` dims of x; precise far from 0, 0 if constant. weight and bias are of a row's shape, or None."""
     def __init__(self, dims=1, eps=1e-5):
         self.dims, self.eps, self.axes = dims, eps, tuple(range(-dims, 0))
-
     def forward(self, x, weight=None, bias=None):
         centered = x - x.min(self.axes, keepdims=True, initial=np.inf)  # small numbers, wherever the row lies
         centered -= centered.mean(self.axes, keepdims=True)
@@ -26,7 +25,6 @@ class LayerNormFunction(Function):
         self.weight, self.bias = weight, bias
         out = self.xhat if weight is None else self.xhat * weight
         return out if bias is None else out + bias
-
     def backward(self, grad):
         dxhat = grad if self.weight is None else grad * self.weight
         dx = dxhat - dxhat.mean(self.axes, keepdims=True)
@@ -63,10 +61,8 @@ class LayerNorm(Module):
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.weight = Parameter(ones(shape)) if elementwise_affine else None
         self.bias = Parameter(zeros(shape)) if elementwise_affine and bias else None
-
     def forward(self, x):
         return layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
-
     def extra_repr(self):
         "Return '(5,), eps=1e-05, elementwise_affine=True'."
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
@@ -76,13 +72,11 @@ class RMSNormFunction(Function):
     "Compute x / sqrt(mean(x^2) + eps) * weight over the last `dims` dims (Zhang and Sennrich 2019, eq. 4)."
     def __init__(self, dims=1, eps=1e-5):
         self.dims, self.eps, self.axes = dims, eps, tuple(range(-dims, 0))
-
     def forward(self, x, weight=None):
         mean_square = np.square(x).mean(self.axes, keepdims=True)
         self.scale = 1 / np.sqrt(mean_square + self.eps)
         self.xhat, self.weight = x * self.scale, weight
         return self.xhat if weight is None else self.xhat * weight
-
     def backward(self, grad):
         dxhat = grad if self.weight is None else grad * self.weight
         dx = dxhat - self.xhat * (dxhat * self.xhat).mean(self.axes, keepdims=True)
@@ -104,7 +98,6 @@ class RMSNorm(Module):
         self.normalized_shape = shape = tuple(np.atleast_1d(normalized_shape).tolist())
         self.eps, self.elementwise_affine = eps, elementwise_affine
         self.weight = Parameter(ones(shape)) if elementwise_affine else None
-
     def forward(self, x):
         return rms_norm(x, self.normalized_shape, self.weight, self.eps)
 

@@ -64,7 +64,6 @@ class MLP(Module):
         self.fc1 = Linear(d_model, hidden, bias=config.bias)
         self.gate = Linear(d_model, hidden, bias=config.bias) if gated else None
         self.fc2 = Linear(hidden, d_model, bias=config.bias)
-
     def forward(self, x):
         if self.gate is None:
             hidden = self.activate(self.fc1(x))
@@ -88,7 +87,6 @@ class TransformerBlock(Module):
         self.attention = MultiHeadAttention(config.d_model, config.num_heads, config.dropout, config.bias, rotary)
         self.norm2 = make_norm(config)
         self.mlp = MLP(config)
-
     def forward(self, x, attn_mask=None, is_causal=False, cache=None):
         options = {"attn_mask": attn_mask, "is_causal": is_causal, "cache": cache}
         if self.pre_norm:
@@ -117,7 +115,6 @@ class Transformer(Module):
         self.blocks = ModuleList(TransformerBlock(config, rotary) for _ in range(config.num_layers))
         self.norm = make_norm(config) if config.pre_norm else Identity()
         init_weights(self, config.num_layers)
-
     def forward(self, x, attn_mask=None, is_causal=False, cache=None):
         layers = [None] * len(self.blocks) if cache is None else cache.layers
         for block, layer in zip(self.blocks, layers, strict=True):

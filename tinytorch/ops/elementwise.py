@@ -33,7 +33,6 @@ class Function:
     def forward(self, *arrays):
         "Return the output. Raises: NotImplementedError, with the names of the class and the half; so does `backward`."
         raise NotImplementedError(f"{type(self).__name__}.forward")
-
     def backward(self, grad):
         raise NotImplementedError(f"{type(self).__name__}.backward")
 
@@ -265,7 +264,6 @@ class Clamp(Function):
 class Maximum(Function):
     "the larger of x and y; where they tie, each receives half of the gradient"
     choose, wins = np.maximum, np.greater
-
     def forward(self, x, y):
         self.x, self.y = x, y
         return self.choose(x, y)

@@ -32,13 +32,11 @@ class Reduction(Function):
     "A reduction over `dim` (see `positive_dims`): these dims disappear, or stay with size 1 if `keepdim`."
     def __init__(self, dim=None, keepdim=False):
         self.dim, self.keepdim = dim, keepdim
-
     def axes_of(self, x):
         "Return the axes to reduce over, kept as `axes`, beside the `shape` of x and `count`, of elements per result."
         self.shape, self.axes = x.shape, positive_dims(self.dim, x.ndim)
         self.count = math.prod(x.shape[a] for a in self.axes)
         return self.axes
-
     def restore(self, reduced):
         "Return `reduced`, of the shape that forward returns, with its lost dims back as size 1."
         return reduced if self.keepdim else np.expand_dims(reduced, self.axes)
@@ -92,7 +90,6 @@ class Std(Var):
 class Amax(Reduction):
     "largest element over `dim`; ties share the gradient equally. Raises: ValueError, with the shape, for no elements."
     choose = staticmethod(np.max)
-
     def forward(self, x):
         axes = self.axes_of(x)
         if self.count == 0:

@@ -136,7 +136,6 @@ class Pad(Function):
 class Tril(Function):
     "the last two dims on and below a `diagonal`, zeros above. Raises: ValueError, with the shape, for fewer dims."
     keep = staticmethod(np.tril)
-
     def __init__(self, diagonal=0):
         self.diagonal = diagonal
     def forward(self, x):
