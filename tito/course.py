@@ -120,6 +120,6 @@ def milestone(name: str) -> Milestone:
 
 @cache
 def public_names(path: str) -> set[str]:
-    """`__all__` of a file of the reference."""
+    """The public names of a file of the reference."""
     file = PACKAGE_FOLDER / path
     return all_names(ast.parse(file.read_text(encoding="utf-8") if file.is_file() else ""))

@@ -63,24 +63,24 @@ def export(notebook: Path, from_package: str = "../modules/", left_out: Collecti
     """
     _check_readable(notebook)
     modules = []
-    for name, (cells, names) in _exported_cells(notebook).items():
+    for name, cells in _exported_cells(notebook).items():
         path = name.replace(".", "/") + ".py"
         if path in left_out:
             continue
         if is_hand_written(path):
             raise TitoError(f"{notebook.name} exports {PACKAGE}/{path}, which is written by hand: rename it")
         up = "../" * path.count("/") + from_package
-        text = module_source(f"{HEADER}{up}{notebook.name}.", names, cells)
+        text = module_source(f"{HEADER}{up}{notebook.name}.", cells)
         modules.append(Module(path, notebook, text))
     return modules
 
 
-def _exported_cells(notebook: Path) -> dict[str, tuple[list[str], list[str]]]:
-    """By module name: the sources of its cells, and the names for its `__all__`."""
+def _exported_cells(notebook: Path) -> dict[str, list[str]]:
+    """By module name: the sources of its cells."""
     from nbdev.export import nb_export
     from nbdev.maker import ModuleMaker
 
-    found: dict[str, tuple[list[str], list[str]]] = {}
+    found: dict[str, list[str]] = {}
     defaults: list[str] = []
 
     class Collector(ModuleMaker):
@@ -89,7 +89,7 @@ def _exported_cells(notebook: Path) -> dict[str, tuple[list[str], list[str]]]:
         def __init__(self, name, **_):
             self.name = name
 
-        def make(self, cells, all_cells, **_):
+        def make(self, cells, *_, **__):
             if not _module_name.fullmatch(self.name) or self.name.startswith(f"{PACKAGE}."):
                 raise TitoError(
                     f"{notebook.name}: module {self.name!r}: expected a dotted name"
@@ -102,7 +102,7 @@ def _exported_cells(notebook: Path) -> dict[str, tuple[list[str], list[str]]]:
             code = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
             for cell in code:
                 _check_parses(notebook, cell)
-            found[self.name] = [cell.source for cell in code], list(self.make_all(all_cells))
+            found[self.name] = [cell.source for cell in code]
 
     class Defaults:
         def _default_exp_(self, cell, name):

@@ -1,13 +1,12 @@
-"""The look of a generated file: docstring first, `__all__` next, PEP 8's blank lines between the cells."""
+"""The look of a generated file: docstring first, then PEP 8's blank lines between the cells."""
 
 import ast
-import textwrap
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def module_source(header: str, names: list[str], cells: list[str]) -> str:
-    """Source of a module with these cells; `names` become `__all__`. Raises SyntaxError."""
+def module_source(header: str, cells: list[str]) -> str:
+    """Source of a module with these cells. Raises SyntaxError."""
     body = "\n\n".join(cells)
     tree = ast.parse(body)
     first = tree.body[:1] if ast.get_docstring(tree, clean=False) is not None else []
@@ -17,13 +16,8 @@ def module_source(header: str, names: list[str], cells: list[str]) -> str:
     rest = "\n".join(line for row, line in enumerate(lines) if row not in lifted)
     docstring = ["\n".join(lines[row] for row in _rows(node)) for node in first]
     imports = ["\n".join(lines[row] for node in futures for row in _rows(node))]
-    text = spaced("\n\n".join(docstring + imports + [all_statement(names), rest]))
+    text = spaced("\n\n".join(docstring + imports + [rest]))
     return f"{header}\n{text}" if docstring else f"{header}\n\n{text}"
-
-
-def all_statement(names: list[str]) -> str:
-    quoted = ", ".join(f'"{name}"' for name in names)
-    return textwrap.fill(f"__all__ = [{quoted}]", 120, subsequent_indent=" " * len("__all__ = ["))
 
 
 def spaced(source: str) -> str:
@@ -76,9 +70,14 @@ def _paragraphs(source: str) -> list[tuple[list[str], bool]]:
     return paragraphs
 
 
+def names_defined(node: ast.stmt) -> set[str]:
+    """By a definition or an assignment; what is imported or stands in a block is not counted."""
+    if isinstance(node, DEFINITIONS):
+        return {node.name}
+    targets = getattr(node, "targets", [node.target] if isinstance(node, ast.AnnAssign) else [])
+    return {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+
+
 def all_names(tree: ast.Module) -> set[str]:
-    """The names in the `__all__` of a module."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-            return set(ast.literal_eval(node.value))
-    return set()
+    """The public names that a module defines: those that do not start with `_`."""
+    return {name for node in tree.body for name in names_defined(node) if not name.startswith("_")}

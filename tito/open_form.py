@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tito.layout import names_defined
 from tito.overlay import is_stub
 from tito.strip import STUB, exporting, read_notebook, source_of, stripped, without_markers
 
@@ -205,14 +206,6 @@ def package_texts(notebooks: list[Path], package: Path) -> dict[str, str]:
         for cell, path in exporting(read_notebook(notebook)):
             exported.setdefault(path, []).append(without_markers(source_of(cell)))
     return texts | {path: "\n\n".join(cells) for path, cells in exported.items()}
-
-
-def names_defined(node: ast.stmt) -> set[str]:
-    """By a definition or an assignment; what is imported or stands in a block is not counted."""
-    if isinstance(node, FUNCTIONS | ast.ClassDef):
-        return {node.name}
-    targets = getattr(node, "targets", [node.target] if isinstance(node, ast.AnnAssign) else [])
-    return {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
 
 
 def is_private(name: str) -> bool:

@@ -1231,8 +1231,8 @@ return float((log_z - logits[np.arange(len(logits)), targets]).mean())
     Mistake(
         "17_profiling", "leaks", "victims are blamed as well",
         (
-            "if wide_after and not wide_before:",
-            "if wide_after:",
+            "if np.float64 in after and np.float64 not in before:",
+            "if np.float64 in after:",
         ),
         words="victim",
     ),  # fmt: skip
