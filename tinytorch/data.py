@@ -32,11 +32,9 @@ def collate(examples):
 class Dataset:
     "Serve examples by number: a subclass defines `__len__` and `__getitem__(index)`, and may define a faster `batch`."
     def __getitem__(self, index): raise NotImplementedError(f"{type(self).__name__}.__getitem__")
-
     def __iter__(self):
         for i in range(len(self)):
             yield self[i]
-
     def batch(self, indices):
         "Return the examples at `indices`, an array of ints, as a tuple of Tensors."
         return collate([self[int(i)] for i in indices])
@@ -57,14 +55,11 @@ class TensorDataset(Dataset):
         shapes = [t.shape for t in self.tensors]
         if () in shapes or len({shape[0] for shape in shapes}) != 1:
             raise ValueError(f"TensorDataset: expected tensors of one length, got shapes {shapes}")
-
     def __len__(self):
         return len(self.tensors[0])
-
     def __getitem__(self, index):
         "Return a tuple with the row (`index` an int) or the rows (`index` an array of ints) of each tensor."
         return tuple(t[index] for t in self.tensors)
-
     def batch(self, indices):
         "Return all rows with one indexing; a subclass with its own `__getitem__` is asked for each example."
         if type(self).__getitem__ is not TensorDataset.__getitem__:
@@ -78,13 +73,10 @@ class Subset(Dataset):
     def __init__(self, dataset, indices):
         self.dataset = dataset
         self.indices = np.arange(len(dataset))[np.array(indices, np.int64).reshape(-1)]
-
     def __len__(self):
         return len(self.indices)
-
     def __getitem__(self, index):
         return self.dataset[int(self.indices[index])]
-
     def batch(self, indices):
         return get_batch(self.dataset, self.indices[indices])
 
@@ -130,14 +122,12 @@ class Pass(Iterator):
         self.loader, self.dealt = loader, dealt
         self.began, examples = generator.bit_generator.state, len(loader.dataset)
         self.order = generator.permutation(examples) if loader.shuffle else np.arange(examples)
-
     def __next__(self):
         if self.dealt == len(self.loader):
             raise StopIteration
         start = self.dealt * self.loader.batch_size
         self.dealt += 1
         return self.loader.fetch(self.order[start:start + self.loader.batch_size])
-
     def state_dict(self):
         """Return a dictionary for `DataLoader.load_state_dict`: "examples" (how many the dataset has), "batch_size",
         "shuffle", "drop_last", "dealt", "began", and "generator": the state of the loader's own, None without one."""
@@ -158,18 +148,15 @@ class DataLoader:
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
         self.collate_fn, self.saved = collate_fn, None
         self.generator = None if generator is None else as_generator(generator)
-
     def __len__(self):
         "Return how many batches an epoch has."
         whole, rest = divmod(len(self.dataset), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
-
     def fetch(self, indices):
         "Return the batch of the examples at `indices`, an array of ints."
         if self.collate_fn is None:
             return get_batch(self.dataset, indices)
         return self.collate_fn([self.dataset[int(i)] for i in indices])
-
     def __iter__(self):
         "Return a new Pass, whose order is drawn now; right after `load_state_dict`, the rest of the saved one."
         generator, saved = as_generator(self.generator), self.saved
@@ -180,7 +167,6 @@ class DataLoader:
         if self.generator is not None:
             self.generator.bit_generator.state = saved["generator"]
         return Pass(self, began, saved["dealt"])
-
     def load_state_dict(self, saved):
         """Resume with the next `for` the pass whose `state_dict()` is `saved`; later ones are what would have followed.
         A `generator` of the loader's own is replaced by another one, in the saved state.

@@ -290,15 +290,12 @@ class TokenDataset(Dataset):
             raise ValueError(f"TokenDataset: got tokens of shape {self.tokens.shape}, expected one row of at least "
                              f"context + 1 = {context + 1}; take a longer text or a shorter context")
         self.context, self.stride = context, stride
-
     def __len__(self): return (len(self.tokens) - self.context - 1) // self.stride + 1
-
     def __getitem__(self, index):
         if not -len(self) <= index < len(self):
             raise IndexError(f"TokenDataset: window {index} of {len(self)}")
         inputs, targets = self.batch(np.array([index % len(self)]))
         return inputs[0], targets[0]
-
     def batch(self, indices):
         "Return windows (B, context) and the same one token later."
         starts = np.asarray(indices)[:, None] * self.stride
@@ -312,9 +309,7 @@ class RandomExamples(Dataset):
         if count < 1:
             raise ValueError("RandomBatches: batch_size and batches must be at least 1")
         self.dataset, self.count, self.generator = dataset, count, generator
-
     def __len__(self): return self.count
-
     def batch(self, indices):
         return get_batch(self.dataset, as_generator(self.generator).integers(0, len(self.dataset), len(indices)))
 

@@ -12,7 +12,6 @@ class Drawing:
     "A graph: `labels` {node: text}, `edges` [(from, to)] in topological order, a set of `leaves`; `svg` draws it."
     def __init__(self, labels, edges, leaves):
         self.labels, self.edges, self.leaves = labels, edges, leaves
-
     def rows(self):
         "List the nodes by row, from the top: an operation below all that feeds it, a leaf right above its first use."
         depth = dict.fromkeys(self.labels, 0)
@@ -21,7 +20,6 @@ class Drawing:
         for leaf in self.leaves:
             depth[leaf] = min(depth[b] for a, b in self.edges if a == leaf) - 1
         return [[node for node in depth if depth[node] == row] for row in sorted(set(depth.values()))]
-
     @property
     def svg(self):
         rows = self.rows()
@@ -36,7 +34,6 @@ class Drawing:
                          f'<text x="{x}" y="{y + 21}" text-anchor="middle">{escape(self.labels[node])}</text>')
         return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{len(rows) * 58 + 24}" '
                 f'font-family="sans-serif" font-size="12">{"".join(parts)}</svg>')
-
     def _repr_svg_(self): return self.svg
 
 

@@ -71,7 +71,6 @@ class LayerCache:
     def __init__(self, context):
         self.context, self.length = context, 0
         self.keys = self.values = None
-
     def append(self, key, value):
         """Store those of the newest T tokens, arrays (B, H, T, head_dim); return all, views (B, H, length, head_dim).
         Room for all `context` tokens is made at the first. Raises: ValueError for too many, or another batch size."""
@@ -91,11 +90,9 @@ class KVCache:
     "`layers`, a LayerCache for each block of a GPT, for model(ids, cache=cache); `length`, of the tokens it holds."
     def __init__(self, model):
         self.layers = [LayerCache(model.context) for _ in model.transformer.blocks]
-
     @property
     def length(self):
         return self.layers[0].length
-
     def reset(self):
         "Forget all tokens."
         for layer in self.layers:

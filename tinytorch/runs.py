@@ -54,15 +54,12 @@ class Metrics:
         self.path = Path(folder) / "metrics.jsonl"
         write_whole(self.path, "".join(json.dumps(record, default=float) + "\n" for record in history).encode())
         self.file = open(self.path, "a", encoding="utf-8", buffering=1)
-
     def __call__(self, record):
         try:
             self.file.write(json.dumps(record, default=float) + "\n")
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
-
     def sync(self): os.fsync(self.file.fileno())
-
     def close(self):
         with suppress(OSError):  # a full disk, which has been reported
             self.file.close()

@@ -95,7 +95,6 @@ class Tokenizer:
             if not 0 <= i < self.vocab_size:
                 raise IndexError(f"decode: id {i} at position {position} is outside of the {self.vocab_size} tokens")
         return [self.tokens[i] for i in ids]
-
     def decode(self, ids):
         "Return the text of `ids`: their tokens, joined. Raises: IndexError for an id outside of the vocabulary."
         return "".join(self.tokens_of(ids))
@@ -105,11 +104,9 @@ class Tokenizer:
         tokens = [token if isinstance(token, str) else visible(token) for token in self.tokens]
         options = {name: getattr(self, name) for name in self.options}
         return {"tokens": tokens, "special_tokens": list(self.special_ids)} | options
-
     def save(self, path):
         "Write a JSON file, all or nothing: the name of the class as \"tokenizer\", and the entries of `state()`."
         write_whole(path, json.dumps({"tokenizer": type(self).__name__} | self.state()).encode())
-
     @staticmethod
     def load(path):
         "Return the tokenizer that `save` wrote. Raises: ValueError, naming the file, for anything else."
@@ -138,11 +135,9 @@ class WordTokenizer(Tokenizer):
     """Give each frequent word (\\w+, also with ' or ’ inside), other mark and line break a token, and all others the
     special token "<unk>". Other white space only separates. lowercase: "The" is "the"."""
     pattern, options = re.compile(r"\n|\w+(?:['’]\w+)*|[^\w\s]"), ("lowercase",)
-
     def __init__(self, tokens, special_tokens=("<unk>",), lowercase=False):
         super().__init__(tokens, special_tokens, "<unk>")
         self.lowercase = lowercase
-
     @classmethod
     def train(cls, text, vocab_size=None, special_tokens=(), lowercase=False):
         """Return a tokenizer for "<unk>", the special tokens and the most frequent words (of equally frequent ones the
@@ -155,11 +150,9 @@ class WordTokenizer(Tokenizer):
             counts.update(word.lower() if lowercase else word for word in cls.pattern.findall(part))
         words = sorted(counts, key=lambda word: (-counts[word], word))
         return cls((special + words)[:vocab_size], special, lowercase)
-
     def encode_piece(self, piece):
         "Return the id of a word, or else that of <unk>, in a list."
         return super().encode_piece(piece.lower() if self.lowercase else piece)
-
     def decode(self, ids):
         """Return the tokens as text, with a space between two, but not after `\\n ( [ { “ $ # @` or before
         `\\n . , ; : ! ? ) ] } ' ’ ” … %`; of double quotes, each second one closes.
@@ -326,15 +319,12 @@ class BPETokenizer(Tokenizer):
         "Return the ids of the UTF-8 of `piece`, merged by rank."
         data = piece.encode("utf-8", errors="surrogateescape")
         return merge_by_rank([self.byte_ids[b] for b in data], self.ranks)
-
     def encode_bytes(self, data):
         "Return the ids of any bytes, text or not; `decode_bytes` gives exactly these bytes back."
         return self.encode(data.decode("utf-8", errors="surrogateescape"))
-
     def decode_bytes(self, ids):
         "Return the bytes that `ids` stand for. Raises: IndexError for an id outside of the vocabulary."
         return b"".join(self.tokens_of(ids))
-
     def decode(self, ids):
         "Return the text; where ids end inside of a character, or never were text, it has a replacement mark U+FFFD."
         return self.decode_bytes(ids).decode("utf-8", errors="replace")

@@ -132,7 +132,6 @@ class TrainingLoop:
                 if not hasattr(self.loader, "load_state_dict"):
                     next(islice(self.batches, self.dealt, self.dealt), None)  # skips these
                 generator.state = now
-
     def next_batches(self):
         "Return the next `accumulate` batches, or what the epoch has left, a list of tuples; [] after the last epoch."
         self.open_epoch()
@@ -165,7 +164,6 @@ class TrainingLoop:
             record |= results
             self.judge(*next(iter(results.items())))
         return record
-
     def judge(self, metric, value):
         "Update `best`, `stale` and, after `patience` evaluations, `stopped`. A value of inf or nan is never the best."
         best = self.best and self.best["value"]
@@ -222,7 +220,6 @@ class Trainer(TrainingLoop):
         save_checkpoint(self.folder / f"{name}.safetensors", self.model, self.optimizer, read_config(self.folder),
                         **self.parts(self.batches, "state_dict"))
         write_status(self, status)
-
     def resume(self, name="last"):
         "Continue from folder/<name>.safetensors with the next `fit`; return self. Raises: as `load_checkpoint`."
         load_checkpoint(self.folder / f"{name}.safetensors", self.model, self.optimizer,
@@ -235,11 +232,9 @@ class Trainer(TrainingLoop):
         "Return {name: part} of this trainer, its schedule and `loader`: those that have the method named `method`."
         parts = {"trainer": self, "schedule": self.schedule, "loader": loader}
         return {name: part for name, part in parts.items() if hasattr(part, method)}
-
     def state_dict(self):
         "Return {name: value} of the attributes named in `kept`."
         return {name: getattr(self, name) for name in self.kept}
-
     def load_state_dict(self, saved):
         "Set the attributes named in `kept`. Raises: ValueError, before any is set, for a value of another type."
         for name, types in self.kept.items():

@@ -51,11 +51,9 @@ class Overlay:
         self.stand_in = [] if stubs is None else sorted(self.open.keys() - set(stubs))
         self.yours = [path for path in files if path not in self.stand_in]
         self.modules = {f"tinytorch.{path.removesuffix('.py').replace('/', '.')}": files[path] for path in self.yours}
-
     def find_spec(self, name, path=None, target=None):
         file = self.modules.get(name)
         return file and spec_from_file_location(name, file, loader=StudentFile(name, str(file)))
-
     def __str__(self):
         still = {path: f" ({n} open exercise{'s' * (n > 1)})" for path, n in self.open.items()}
         yours = [path + still.get(path, "") for path in self.yours]
@@ -73,7 +71,6 @@ class StudentFile(SourceFileLoader):
         end = f" (chapter {chapter[1].decode()})" if chapter else ""
         tree = with_named_stubs(ast.parse(source, self.path), "/".join(name.split(".")[1:]) + ".py, {}" + end)
         return self.source_to_code(ast.fix_missing_locations(tree), self.path)
-
     def exec_module(self, module):
         try:
             super().exec_module(module)
