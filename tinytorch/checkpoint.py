@@ -136,8 +136,7 @@ def save_checkpoint(path, model, optimizer, config=None, **parts):
 
 def load_checkpoint(path, model, optimizer, **parts):
     """Restore what `save_checkpoint` saved, and return its `config`; each of `parts` has a `load_state_dict(saved)`.
-    Raises: CheckpointError, with nothing changed, for a damaged file or one of another model, class of optimizer or
-    set of parts, which it names."""
+    Raises: CheckpointError, with nothing changed, for a damaged file, or one of a model, optimizer or part it names."""
     def expected(names):
         params = [p for group in optimizer.param_groups for p in group["params"]]
         weights = {f"model.{name}": tensor.data for name, tensor in model.saved_tensors().items()}

@@ -13,8 +13,7 @@ from tinytorch.tensor import Tensor
 
 def collate(examples):
     """Return a list of examples as a batch: a tuple of Tensors, each with a new first dim of size `len(examples)`.
-    An example is a tuple or list of Tensors (gradients flow through them), arrays or numbers, or one of these alone;
-    NumPy's scalars are numbers, and float64 ones in the default dtype then.
+    An example is a tuple or list of Tensors (gradients flow through them), arrays or numbers, or one of these alone.
     Raises: ValueError for different lengths or shapes, or no examples; TypeError for entries of another type."""
     rows = [example if isinstance(example, (tuple, list)) else (example,) for example in examples]
     shapes = {tuple(np.shape(value) for value in row) for row in rows}

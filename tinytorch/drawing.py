@@ -39,10 +39,8 @@ class Drawing:
 
 def draw(tensor, **names):
     """Return a Drawing of the graph behind `tensor`; leaves are named by keyword: draw(loss, weight=w, bias=b).
-
     Labels: "MatMul (2, 1)", "weight (3, 1)" or else "leaf (3, 1)"; an input used twice has two edges.
-    Raises: ValueError where nothing was recorded, or a backward pass has freed the graph.
-    """
+    Raises: ValueError where nothing was recorded, or a backward pass has freed the graph."""
     if tensor.grad_fn is None or tensor.grad_fn.parents is FREED:
         raise ValueError("draw: no graph here: nothing requires a gradient, or backward has freed it; draw before")
     name_of = {id(leaf): name for name, leaf in names.items()}

@@ -715,7 +715,7 @@ x -= lr * m / (np.sqrt(v) + eps)
     Mistake(
         "07_data", "loader-pass", "the same batch again and again",
         ("self.order[start:start + self.loader.batch_size]", "self.order[:self.loader.batch_size]"),
-        words="once", region=2,
+        words="once", region=1,
     ),  # fmt: skip
     Mistake(
         "07_data", "loader-pass", "the state is noted after the order was drawn",
