@@ -121,12 +121,10 @@ class Tensor:
     Raises: TypeError for what is not numbers, and for integers that are to require a gradient, now or later."""
     __slots__ = ("data", "grad", "_requires_grad", "grad_fn", "__weakref__")
     __array_ufunc__ = None  # so that ndarray * Tensor becomes Tensor.__rmul__
-
     def __init__(self, data, requires_grad=False, dtype=None):
         self.data = np.array(_as_array(data.data if isinstance(data, Tensor) else data, dtype))
         self.grad = self.grad_fn = None
         self.requires_grad = requires_grad
-
     @staticmethod
     def wrap(array):
         "Return a Tensor around `array` itself, not a copy, that requires no gradient."
@@ -135,20 +133,16 @@ class Tensor:
         tensor.grad = tensor.grad_fn = None
         tensor._requires_grad = False
         return tensor
-
     @property
     def requires_grad(self): return self._requires_grad
-
     @requires_grad.setter
     def requires_grad(self, flag):
         if flag and self.data.dtype.kind != "f":
             raise TypeError(f"requires_grad: only floats have gradients, this tensor is {self.dtype}; use .float()")
         self._requires_grad = bool(flag)
-
     def requires_grad_(self, flag=True):
         self.requires_grad = flag
         return self
-
     def backward(self, gradient=None, retain_graph=False, create_graph=False):
         """Add d(self)/d(leaf), times `gradient` (of self's shape; a scalar's is 1), to `grad` of each leaf behind self.
         Frees the graph, unless `retain_graph`. Raises, before anything changes: RuntimeError for no graph, a freed one,
@@ -167,7 +161,6 @@ class Tensor:
             self.accumulate_grad(gradient, fresh=False)
         else:
             run_backward(self.grad_fn, gradient, retain_graph)
-
     def accumulate_grad(self, gradient, fresh):
         "Add `gradient` to `grad` in place; keep the first itself if it is `fresh` (nobody else holds it), else a copy."
         if self.grad is not None:
@@ -208,7 +201,6 @@ class Tensor:
         if self.requires_grad:
             raise RuntimeError("numpy: requires a gradient, which NumPy would lose; use .detach().numpy()")
         return self.data
-
     def __repr__(self):
         "Return 'tensor([1. , 2.5], grad_fn=Mul)'; also names an unusual dtype, and requires_grad=True for a leaf."
         note = "" if self.dtype in (thread.default_dtype, np.int64, np.bool_) else f", dtype={self.dtype}"
@@ -286,7 +278,6 @@ class Tensor:
     def logsumexp(self, dim, keepdim=False): return apply(reductions.LogSumExp(dim, keepdim), self)
     def softmax(self, dim): return apply(reductions.Softmax(dim), self)
     def log_softmax(self, dim): return apply(reductions.LogSoftmax(dim), self)
-
     def argmax(self, dim=None, keepdim=False):
         axis = None if dim is None or self.ndim == 0 else dim_of("argmax", dim, self.ndim)
         return Tensor.wrap(np.argmax(self.data, axis=axis, keepdims=keepdim))
@@ -299,7 +290,6 @@ class Tensor:
     def min(self, dim=None, keepdim=False):
         "Return the smallest element, or with `dim` ValuesIndices along it."
         return self.amin() if dim is None else self._at(self.argmin(dim, keepdim=True), dim, keepdim)
-
     def _at(self, indices, dim, keepdim):
         "Return ValuesIndices: the elements at `indices` along `dim`, and `indices`; without that dim, unless keepdim."
         values = self.gather(dim, indices) if self.ndim else self.clone()
@@ -322,7 +312,6 @@ class Tensor:
     def triu(self, diagonal=0): return apply(shapes.Triu(diagonal), self)
     def clone(self): return apply(shapes.Clone(), self)
     view, broadcast_to = reshape, expand
-
     def transpose(self, dim0, dim1):
         dims = list(range(self.ndim))
         a, b = dim_of("transpose", dim0, self.ndim), dim_of("transpose", dim1, self.ndim)
@@ -332,7 +321,6 @@ class Tensor:
     def unsqueeze(self, dim):
         at = dim_of("unsqueeze", dim, self.ndim + 1)
         return self.reshape(*self.shape[:at], 1, *self.shape[at:])
-
     def squeeze(self, dim=None):
         "Return self without its dims of size 1; with `dim`, an int or several, only without those named."
         named = range(self.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
@@ -342,7 +330,6 @@ class Tensor:
         sizes = self.shape or (1,)
         start, end = dim_of("flatten", start_dim, len(sizes)), dim_of("flatten", end_dim, len(sizes))
         return self.reshape(*sizes[:start], math.prod(sizes[start:end + 1]), *sizes[end + 1:])
-
     def repeat(self, *counts):
         "Return copies of self side by side, counts[d] along dim d (new dims in front). Raises: ValueError for too few."
         counts = shape_from(counts)
@@ -352,7 +339,6 @@ class Tensor:
         spaced = self.reshape([n for size in sizes for n in (1, size)])
         spread = spaced.expand([n for pair in zip(counts, sizes) for n in pair])
         return spread.reshape([count * size for count, size in zip(counts, sizes)])
-
     def split(self, split_size, dim=0):
         """Return a tuple of pieces along `dim`: each of `split_size` (the last may be smaller), or of sizes in a list.
         Raises: ValueError for sizes below 0, a split_size of 0, and sizes that do not add up to the dim's."""
@@ -364,7 +350,6 @@ class Tensor:
             raise ValueError(f"split: expected sizes that add up to dim {dim} of {self.shape}, got {split_size}")
         ends = np.cumsum(sizes).tolist()
         return tuple(self[(slice(None),) * dim + (slice(end - size, end),)] for size, end in zip(sizes, ends))
-
     def chunk(self, chunks, dim=0):
         "Return at most `chunks` pieces along `dim`, all but the last of one size. Raises: ValueError for chunks < 1."
         if chunks < 1:
@@ -373,7 +358,6 @@ class Tensor:
         return self.split(max(-(-total // chunks), 1), dim)
     def index_select(self, dim, index):
         return self[(slice(None),) * dim_of("index_select", dim, self.ndim) + (index,)]
-
     def to(self, dtype):
         "Return the same numbers as `dtype` (self where nothing changes); the gradient comes back in self's dtype."
         if self.dtype == np.dtype(dtype):

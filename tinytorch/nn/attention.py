@@ -147,7 +147,6 @@ class MultiHeadAttention(Module):
         self.head_dim = head_size(embed_dim, num_heads)
         self.in_proj = Linear(embed_dim, 3 * embed_dim, bias=bias)
         self.out_proj = Linear(embed_dim, embed_dim, bias=bias)
-
     def project(self, query, key, value):
         "Return query (B, T, D), key and value (B, S, D) as heads, three Tensors (B, H, T or S, head_dim), turned."
         weights = self.in_proj.weight.chunk(3)
@@ -157,7 +156,6 @@ class MultiHeadAttention(Module):
         if self.rotary is not None:
             query, key = self.rotary(query), self.rotary(key)
         return query, key, value
-
     def forward(self, query, key=None, value=None, attn_mask=None, is_causal=False, cache=None):
         """Return what query (..., T, D) takes from value (..., S, D), where its key (..., S, D) fits: (..., T, D).
         Without key this is self-attention; without value, key is both. attn_mask broadcasts to (B, H, T, S); masks
@@ -175,13 +173,11 @@ class MultiHeadAttention(Module):
             heads = self.project(query, key, value)
             found = merge_heads(scaled_dot_product_attention(*heads, attn_mask, dropout, is_causal))
         return self.out_proj(found)
-
     def weights(self, query, key=None, attn_mask=None, is_causal=False):
         "Return how much each position takes from each, head by head, for a picture: (B, H, T, S)."
         key = query if key is None else key
         query, key, _ = self.project(query, key, key)
         return attention_weights(query, key, attn_mask, is_causal)
-
     def extra_repr(self):
         "Return '12, num_heads=3, dropout=0.1'."
         return f"{self.embed_dim}, num_heads={self.num_heads}, dropout={self.dropout}"

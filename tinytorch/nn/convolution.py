@@ -147,15 +147,12 @@ class ConvNd(Module):
         self.weight = Parameter(np.empty(shape, get_default_dtype()))
         self.bias = Parameter(np.empty(out_channels, get_default_dtype())) if bias else None
         self.reset_parameters()
-
     def reset_parameters(self):
         bound = 1 / math.sqrt(max(math.prod(self.weight.shape[1:]), 1))
         for parameter in self.parameters():
             uniform_(parameter, -bound, bound)
-
     def forward(self, input):
         return conv(self.dims, input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-
     def extra_repr(self):
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         usual = {"padding": (0,) * self.dims, "dilation": (1,) * self.dims, "groups": 1}
@@ -372,7 +369,6 @@ class BatchNorm(Module):
         self.register_buffer("running_mean", zeros(num_features) if track_running_stats else None)
         self.register_buffer("running_var", ones(num_features) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", Tensor(0) if track_running_stats else None)
-
     def forward(self, input):
         if input.ndim not in self.ndims or input.shape[1] != self.num_features:
             raise ValueError(f"{type(self).__name__}: got x of shape {input.shape}, expected (N, {self.num_features}, "
@@ -385,7 +381,6 @@ class BatchNorm(Module):
         if self.training and self.track_running_stats:
             self.num_batches_tracked.data += 1
         return out
-
     def extra_repr(self):
         return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
                 f"track_running_stats={self.track_running_stats}")

@@ -58,8 +58,7 @@ class Embedding(Module):
     """Hold a trained table `weight` (num_embeddings, embedding_dim): ids (...) -> vectors (..., embedding_dim). At
     first normal, variance 1; its row `padding_idx`, kept as counted from the front, is 0. Raises: as `embedding`."""
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None):
-        self.padding_idx = None
-        self.weight = Parameter(randn(num_embeddings, embedding_dim))
+        self.weight, self.padding_idx = Parameter(randn(num_embeddings, embedding_dim)), padding_idx
         if padding_idx is not None:
             self.weight.data[padding_idx] = 0
             self.padding_idx = padding_idx % num_embeddings

@@ -34,7 +34,6 @@ class TransformerConfig:
     pre_norm: bool = True
     dropout: float = 0.0
     bias: bool = True
-
     def __post_init__(self):
         head_size(self.d_model, self.num_heads)
         for option in [name for name in CHOICES if hasattr(self, name)]:
@@ -139,7 +138,6 @@ class GPT(Module):
                 init_weights(part, config.num_layers)
         if config.tied_head:
             self.head.weight = self.token_embedding.weight
-
     def embed(self, ids, offset=0):
         "Return the first block's input (B, T, d_model) of ids at places offset, ... Raises: ValueError past context."
         length = ids.shape[-1]
@@ -152,7 +150,6 @@ class GPT(Module):
         if self.position_embedding is not None:
             x = x + self.position_embedding(length, offset)
         return self.dropout(x)
-
     def forward(self, ids, cache=None, last_only=False):
         """Return logits (..., T, vocab_size) of the token behind each of ids (..., T); last_only: (..., 1, vocab_size).
         cache: a `KVCache`, under no_grad; ids are the newest tokens, behind the cache.length that it has, and kept."""

@@ -248,12 +248,9 @@ class Clamp(Function):
             raise ValueError("clamp: expected a lower end, an upper end or both, got neither")
         self.low, self.high = low, high
     def forward(self, x):
-        self.inside = np.ones(x.shape, bool)
-        if self.low is not None:
-            self.inside &= x >= self.low
-        if self.high is not None:
-            self.inside &= x <= self.high
-        return np.clip(x, self.low, self.high)
+        clipped = np.clip(x, self.low, self.high)
+        self.inside = clipped == x
+        return clipped
     def backward(self, grad):
         return (grad * self.inside,)
 

@@ -9,9 +9,8 @@ from tinytorch.ops.elementwise import Function, unbroadcast
 
 
 def positive_dims(dim, ndim):
-    """Return `dim` (None or (): all; an int; several) as a tuple of axes from 0 to ndim - 1, in ascending order.
-    A 0-d array has dims 0 and -1 as in PyTorch, and no axes: (). Raises: IndexError for a dim out of range, ValueError
-    for one named twice."""
+    """Return `dim` (None or (): all; an int; several) as a tuple of axes from 0 to ndim - 1, in ascending order; a 0-d
+    array has dims 0 and -1, and no axes. Raises: IndexError for a dim out of range, ValueError for one named twice."""
     if dim is None or dim == ():
         return tuple(range(ndim))
     dims = dim if isinstance(dim, (tuple, list)) else (dim,)
