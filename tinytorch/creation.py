@@ -15,32 +15,18 @@ def where(condition, x, y): return apply(elementwise.Where(), condition, x, y)
 def einsum(equation, *operands): return apply(reductions.Einsum(equation), *operands)
 def outer(x, y): return x.outer(y)
 def cat(tensors, dim=0): return apply(shapes.Cat(dim), *tensors)
-
-
 def stack(tensors, dim=0):
     return cat([t.unsqueeze(dim) for t in tensors], dim)
-
-
 def zeros(*shape, requires_grad=False, dtype=None):
     return Tensor(np.zeros(shape_from(shape), dtype or get_default_dtype()), requires_grad)
-
-
 def ones(*shape, requires_grad=False, dtype=None):
     return Tensor(np.ones(shape_from(shape), dtype or get_default_dtype()), requires_grad)
-
-
 def eye(n, dtype=None):
     return Tensor(np.eye(n, dtype=dtype or get_default_dtype()))
-
-
 def rand(*shape, requires_grad=False, dtype=None):
     return Tensor(default_generator().random(shape_from(shape)), requires_grad, dtype or get_default_dtype())
-
-
 def randn(*shape, requires_grad=False, dtype=None):
     return Tensor(default_generator().standard_normal(shape_from(shape)), requires_grad, dtype or get_default_dtype())
-
-
 def randint(low, high, shape):
     return Tensor(default_generator().integers(low, high, shape))
 

@@ -23,7 +23,7 @@ def module_source(header: str, cells: list[str]) -> str:
 def spaced(source: str) -> str:
     """`source` with two blank lines around top-level definitions, one between other paragraphs.
 
-    Functions of one line, written one below the other, stay so: PEP 8 allows it for related ones.
+    Definitions of one or two lines, written one below the other, stay together, as PEP 8 allows for related ones.
     """
     text, previous_defines = "", None
     for lines, defines in _paragraphs(source):
@@ -40,8 +40,8 @@ def _rows(node: ast.stmt) -> range:
     return range(first - 1, node.end_lineno)
 
 
-def _is_one_line(node: ast.stmt) -> bool:
-    return isinstance(node, ast.FunctionDef) and len(_rows(node)) == 1
+def _is_short(node: ast.stmt) -> bool:
+    return isinstance(node, DEFINITIONS) and len(_rows(node)) <= 2
 
 
 def _paragraphs(source: str) -> list[tuple[list[str], bool]]:
@@ -56,7 +56,7 @@ def _paragraphs(source: str) -> list[tuple[list[str], bool]]:
                 first -= 1  # the comment on top belongs to the definition
             defining.update(range(first, end))
             breaks.update((first, end))
-            if previous and _is_one_line(previous) and _is_one_line(node) and previous.end_lineno == first:
+            if previous and _is_short(previous) and _is_short(node) and previous.end_lineno == first:
                 breaks.discard(first)
     paragraphs, after_blank = [], True
     for row, line in enumerate(lines):

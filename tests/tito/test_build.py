@@ -35,8 +35,6 @@ EPSILON = 1e-6
 # the product
 def mul(x, y):
     return np.multiply(x, y)
-
-
 def _private():
     pass
 '''
@@ -267,9 +265,10 @@ def test_blank_lines_are_laid_out():
     )
 
 
-def test_functions_of_one_line_stay_together_if_they_were_written_so():
-    cells = ["def f(): pass\ndef g(): pass\n\ndef h(): pass\ndef long():\n    pass\nclass C: pass", "def i(): pass"]
+def test_short_definitions_stay_together_if_they_were_written_so():
+    cells = ["def f(): pass\ndef g():\n    pass\n\ndef h(): pass\ndef long():\n    'l'\n    pass\nclass C: pass",
+             "def i(): 1"]
     assert module_source("#", cells) == (
-        "#\n\ndef f(): pass\ndef g(): pass\n\n\ndef h(): pass\n\n\ndef long():\n    pass\n\n\nclass C: pass\n\n\n"
-        "def i(): pass\n"
+        "#\n\ndef f(): pass\ndef g():\n    pass\n\n\ndef h(): pass\n\n\ndef long():\n    'l'\n    pass\n\n\n"
+        "class C: pass\n\n\ndef i(): 1\n"
     )

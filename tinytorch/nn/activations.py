@@ -89,16 +89,10 @@ def sigmoid(input): return input.sigmoid()
 def tanh(input): return input.tanh()
 def softmax(input, dim): return input.softmax(dim)
 def log_softmax(input, dim): return input.log_softmax(dim)
-
-
 def silu(input):
     return apply(SiLUFunction(), _floats("silu", input))
-
-
 def relu_squared(input):
     return apply(ReluSquared(), _floats("relu_squared", input))
-
-
 def softplus(input, beta=1.0, threshold=20.0):
     return apply(SoftplusFunction(beta, threshold), _floats("softplus", input))
 
@@ -122,20 +116,12 @@ def gelu(input, approximate="none"):
 
 class ReLU(Module):
     def forward(self, input): return relu(input)
-
-
 class Sigmoid(Module):
     def forward(self, input): return sigmoid(input)
-
-
 class Tanh(Module):
     def forward(self, input): return tanh(input)
-
-
 class SiLU(Module):
     def forward(self, input): return silu(input)
-
-
 class LogSigmoid(Module):
     def forward(self, input): return logsigmoid(input)
 
