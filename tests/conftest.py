@@ -1,13 +1,22 @@
-"""What every suite shares: PyTorch as the reference, a fixed seed, and one thread for the many tiny products."""
+"""What every suite shares: PyTorch as the reference, a fixed seed, one thread for small products, and patience."""
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: threads only slow small matrices down
+# Before NumPy and PyTorch are imported: threads only slow small matrices down, and on a busy machine they spin for
+# several times the work. Processes that a test starts inherit it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TINYTORCH_FAST", "plain")  # the plain forms; tests/fast turns the others on
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 import tinytorch  # noqa: E402
 from tinytorch.workspace import described  # noqa: E402
+
+# A machine that is busy with other things makes no example wrong.
+hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None,
+                                     suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

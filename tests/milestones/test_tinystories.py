@@ -139,7 +139,6 @@ def test_a_run_killed_in_its_second_phase_reaches_the_same_result(data, tmp_path
 
 
 def test_the_twin_in_pytorch_ends_at_the_same_loss(data, short, torch, monkeypatch, tmp_path, capsys):
-    torch.set_num_threads(1)  # products this small gain nothing from a second one
     assert main(monkeypatch, "--quick", "--twin", "--runs", tmp_path) in (0, 1)
     for phase in ("phase 1", "phase 2"):
         agreement = criterion(tmp_path / "tinystories-001", f"{phase}: difference to PyTorch's held-out loss")

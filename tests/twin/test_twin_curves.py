@@ -55,14 +55,11 @@ def batches_of(ids, count, seed=0):
 
 
 @pytest.fixture(params=["float64", "float32"])
-def dtype(request, torch):
-    "The dtype of both libraries while a test runs; PyTorch on one thread, because threads do not pay for so little."
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def dtype(request):
+    "The dtype of both libraries while a test runs."
     tinytorch.set_default_dtype(request.param)
     yield request.param
     tinytorch.set_default_dtype("float32")
-    torch.set_num_threads(before)
 
 
 def our_loss(model, inputs, targets):
