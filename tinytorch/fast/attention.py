@@ -229,19 +229,23 @@ class CachedAttention(PackedAttention):
         query, key, value = split(packed, 3, self.num_heads)  # (B, H, T, head_dim)
         query, key = self.rotated(query, key, self.cache.length)
         key, value = self.cache.append(key, value)  # (B, H, S, head_dim)
-        found = self.weights_of(query, key).swapaxes(-1, -2) @ value  # (B, H, T, head_dim)
-        return found.swapaxes(-2, -3).reshape(*packed.shape[:-1], packed.shape[-1] // 3)
+        return self.attend(query, key, value).reshape(*packed.shape[:-1], packed.shape[-1] // 3)
 
-    def weights_of(self, query, key):
-        "(B, H, S, T): few queries, so plain reductions are the fastest; each query sees itself, so no row is empty."
-        weights = key @ np.multiply(query.swapaxes(-1, -2), 1 / math.sqrt(query.shape[-1]), order="C")
+    def backward(self, grad):
+        raise RuntimeError("attention: a cache of keys and values is for reading, without a backward pass")
+
+    def attend(self, query, key, value):
+        """Return what the newest tokens, query (B, H, T, head_dim), take from all: (B, T, H, head_dim).
+        Few queries, so plain reductions are the fastest; each query sees itself, so no row is empty.
+        """
+        weights = key @ np.multiply(query.swapaxes(-1, -2), 1 / math.sqrt(query.shape[-1]), order="C")  # (B, H, S, T)
         S, T = weights.shape[-2:]
         if T > 1:
             weights += np.tril(np.full((S, T), -np.inf, weights.dtype), T - S - 1)
         weights -= np.maximum.reduce(weights, axis=-2, keepdims=True)
         np.exp(weights, out=weights)
         weights /= np.add.reduce(weights, axis=-2, keepdims=True)
-        return weights
+        return (weights.swapaxes(-1, -2) @ value).swapaxes(-2, -3)
 
 
 def mask_fits(packed, num_heads, mask, is_causal):

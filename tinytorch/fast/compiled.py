@@ -19,8 +19,11 @@ from tinytorch.optim import adam_update
 
 
 def knows(*arrays):
-    "Return whether the loops can take these arrays: float32, and not empty."
-    return all([a.dtype == np.float32 and a.size for a in arrays]) and loops() is not None
+    "Return whether the loops can take these arrays: float32, and not empty, or absent."
+    for a in arrays:
+        if a is not None and (a.dtype != np.float32 or not a.size):
+            return False
+    return loops() is not None
 
 
 def dense(x, *shape):
@@ -71,7 +74,7 @@ class CompiledNorm:
     loop, centered, inputs, compiled = None, None, 3, False
 
     def forward(self, x, weight=None, bias=None):
-        self.compiled = knows(x, *[a for a in (weight, bias) if a is not None])
+        self.compiled = knows(x, weight, bias)
         if not self.compiled:
             return super().forward(x, weight, bias)
         self.row_shape, self.given = x.shape[x.ndim - self.dims:], (weight is not None, bias is not None)
@@ -79,11 +82,10 @@ class CompiledNorm:
         rows = dense(x, -1, width)
         self.weight = np.ones(width, x.dtype) if weight is None else dense(weight, width)
         bias = np.zeros(width, x.dtype) if bias is None else dense(bias, width)
-        self.xhat, self.scale = np.empty(rows.shape, x.dtype), np.empty((len(rows), 1), x.dtype)
-        y = np.empty(x.shape, x.dtype)
-        getattr(loops(), self.loop)(rows, self.weight, bias, float(self.eps), self.xhat, self.scale,
-                                    y.reshape(rows.shape))
-        return y
+        y, self.scale = np.empty(rows.shape, x.dtype), np.empty((len(rows), 1), x.dtype)
+        self.xhat = np.empty(rows.shape, x.dtype) if True in self.needs_grad else y  # which is written last
+        getattr(loops(), self.loop)(rows, self.weight, bias, self.eps, self.xhat, self.scale, y)
+        return y.reshape(x.shape)
 
     def backward(self, grad):
         if not self.compiled:
@@ -193,6 +195,24 @@ class CompiledAttention(CompiledSoftmaxOverKeys, attention.BlockedAttention):
 @implements(attention.PackedAttention, "compiled")
 class CompiledPackedAttention(CompiledSoftmaxOverKeys, attention.PackedAttention):
     pass
+
+
+@implements(attention.CachedAttention, "compiled")
+class CompiledCachedAttention(attention.CachedAttention):
+    "One new token, the usual case, is one loop over the cache."
+    def attend(self, query, key, value):
+        B, H, T, d = query.shape
+        rooms = key.base, value.base
+        if T != 1 or not (knows(query, key, value) and is_room(rooms[0], key) and is_room(rooms[1], value)):
+            return super().attend(query, key, value)
+        out = np.empty((B, H, d), query.dtype)
+        loops().attend_to_cache(dense(query, B, H, d), key, value, *rooms, d ** -0.5, out)
+        return out
+
+
+def is_room(room, rows):
+    "Return whether `rows` (B, H, S, d) are, for each head, some of the rows of `room` (B, H, room, d), contiguous."
+    return room is not None and room.flags.c_contiguous and room.strides == rows.strides
 
 
 @implements(adam_update, "compiled")

@@ -277,6 +277,33 @@ def masked_softmax_backward(dscores, weights, average):
 
 
 @jit
+def attend_to_cache(query, keys, values, key_room, value_room, factor, out):
+    """Each query (B, H, d) to keys and values (B, H, S, d), views of rooms (B, H, room, d), which are contiguous, so
+    that rows can be read several numbers at a time: fills out (B, H, d)."""
+    batch, heads, length, width = keys.shape
+    first_key = (keys.ctypes.data - key_room.ctypes.data) // (4 * width)
+    first_value = (values.ctypes.data - value_room.ctypes.data) // (4 * width)
+    shares = np.empty(length, f4)
+    for b in range(batch):
+        for h in range(heads):
+            most, total = f4(-np.inf), f4(0)
+            for j in range(length):
+                score = f4(0)
+                for d in range(width):
+                    score += query[b, h, d] * key_room[b, h, first_key + j, d]
+                shares[j] = score * f4(factor)
+                most = max(most, shares[j])
+            for j in range(length):
+                shares[j] = exp(shares[j] - most)
+                total += shares[j]
+            for d in range(width):
+                out[b, h, d] = f4(0)
+            for j in range(length):
+                for d in range(width):
+                    out[b, h, d] += shares[j] / total * value_room[b, h, first_value + j, d]
+
+
+@jit
 def adam(x, grad, m, v, keep, l2, beta1, beta2, rate, eps):
     "x = keep x - rate m / (sqrt(v) + eps), after the moments have seen grad + l2 x; vectors of one size, in place."
     keep, l2, rate, eps = f4(keep), f4(l2), f4(rate), f4(eps)
