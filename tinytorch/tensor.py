@@ -25,9 +25,11 @@ def _as_array(data, dtype=None):
 
 def _as_operand(value):
     "Return what `forward` gets for an input that is no Tensor; a NumPy scalar as a Python number."
+    if value is None or isinstance(value, np.ndarray):
+        return value
     if isinstance(value, np.generic):
         return value.item()
-    if value is None or isinstance(value, (int, float, np.ndarray)):
+    if isinstance(value, (int, float)):
         return value
     return _as_array(value)
 

@@ -39,11 +39,11 @@ class CompiledActivation:
     def forward(self, x):
         if not knows(x):
             return super().forward(x)
-        value, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
-        getattr(loops(), self.loop)(dense(x, -1), value.reshape(-1), slope.reshape(-1))
+        value, slope = np.empty(x.size, x.dtype), np.empty(x.size, x.dtype)
+        getattr(loops(), self.loop)(dense(x, -1), value, slope)
         if self.needs_grad[0]:
-            self.derivative = slope
-        return value
+            self.derivative = slope.reshape(x.shape)
+        return value.reshape(x.shape)
 
     def backward(self, grad):
         return (grad * self.derivative,)

@@ -34,15 +34,16 @@ class RowsLinear(LinearFunction):
     rows = None
 
     def forward(self, x, weight, bias=None):
-        if x.dtype.kind != "f" or weight.ndim != 2 or x.shape[-1:] != weight.shape[1:] \
-                or (bias is not None and bias.shape != weight.shape[:1]):
+        shape, sizes = x.shape, weight.shape
+        if x.dtype.kind != "f" or len(sizes) != 2 or shape[-1:] != sizes[1:] \
+                or (bias is not None and bias.shape != sizes[:1]):
             return super().forward(x, weight, bias)  # which says what does not fit
-        self.shape, self.weight, self.has_bias = x.shape, weight, bias is not None
+        self.shape, self.weight, self.has_bias = shape, weight, bias is not None
         self.rows = as_rows(x)  # (N, in)
         out = self.rows.dot(weight.T)  # for one row, quicker to start than @
         if bias is not None:
             out += bias
-        return out.reshape(*x.shape[:-1], len(weight))
+        return out.reshape(shape[:-1] + sizes[:1])
 
     def backward(self, grad):
         if self.rows is None:

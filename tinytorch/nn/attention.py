@@ -161,7 +161,7 @@ class MultiHeadAttention(Module):
         Without key this is self-attention; without value, key is both. attn_mask broadcasts to (B, H, T, S); masks
         and errors as in `scaled_dot_product_attention`. cache: as in `self_attention`.
         Raises: RuntimeError for a cache next to a key or a mask, or where a graph is recorded."""
-        if cache is not None and (is_grad_enabled() or any(x is not None for x in (key, value, attn_mask))):
+        if cache is not None and (is_grad_enabled() or not key is value is attn_mask is None):
             raise RuntimeError("attention: a cache is for self-attention under no_grad, without key, value, attn_mask")
         key = query if key is None else key
         value = key if value is None else value
