@@ -242,6 +242,34 @@ def test_self_attention_with_a_cache(level, rotary):
     assert_same(found[1], found[0])
 
 
+class Kept:
+    "A cache whose keys and values are `show` of what it keeps."
+    def __init__(self, show, length=5):
+        self.show, self.length = show, length
+
+    def append(self, key, value):
+        kept = numbers(2, *key.shape[:2], self.length, key.shape[-1], seed=1).astype(key.dtype)
+        return [self.show(np.concatenate([old, new], axis=2)) for old, new in zip(kept, (key, value))]
+
+
+@pytest.mark.parametrize("show", [
+    lambda rows: rows, lambda rows: rows[:, :, 2:], lambda rows: rows[:, :, ::2], lambda rows: rows[:, ::-1, :, ::-1],
+    lambda rows: np.asfortranarray(rows), lambda rows: np.concatenate([rows, rows], axis=2)[:, :, rows.shape[2]:],
+    lambda rows: rows.repeat(2, axis=1)[:, ::2], lambda rows: rows * 300, lambda rows: rows * np.nan,
+], ids=["all", "newest", "every other", "reversed", "columns first", "behind", "every other head", "large", "nan"])
+def test_cached_attention_reads_any_cache(level, show, dtype):
+    packed, found = numbers(3, 1, 24, dtype=dtype), []
+    for name in ("plain", level):
+        with no_grad(), fast.use(name):
+            found.append([self_attention(Tensor(packed), 2, cache=Kept(show)).data])
+    assert_same(found[1], found[0])
+
+
+def test_cached_attention_has_no_backward(level):
+    with pytest.raises(RuntimeError, match="without a backward pass"):
+        made(level, lambda: attention.CachedAttention(2, Kept(np.asarray))).backward(numbers(3, 1, 8))
+
+
 @pytest.mark.parametrize("mask, error", [(np.ones((9, 9), int), TypeError), (np.ones((4, 9), bool), ValueError)])
 def test_self_attention_refuses_what_the_plain_one_refuses(level, mask, error):
     with fast.use(level), pytest.raises(error):
