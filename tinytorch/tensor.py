@@ -9,6 +9,7 @@ import numpy as np
 from tinytorch.autograd import run_backward
 from tinytorch.ops import elementwise, reductions, shapes
 from tinytorch.state import thread
+from tinytorch.vocabulary.methods import Vocabulary
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -115,7 +116,7 @@ def _with_ndim(ndim, name, x, other):
 ValuesIndices = namedtuple("ValuesIndices", "values indices")
 
 
-class Tensor:
+class Tensor(Vocabulary):
     """An n-dimensional array of numbers, `data`, that can have a gradient; its methods do what PyTorch's do.
     `data` (copied) may be a number, nested lists, an array or a Tensor. Python floats get the default dtype (float32),
     arrays keep theirs. With `requires_grad`, `backward()` of anything computed from it adds dL/d(self) to `grad`, an

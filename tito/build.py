@@ -3,7 +3,7 @@
 from itertools import zip_longest
 from pathlib import Path
 
-from tito.export import HAND_WRITTEN, HEADER, PACKAGE, Module, is_hand_written
+from tito.export import HAND_WRITTEN, HEADER, PACKAGE, VOCABULARY, Module, is_hand_written
 from tito.files import write_all
 from tito.project import TitoError
 
@@ -34,7 +34,7 @@ def check(root: Path, modules: dict[str, Module]) -> list[str]:
     problems += orphans(root, modules)
     for path in package_files(root):
         if path not in modules and not is_generated(package / path) and not is_hand_written(path):
-            allowed = ", ".join(["__init__.py", *sorted(HAND_WRITTEN)])
+            allowed = ", ".join(["__init__.py", *sorted(HAND_WRITTEN), *VOCABULARY])
             problems.append(
                 f"{PACKAGE}/{path}: comes from no notebook, and only {allowed} are written by hand;"
                 " move its code into a chapter"

@@ -20,6 +20,10 @@ FAST = (
     "registry", "allocator", "products", "rows", "activations", "embedding", "attention", "optimizers", "convolution",
 )  # NumPy's forms; the compiled ones are chapter 18's
 HAND_WRITTEN |= {f"fast/{name}.py" for name in FAST}
+VOCABULARY = (  # PyTorch's spellings that no chapter teaches, all by hand: folders and files
+    "vocabulary", "utils", "nn/more_functions.py", "nn/more_layers.py", "nn/utils", "optim/lr_scheduler.py",
+    "optim/more.py",
+)
 
 _marker = re.compile(r"\s*### (BEGIN|END) SOLUTION\s*")
 _module_name = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -35,7 +39,8 @@ class Module:
 
 
 def is_hand_written(path: str) -> bool:
-    return path in HAND_WRITTEN or path.rpartition("/")[2] == "__init__.py"
+    in_a_room = any(path == room or path.startswith(f"{room}/") for room in VOCABULARY)
+    return in_a_room or path in HAND_WRITTEN or path.rpartition("/")[2] == "__init__.py"
 
 
 def export_all(root: Path) -> dict[str, Module]:

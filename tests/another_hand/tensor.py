@@ -10,6 +10,7 @@ import numpy as np
 from tinytorch.autograd import run_backward
 from tinytorch.ops import elementwise, reductions, shapes
 from tinytorch.state import thread
+from tinytorch.vocabulary.methods import Vocabulary
 
 FLOAT64 = np.dtype(np.float64)
 ValuesIndices = namedtuple("ValuesIndices", "values indices")
@@ -130,7 +131,7 @@ def _chosen_value(reduce, find):
     return method
 
 
-class Tensor:
+class Tensor(Vocabulary):
     "An array that remembers which operation made it."
     __slots__ = ("data", "grad", "grad_fn", "_wants", "__weakref__")
     __array_ufunc__ = None

@@ -11,5 +11,24 @@ from tinytorch.nn.embedding import Embedding, LearnedPositions, Rotary, Sinusoid
 from tinytorch.nn.layers import Dropout, Flatten, Identity, Linear
 from tinytorch.nn.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinytorch.nn.module import Module, ModuleDict, ModuleList, Parameter, Sequential
+from tinytorch.nn.more_layers import (
+    ELU,
+    GLU,
+    SELU,
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    CosineSimilarity,
+    GroupNorm,
+    Hardtanh,
+    HuberLoss,
+    KLDivLoss,
+    Mish,
+    MultiheadAttention,
+    ParameterList,
+    ReLU6,
+    SmoothL1Loss,
+    Softsign,
+    Unflatten,
+)
 from tinytorch.nn.normalization import LayerNorm, RMSNorm
 from tinytorch.nn.transformer import GPT, MLP, GPTConfig, Transformer, TransformerBlock, TransformerConfig

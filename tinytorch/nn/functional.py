@@ -10,4 +10,26 @@ from tinytorch.nn.layers import dropout, linear
 from tinytorch.nn.losses import (
     binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, l1_loss, mse_loss, nll_loss,
 )
+from tinytorch.nn.more_functions import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    celu,
+    cosine_similarity,
+    elu,
+    glu,
+    group_norm,
+    hardsigmoid,
+    hardtanh,
+    huber_loss,
+    kl_div,
+    mish,
+    one_hot,
+    pairwise_distance,
+    relu6,
+    selu,
+    smooth_l1_loss,
+    softmin,
+    softsign,
+    tanhshrink,
+)
 from tinytorch.nn.normalization import layer_norm, normalize, rms_norm

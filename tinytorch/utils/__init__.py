@@ -1,0 +1,2 @@
+"""PyTorch's `torch.utils`."""
+from tinytorch.utils import data

@@ -1,0 +1,157 @@
+"""PyTorch's functions of tensors: `exp(x)` is `x.exp()`; and those that take several tensors, or give several."""
+import numpy as np
+
+from tinytorch import creation
+from tinytorch.ops.elementwise import Pow
+from tinytorch.tensor import Tensor, apply
+from tinytorch.vocabulary import operations
+from tinytorch.vocabulary.methods import Vocabulary
+
+METHODS = """
+    abs absolute acos acosh add addcdiv addcmul addmm addmv all allclose amax amin aminmax any arccos arccosh arcsin
+    arcsinh arctan arctanh argmax argmin argsort argwhere asin asinh atan atan2 atanh baddbmm bincount bitwise_and
+    bitwise_not bitwise_or bitwise_xor bmm broadcast_to ceil chunk clamp clamp_max clamp_min clip clone cos cosh
+    count_nonzero cumprod cumsum detach diag diagonal diff dist div divide dot eq equal erf exp exp2 expm1 fix flatten
+    flip fliplr flipud floor floor_divide fmod frac gather ge greater greater_equal gt hypot index_add index_copy
+    index_fill index_select inner is_floating_point isclose isfinite isinf isnan le lerp less less_equal log log10
+    log1p log2 log_softmax logaddexp logical_and logical_not logical_or logical_xor logsumexp lt masked_fill
+    masked_select matmul max maximum mean median min minimum mm moveaxis movedim mul multinomial multiply mv
+    nan_to_num narrow ne neg negative nonzero norm not_equal numel outer permute positive prod ravel reciprocal relu
+    repeat_interleave reshape roll round rsqrt scatter scatter_add select sigmoid sign sin sinh softmax sort
+    split sqrt square squeeze std sub subtract sum swapaxes swapdims t take_along_dim tan tanh tile topk trace
+    transpose tril triu true_divide trunc unbind unflatten unique unsqueeze var
+    """.split()
+
+
+def tensor_of(name, value):
+    "Return `value`. Raises: TypeError, naming the function, unless it is a Tensor."
+    if not isinstance(value, Vocabulary):
+        raise TypeError(f"{name}: input: expected a Tensor, got {type(value).__name__}; make one with tensor(...)")
+    return value
+
+
+def tensors_of(name, values):
+    "Return a list of Tensors. Raises: TypeError, naming the function, for anything else."
+    if isinstance(values, Tensor) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name}: tensors: expected several in a list, got one {type(values).__name__}; write [x]")
+    return [tensor_of(name, value) for value in values]
+
+
+def _function(name):
+    "Return the function that calls the method `name` of its first argument."
+    def call(input, *args, **kwargs):
+        return getattr(tensor_of(name, input), name)(*args, **kwargs)
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"Return input.{name}(...), with the arguments of that method of Tensor."
+    return call
+
+
+globals().update({name: _function(name) for name in METHODS})
+
+
+def pow(input, exponent):
+    "Return input ** exponent; one of them may be a number."
+    return apply(Pow(), input, exponent)
+
+
+def remainder(input, other):
+    "Return what is left of input / other, of the sign of `other`; one of them may be a number."
+    return apply(operations.Remainder(), input, other)
+
+
+def where(condition, input=None, other=None):
+    "Return input where `condition` holds, else other; without these two, the indices where it holds, one per dim."
+    if input is None and other is None:
+        return tensor_of("where", condition).nonzero(as_tuple=True)
+    return creation.where(condition, input, other)
+
+
+def cat(tensors, dim=0):
+    """Return tensors joined along `dim`; vectors of size 0 fit to any shape, as in PyTorch.
+    Raises: TypeError for what is no list of Tensors, ValueError for none."""
+    tensors = tensors_of("cat", tensors)
+    if not tensors:
+        raise ValueError("cat: expected at least one Tensor, got none")
+    return creation.cat([x for x in tensors if x.shape != (0,)] or tensors[:1], dim)
+
+
+def stack(tensors, dim=0):
+    "Return tensors of one shape side by side, along a new `dim`. Raises: as `cat`."
+    return creation.stack(tensors_of("stack", tensors), dim)
+
+
+concat = concatenate = cat
+
+
+def hstack(tensors):
+    tensors = [x.reshape(-1) if x.ndim == 0 else x for x in tensors_of("hstack", tensors)]
+    return cat(tensors, 0 if tensors[0].ndim == 1 else 1)
+
+
+def vstack(tensors):
+    return cat([x.reshape(1, -1) if x.ndim < 2 else x for x in tensors_of("vstack", tensors)])
+
+
+def broadcast_tensors(*tensors):
+    shape = np.broadcast_shapes(*(x.shape for x in tensors_of("broadcast_tensors", tensors)))
+    return tuple(x.expand(*shape) for x in tensors)
+
+
+def meshgrid(*tensors, indexing="ij"):
+    "Return the coordinates of a grid, one tensor per dim. Raises: ValueError for an `indexing` but 'ij' and 'xy'."
+    tensors = tensors_of("meshgrid", tensors if isinstance(tensors[0], Tensor) else tensors[0])
+    if indexing not in ("ij", "xy"):
+        raise ValueError(f"meshgrid: indexing is 'ij' or 'xy', got {indexing!r}")
+    swap = indexing == "xy" and len(tensors) > 1
+    order = [tensors[1], tensors[0], *tensors[2:]] if swap else tensors
+    lines = [x.reshape((-1,) + (1,) * (len(order) - 1 - i)) for i, x in enumerate(order)]
+    grid = list(broadcast_tensors(*lines))
+    return tuple([grid[1], grid[0], *grid[2:]] if swap else grid)
+
+
+def cartesian_prod(*tensors):
+    return stack([x.flatten() for x in meshgrid(*tensors)], -1) if len(tensors) > 1 else tensors[0]
+
+
+def einsum(equation, *operands):
+    "Return the sums of products that `equation` names: \"bij,bjk->bik\"; operands one by one, or in a list."
+    listed = len(operands) == 1 and isinstance(operands[0], (list, tuple))
+    return creation.einsum(equation, *tensors_of("einsum", operands[0] if listed else operands))
+
+
+def cdist(x1, x2, p=2.0, compute_mode=None):
+    """Return the distances of all pairs of rows: (..., M, D), (..., N, D) -> (..., M, N), exact ones
+    whatever the `compute_mode`."""
+    return (x1.unsqueeze(-2) - x2.unsqueeze(-3)).norm(p, dim=-1)
+
+
+def var_mean(input, dim=None, correction=1, keepdim=False):
+    return input.var(dim, correction, keepdim), input.mean(dim, keepdim)
+
+
+def std_mean(input, dim=None, correction=1, keepdim=False):
+    return input.std(dim, correction, keepdim), input.mean(dim, keepdim)
+
+
+def searchsorted(sorted_sequence, input, out_int32=False, right=False, side=None):
+    "Return where in a sorted vector, or rows, each number of `input` belongs; behind its equals if `right`."
+    edges, values = tensor_of("searchsorted", sorted_sequence).data, np.asarray(getattr(input, "data", input))
+    side, dtype = side or ("right" if right else "left"), np.int32 if out_int32 else np.int64
+    if edges.ndim == 1:
+        return Tensor.wrap(np.asarray(np.searchsorted(edges, values, side), dtype))
+    if edges.shape[:-1] != values.shape[:-1]:
+        raise ValueError(f"searchsorted: got rows {edges.shape} and numbers {values.shape}, expected as many rows")
+    rows = [np.searchsorted(edges[i], values[i], side) for i in np.ndindex(edges.shape[:-1])]
+    return Tensor.wrap(np.array(rows, dtype).reshape(values.shape))
+
+
+def bucketize(input, boundaries, out_int32=False, right=False):
+    return searchsorted(boundaries, input, out_int32, right)
+
+
+def is_tensor(obj):
+    return isinstance(obj, Tensor)
+
+
+__all__ = [name for name in globals() if not name.startswith("_") and name not in (
+    "np", "Vocabulary", "creation", "operations", "Pow", "Tensor", "apply", "METHODS", "tensor_of", "tensors_of")]

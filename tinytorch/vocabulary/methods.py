@@ -1,0 +1,372 @@
+"""Methods of Tensor under PyTorch's names, each on top of those that chapter 03 teaches."""
+import builtins
+from collections import namedtuple
+
+import numpy as np
+
+from tinytorch.ops.shapes import Cat
+from tinytorch.state import get_default_dtype
+from tinytorch.vocabulary import operations
+from tinytorch.vocabulary.names import check_device, device, dtype_of
+
+ValuesIndices = namedtuple("ValuesIndices", "values indices")
+MinMax = namedtuple("MinMax", "min max")
+
+
+def _apply(operation, *inputs):
+    from tinytorch.tensor import apply  # which imports this module: its Tensor inherits from the class below
+    return apply(operation, *inputs)
+
+
+def _array(value):
+    "Return the array of a Tensor; anything else as it is."
+    return value.data if isinstance(value, Vocabulary) else value
+
+
+def _floats(x):
+    "Return a Tensor as one of floats, as functions that leave the integers take it."
+    return x if x.dtype.kind == "f" else x.to(get_default_dtype())
+
+
+def _axis(name, dim, ndim):
+    "Return `dim`, an int, counted from the front. Raises: TypeError for another kind, IndexError out of range."
+    if isinstance(dim, builtins.bool) or not hasattr(dim, "__index__"):
+        raise TypeError(f"{name}: dim: expected an int, got {type(dim).__name__}")
+    dim, end = dim.__index__(), max(ndim, 1)
+    if not -end <= dim < end:
+        raise IndexError(f"{name}: dim {dim} is out of range for {ndim} dimensions: expected {-end} to {end - 1}")
+    return dim % end
+
+
+class Vocabulary:
+    """What Tensor inherits: methods that need nothing of it but the taught ones. Gradients flow where PyTorch's do.
+    A method without a docstring does what PyTorch's method of that name does."""
+    __slots__ = ()
+
+    # ---- what it holds
+    device = property(lambda self: device("cpu"))
+    is_cuda = property(lambda self: False)
+    itemsize = property(lambda self: self.dtype.itemsize)
+    nbytes = property(lambda self: self.data.nbytes)
+    def nelement(self): return self.numel()
+    def ndimension(self): return self.ndim
+    def element_size(self): return self.dtype.itemsize
+    def data_ptr(self): return self.data.ctypes.data
+    def stride(self, dim=None):
+        strides = tuple(n // self.dtype.itemsize for n in self.data.strides)
+        return strides if dim is None else strides[dim]
+    def is_contiguous(self): return self.data.flags.c_contiguous
+    def is_floating_point(self): return self.dtype.kind == "f"
+    def cpu(self): return self
+    def cuda(self, device=None): raise RuntimeError('cuda: tensors live on the CPU here; use .to("cpu"), or no device')
+    def __format__(self, spec): return format(self.item() if self.ndim == 0 else str(self), spec)
+    def __contains__(self, element): return builtins.bool((self == element).any())
+
+    # ---- dtypes
+    def int(self): return self.to(np.int32)
+    def short(self): return self.to(np.int16)
+    def byte(self): return self.to(np.uint8)
+    def half(self): return self.to(np.float16)
+    def type(self, dtype): return self.to(dtype_of(dtype))
+    def type_as(self, other): return self.to(other.dtype)
+    def new_tensor(self, data, dtype=None): return type(self).wrap(np.array(_array(data), dtype or self.dtype))
+    def new_zeros(self, *size, dtype=None, device=None): return self._new(np.zeros, size, dtype, device)
+    def new_ones(self, *size, dtype=None, device=None): return self._new(np.ones, size, dtype, device)
+    def new_empty(self, *size, dtype=None, device=None): return self._new(np.zeros, size, dtype, device)
+    def new_full(self, size, fill_value, dtype=None, device=None):
+        return self.new_empty(size, dtype=dtype, device=device) + self.new_tensor(fill_value, dtype)
+    def _new(self, make, size, dtype, device):
+        check_device(device)
+        size = size[0] if len(size) == 1 and not hasattr(size[0], "__index__") else size
+        return type(self).wrap(make(tuple(size), dtype or self.dtype))
+
+    # ---- comparisons
+    def eq(self, other): return self == other
+    def ne(self, other): return self != other
+    def lt(self, other): return self < other
+    def le(self, other): return self <= other
+    def gt(self, other): return self > other
+    def ge(self, other): return self >= other
+    less, less_equal, greater, greater_equal, not_equal = lt, le, gt, ge, ne
+    def _logic(self, ufunc, *others): return type(self).wrap(ufunc(self.data, *map(_array, others)))
+    def __xor__(self, other): return self._logic(np.bitwise_xor, other)
+    def __rand__(self, other): return self & other
+    def __ror__(self, other): return self | other
+    __rxor__ = __xor__
+    def __lshift__(self, other): return self._logic(np.left_shift, other)
+    def __rshift__(self, other): return self._logic(np.right_shift, other)
+    def bitwise_and(self, other): return self & other
+    def bitwise_or(self, other): return self | other
+    def bitwise_xor(self, other): return self ^ other
+    def bitwise_not(self): return ~self
+    def logical_and(self, other): return self._logic(np.logical_and, other)
+    def logical_or(self, other): return self._logic(np.logical_or, other)
+    def logical_xor(self, other): return self._logic(np.logical_xor, other)
+    def logical_not(self): return self._logic(np.logical_not)
+    def isnan(self): return self._logic(np.isnan)
+    def isinf(self): return self._logic(np.isinf)
+    def isfinite(self): return self._logic(np.isfinite)
+    def isclose(self, other, rtol=1e-5, atol=1e-8, equal_nan=False):
+        close = np.isclose(self.data, _array(other), rtol=rtol, atol=atol, equal_nan=equal_nan)
+        return type(self).wrap(close)
+    def allclose(self, other, rtol=1e-5, atol=1e-8, equal_nan=False):
+        return builtins.bool(np.all(self.isclose(other, rtol, atol, equal_nan).data))
+    def equal(self, other): return np.array_equal(self.data, other.data)
+    def any(self, dim=None, keepdim=False): return self._quantifier(np.any, dim, keepdim)
+    def all(self, dim=None, keepdim=False): return self._quantifier(np.all, dim, keepdim)
+    def _quantifier(self, reduce, dim, keepdim):
+        return type(self).wrap(np.asarray(reduce(self.data, axis=self._axes(dim), keepdims=keepdim), bool))
+    def count_nonzero(self, dim=None): return type(self).wrap(np.asarray(np.count_nonzero(self.data, self._axes(dim))))
+    def _axes(self, dim):
+        "Return `dim` (None, an int or several) as a tuple of axes for NumPy."
+        return operations.positive_dims(dim, self.ndim)
+
+    # ---- element by element
+    def tan(self): return self._pointwise(np.tan)
+    def asin(self): return self._pointwise(np.arcsin)
+    def acos(self): return self._pointwise(np.arccos)
+    def atan(self): return self._pointwise(np.arctan)
+    def sinh(self): return self._pointwise(np.sinh)
+    def cosh(self): return self._pointwise(np.cosh)
+    def asinh(self): return self._pointwise(np.arcsinh)
+    def acosh(self): return self._pointwise(np.arccosh)
+    def atanh(self): return self._pointwise(np.arctanh)
+    def exp2(self): return self._pointwise(np.exp2)
+    def log2(self): return self._pointwise(np.log2)
+    def log10(self): return self._pointwise(np.log10)
+    def erf(self): return self._pointwise(operations.erf)
+    def _pointwise(self, function):
+        return _apply(operations.Pointwise(function), _floats(self))
+    arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
+
+    def floor(self): return self._rounded(np.floor)
+    def ceil(self): return self._rounded(np.ceil)
+    def trunc(self): return self._rounded(np.trunc)
+    def round(self, decimals=0):
+        return self._rounded(np.rint) if decimals == 0 else (self * 10.0 ** decimals).round() / 10.0 ** decimals
+    def frac(self): return self - self.trunc()
+    def _rounded(self, function):
+        return _apply(operations.Pointwise(function), self) if self.is_floating_point() else self.clone()
+    fix = trunc
+
+    def absolute(self): return self.abs()
+    def negative(self): return self.neg()
+    def positive(self): return self
+    __pos__ = positive
+    def subtract(self, other, alpha=1): return self.sub(other * alpha)
+    def multiply(self, other): return self.mul(other)
+    def true_divide(self, other): return self / other
+    def divide(self, other, rounding_mode=None):
+        "Return self / other; rounded down ('floor') or towards 0 ('trunc'), integers then stay integers."
+        if rounding_mode not in (None, "floor", "trunc"):
+            raise ValueError(f"div: rounding_mode is None, 'floor' or 'trunc', got {rounding_mode!r}")
+        if rounding_mode is None:
+            return self / other
+        return self.floor_divide(other) if rounding_mode == "floor" else self._truncated(other)
+    def _truncated(self, other):
+        quotient = (self.detach() / other).trunc()
+        return quotient.to(np.result_type(self.data, _array(other)))
+    def floor_divide(self, other): return self.detach()._logic(np.floor_divide, other)
+    __floordiv__ = floor_divide
+    def __rfloordiv__(self, other): return type(self).wrap(np.floor_divide(other, self.data))
+    def remainder(self, other): return _apply(operations.Remainder(), self, other)
+    __mod__ = remainder
+    def __rmod__(self, other): return _apply(operations.Remainder(), other, self)
+    def fmod(self, other): return _apply(operations.Remainder(np.fmod, np.trunc), self, other)
+    def atan2(self, other): return _apply(operations.Atan2(), *map(_floats, (self, other)))
+    arctan2 = atan2
+    def hypot(self, other): return (self * self + other * other).sqrt()
+    def logaddexp(self, other):
+        a, b = self._broadcast_with(other)
+        return _apply(Cat(0), a.unsqueeze(0), b.unsqueeze(0)).logsumexp(0)
+    def lerp(self, end, weight): return self + weight * (end - self)
+    def addcmul(self, tensor1, tensor2, value=1): return self + value * tensor1 * tensor2
+    def addcdiv(self, tensor1, tensor2, value=1): return self + value * (tensor1 / tensor2)
+    def nan_to_num(self, nan=0.0, posinf=None, neginf=None):
+        if not self.is_floating_point():
+            return self.clone()
+        limits = np.finfo(self.dtype)
+        posinf, neginf = limits.max if posinf is None else posinf, limits.min if neginf is None else neginf
+        out = self.masked_fill(self.isnan(), nan or 0.0)
+        return out.masked_fill(self.data == np.inf, posinf).masked_fill(self.data == -np.inf, neginf)
+    def clip(self, min=None, max=None): return self.clamp(min, max)
+    def clamp_min(self, min): return self.clamp(min=min)
+    def clamp_max(self, max): return self.clamp(max=max)
+
+    # ---- sums, norms, order
+    def norm(self, p="fro", dim=None, keepdim=False, dtype=None):
+        "Return (sum |x|^p)^(1/p) over `dim` (None: all elements); p='fro' is 2. Raises: ValueError for p='nuc'."
+        if isinstance(p, str) and p != "fro":
+            raise ValueError(f"norm: p is a number or 'fro', got {p!r}")
+        x = self if dtype is None else self.to(dtype)
+        return _apply(operations.VectorNorm(2 if p in ("fro", None) else p, dim, keepdim), x)
+    def dist(self, other, p=2): return (self - other).norm(p)
+    def dot(self, other): return self._vectors("dot", other).mul(other).sum()
+    def inner(self, other):
+        "Return the sums of products along the last dims of both; if one of them is a number, the products."
+        if self.ndim == 0 or other.ndim == 0:
+            return self * other
+        return self @ (other if other.ndim == 1 else other.mT)
+    def _vectors(self, name, other):
+        if self.ndim != 1 or self.shape != other.shape:
+            raise ValueError(f"{name}: expected two vectors of one length, got {self.shape} and {other.shape}")
+        return self
+    def mv(self, vec):
+        if self.ndim != 2 or vec.ndim != 1:
+            raise ValueError(f"mv: expected a matrix and a vector, got {self.shape} and {vec.shape}")
+        return self @ vec
+    def addmm(self, mat1, mat2, beta=1, alpha=1): return beta * self + alpha * mat1.mm(mat2)
+    def addmv(self, mat, vec, beta=1, alpha=1): return beta * self + alpha * mat.mv(vec)
+    def baddbmm(self, batch1, batch2, beta=1, alpha=1): return beta * self + alpha * batch1.bmm(batch2)
+    def cumprod(self, dim, dtype=None):
+        return _apply(operations.CumProd(dim), self if dtype is None else self.to(dtype))
+    def diff(self, n=1, dim=-1, prepend=None, append=None):
+        "Return each element less the one before it, `n` times, once `prepend` and `append` are joined to it."
+        axis = (slice(None),) * _axis("diff", dim, self.ndim)
+        around = [part for part in (prepend, self, append) if part is not None]
+        x = _apply(Cat(dim), *around) if len(around) > 1 else self
+        for _ in range(n):
+            later, earlier = x[(*axis, slice(1, None))], x[(*axis, slice(None, -1))]
+            x = later - earlier if x.dtype != np.bool_ else later ^ earlier
+        return x
+    def trace(self): return self.diagonal().sum()
+    def median(self, dim=None, keepdim=False):
+        "Return the lower median of all elements, or with `dim` ValuesIndices along it."
+        if dim is None or self.ndim == 0:
+            values = self.reshape(-1)
+            middle = values.argsort().data[(self.numel() - 1) // 2]
+            found = values[int(middle)]
+            return found if dim is None else ValuesIndices(found, type(self).wrap(np.zeros((), np.int64)))
+        indices = self.argsort(dim).narrow(dim, (self.shape[dim] - 1) // 2, 1)
+        values = self.gather(dim, indices)
+        return ValuesIndices(values, indices) if keepdim else ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
+    def aminmax(self, dim=None, keepdim=False): return MinMax(self.amin(dim, keepdim), self.amax(dim, keepdim))
+
+    def argsort(self, dim=-1, descending=False, stable=False):
+        "Return the indices that sort along `dim`; equal elements keep their order, nan counts as the largest."
+        axis = _axis("argsort", dim, self.ndim)
+        if self.ndim == 0:
+            return type(self).wrap(np.zeros((), np.int64))
+        if not descending:
+            return type(self).wrap(np.argsort(self.data, axis, kind="stable"))
+        last = self.shape[axis] - 1
+        return type(self).wrap(np.flip(last - np.argsort(np.flip(self.data, axis), axis, kind="stable"), axis))
+    def sort(self, dim=-1, descending=False, stable=False):
+        order = self.argsort(dim, descending)
+        return ValuesIndices(self.gather(dim, order) if self.ndim else self.clone(), order)
+    def topk(self, k, dim=-1, largest=True, sorted=True):
+        "Return ValuesIndices of the k largest along `dim`, in order. Raises: ValueError for a k beyond its size."
+        if not 0 <= k <= (self.shape[dim] if self.ndim else 1):
+            raise ValueError(f"topk: k={k} of dim {dim} of {self.shape}: expected at most its size")
+        values, order = self.sort(dim, descending=largest)
+        return ValuesIndices(values, order) if not self.ndim else \
+            ValuesIndices(values.narrow(dim, 0, k), order.narrow(dim, 0, k))
+    def unique(self, sorted=True, return_inverse=False, return_counts=False, dim=None):
+        "Return the different elements, or slices along `dim`, in order; then where each is found, and how often."
+        found, inverse, counts = np.unique(self.data, return_inverse=True, return_counts=True, axis=dim)
+        inverse = inverse.reshape(self.shape if dim is None else -1)
+        parts = found, *[inverse] * return_inverse, *[counts] * return_counts
+        return type(self).wrap(found) if len(parts) == 1 else tuple(map(type(self).wrap, parts))
+    def bincount(self, weights=None, minlength=0):
+        return type(self).wrap(np.bincount(self.data, _array(weights), minlength))
+    def nonzero(self, as_tuple=False):
+        "Return the indices of what is not 0: a matrix, one row each; or a tuple, one vector for each dim."
+        if as_tuple:
+            return tuple(map(type(self).wrap, np.nonzero(np.atleast_1d(self.data))))
+        return type(self).wrap(np.argwhere(self.data))
+    def argwhere(self): return self.nonzero()
+    def multinomial(self, num_samples, replacement=False, generator=None):
+        "Return `num_samples` indices of each row, drawn with chances in proportion to its entries."
+        from tinytorch.vocabulary.creation import multinomial
+        return multinomial(self, num_samples, replacement, generator=generator)
+
+    # ---- shapes
+    def t(self):
+        if self.ndim > 2:
+            raise ValueError(f"t: expected at most 2 dimensions, got shape {self.shape}; use .mT")
+        return self.T
+    def contiguous(self): return self if self.is_contiguous() else self.clone()
+    def ravel(self): return self.flatten()
+    def view_as(self, other): return self.view(*other.shape)
+    def reshape_as(self, other): return self.reshape(*other.shape)
+    def expand_as(self, other): return self.expand(*other.shape)
+    def swapaxes(self, axis0, axis1): return self.transpose(axis0, axis1)
+    def swapdims(self, dim0, dim1): return self.transpose(dim0, dim1)
+    def movedim(self, source, destination):
+        pairs = [(_axis("movedim", to, self.ndim), _axis("movedim", at, self.ndim)) for at, to in
+                 zip(np.atleast_1d(source).tolist(), np.atleast_1d(destination).tolist(), strict=True)]
+        order = [d for d in range(self.ndim) if d not in dict(pairs).values()]
+        for to, at in sorted(pairs):
+            order.insert(to, at)
+        return self.permute(*order)
+    moveaxis = movedim
+    def unflatten(self, dim, sizes):
+        at = _axis("unflatten", dim, self.ndim)
+        return self.reshape(*self.shape[:at], *sizes, *self.shape[at + 1:])
+    def narrow(self, dim, start, length):
+        at, start = _axis("narrow", dim, self.ndim), int(start)
+        start += self.shape[at] * (start < 0)
+        if length < 0 or not 0 <= start <= self.shape[at] - length:
+            raise IndexError(f"narrow: {start} to {start + length} is outside of dim {dim} of {self.shape}")
+        return self[(slice(None),) * at + (slice(start, start + length),)]
+    def select(self, dim, index): return self[(slice(None),) * _axis("select", dim, self.ndim) + (index,)]
+    def unbind(self, dim=0): return tuple(self.select(dim, i) for i in range(self.shape[dim]))
+    def unfold(self, dimension, size, step):
+        at = _axis("unfold", dimension, self.ndim)
+        return _apply(operations.Windows(at, size, step), self)
+    def fliplr(self): return self.flip(1)
+    def flipud(self): return self.flip(0)
+    def tile(self, *dims):
+        dims = dims[0] if len(dims) == 1 and not hasattr(dims[0], "__index__") else dims
+        return self.repeat((1,) * (self.ndim - len(dims)) + tuple(dims))
+    def repeat_interleave(self, repeats, dim=None, output_size=None):
+        "Return each element (of a flat self, if `dim` is None) `repeats` times, an int or one for each of them."
+        x, dim = (self.reshape(-1), 0) if dim is None or self.ndim == 0 else (self, dim)
+        found = x.index_select(dim, np.repeat(np.arange(x.shape[dim]), _array(repeats)))
+        if output_size not in (None, found.shape[dim]):
+            raise ValueError(f"repeat_interleave: output_size is {output_size}, but there are {found.shape[dim]}")
+        return found
+    def diagonal(self, offset=0, dim1=0, dim2=1): return _apply(operations.Diagonal(offset, dim1, dim2), self)
+    def diag(self, diagonal=0):
+        "Return the diagonal of a matrix, or the matrix with a vector on its diagonal."
+        if self.ndim == 2:
+            return self.diagonal(diagonal)
+        n = len(self) + abs(diagonal)
+        rows = np.arange(len(self))
+        zeros = self.new_zeros(n, n)
+        return _apply(operations.Put((rows + max(-diagonal, 0), rows + max(diagonal, 0))), zeros, self)
+
+    # ---- elements that are picked or put
+    def masked_select(self, mask):
+        x, mask = self._broadcast_with(mask)
+        return x[mask]
+    def take_along_dim(self, indices, dim=None):
+        if dim is None:
+            return self.reshape(-1)[indices.reshape(-1)]
+        at = _axis("take_along_dim", dim, self.ndim)
+        shape = np.broadcast_shapes(self.shape[:at] + (1,) + self.shape[at + 1:], indices.shape)
+        ours = self.expand(*shape[:at], self.shape[at], *shape[at + 1:])
+        return ours.gather(at, indices.expand(*shape[:at], indices.shape[at], *shape[at + 1:]))
+    def scatter(self, dim, index, src): return self._scattered("scatter", dim, index, src, add=False)
+    def scatter_add(self, dim, index, src): return self._scattered("scatter_add", dim, index, src, add=True)
+    def _scattered(self, name, dim, index, src, add):
+        key = list(np.ogrid[tuple(slice(size) for size in index.shape)])
+        if self.ndim:
+            key[_axis(name, dim, self.ndim)] = index.data
+        if isinstance(src, Vocabulary):
+            src = src[tuple(slice(size) for size in index.shape)]
+        return _apply(operations.Put(tuple(key), add), self, src)
+    def index_add(self, dim, index, source, alpha=1):
+        return self._indexed("index_add", dim, index, source * alpha, add=True)
+    def index_copy(self, dim, index, source): return self._indexed("index_copy", dim, index, source)
+    def index_fill(self, dim, index, value): return self._indexed("index_fill", dim, index, value)
+    def _indexed(self, name, dim, index, value, add=False):
+        if self.ndim == 0:
+            return self.reshape(1)._indexed(name, dim, index, value, add).reshape(())
+        key = (slice(None),) * _axis(name, dim, self.ndim) + (np.atleast_1d(index.data),)
+        return _apply(operations.Put(key, add), self, value)
+
+    def _broadcast_with(self, other):
+        "Return self and `other`, broadcast to their common shape."
+        shape = np.broadcast_shapes(self.shape, other.shape)
+        return self.expand(*shape), other.expand(*shape)
