@@ -2,8 +2,10 @@
 """Text as integers, and back: characters, words, and byte pairs as in GPT-2."""
 
 import heapq
+import inspect
 import json
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,10 +21,19 @@ def split_special(text, special_tokens):
     return [part for part in re.split(f"({'|'.join(longest_first)})", text) if part]
 
 
+def repaired(text):
+    """Return `text` with pairs of surrogates as the character that they mean, and single ones as U+FFFD, as `tiktoken`
+    does. Raises: TypeError for anything but a str."""
+    if not isinstance(text, str):
+        raise TypeError(f"tokenizer: expected text, got {type(text).__name__}")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def plain_parts(text, special_tokens):
     "Return the plain texts between special tokens, to train on. Raises: ValueError for an empty text."
     if not text:
         raise ValueError("the text to train on is empty, so there is no vocabulary to find; was the file read?")
+    text = repaired(text)
     return [part for part in split_special(text, special_tokens) if part not in special_tokens]
 
 
@@ -66,14 +77,13 @@ class Tokenizer:
 
     def encode(self, text):
         "Return the ids of `text`, a list of ints. Raises: TypeError for anything but a str."
-        if not isinstance(text, str):
-            raise TypeError(f"{type(self).__name__}.encode: expected text, got {type(text).__name__}")
+        text = repaired(text)
         return [i for ids, _ in self.encode_pieces(text) for i in ids]
 
     def encode_iterable(self, texts, chunk=1 << 14):
         """Yield the ids of encode("".join(texts)) one by one, wherever `texts` (lines of an open file, say) were cut.
         Some `chunk` characters are collected before they are encoded: memory does not grow with the number of texts."""
-        rest, enough = "", chunk
+        rest, enough, texts = "", chunk, map(repaired, texts)
         margin = 1 + max(map(len, self.special_ids), default=1)  # how far a piece may depend on what follows it
         for text in texts:
             rest += text
@@ -105,17 +115,23 @@ class Tokenizer:
         options = {name: getattr(self, name) for name in self.options}
         return {"tokens": tokens, "special_tokens": list(self.special_ids)} | options
     def save(self, path):
-        "Write a JSON file, all or nothing: the name of the class as \"tokenizer\", and the entries of `state()`."
+        """Write a JSON file, all or nothing: the name of the class as "tokenizer", and the entries of `state()`.
+        Raises: TypeError for a subclass whose `__init__` does not take these."""
+        try:
+            inspect.signature(type(self)).bind(**self.state())  # as `load` will call it
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}.save: state() and __init__ do not fit: {error}") from None
         write_whole(path, json.dumps({"tokenizer": type(self).__name__} | self.state()).encode())
     @staticmethod
     def load(path):
-        "Return the tokenizer that `save` wrote. Raises: ValueError, naming the file, for anything else."
+        "Return the tokenizer that `save` wrote, of whatever subclass. Raises: ValueError, naming the file, for others."
         try:
-            state = json.loads(Path(path).read_text(encoding="utf-8"))
-            kinds = {kind.__name__: kind for kind in Tokenizer.__subclasses__()}
-            return kinds[state.pop("tokenizer")](**state)
+            state, kinds = json.loads(Path(path).read_text(encoding="utf-8-sig")), [Tokenizer]
+            for kind in kinds:
+                kinds += kind.__subclasses__()  # and theirs, when it is their turn
+            return {kind.__name__: kind for kind in kinds}[state.pop("tokenizer")](**state)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: expected a tokenizer as `save` writes it, got {error!r}") from error
+            raise ValueError(f"{path}: expected a tokenizer, of a class that is defined here, got {error!r}") from error
 
     def __repr__(self):
         return f"{type(self).__name__}(vocab_size={self.vocab_size}, special_tokens={list(self.special_ids)})"
@@ -131,10 +147,15 @@ class CharTokenizer(Tokenizer):
         return cls(special + sorted(characters - set(special)), special, unknown)
 
 
+MARKS = "".join(c for c in map(chr, [*range(0x300, 0x2100), *range(0xA66F, 0xABF0), *range(0xFE00, 0xFE30)])
+                if unicodedata.category(c)[0] == "M" or c in "\u200c\u200d")  # they belong to the character before them
+WORD_PATTERN = rf"\n|\w+(?:(?:[{MARKS}]|['’](?=\w)|(?<=\d)[.,](?=\d))\w*)*|[^\w\s][{MARKS}]*"  # words: don't, 3.14
+
+
 class WordTokenizer(Tokenizer):
-    """Give each frequent word (\\w+, also with ' or ’ inside), other mark and line break a token, and all others the
-    special token "<unk>". Other white space only separates. lowercase: "The" is "the"."""
-    pattern, options = re.compile(r"\n|\w+(?:['’]\w+)*|[^\w\s]"), ("lowercase",)
+    """Give each frequent word, other mark and line break (see WORD_PATTERN) a token, and all others the special token
+    "<unk>". Other white space only separates. lowercase: "The" is "the"."""
+    pattern, options = re.compile(WORD_PATTERN), ("lowercase",)
     def __init__(self, tokens, special_tokens=("<unk>",), lowercase=False):
         super().__init__(tokens, special_tokens, "<unk>")
         self.lowercase = lowercase
@@ -292,7 +313,7 @@ class BPETokenizer(Tokenizer):
         if vocab_size < 256 + len(special_tokens):
             raise ValueError(f"BPETokenizer: vocab_size is {vocab_size}, expected {256 + len(special_tokens)} or more")
         pieces = Counter(p for part in plain_parts(text, special_tokens) for p in gpt2_pattern().findall(part))
-        weights = {piece.encode("utf-8", errors="surrogateescape"): count for piece, count in pieces.items()}
+        weights = {piece.encode(): count for piece, count in pieces.items()}
         tokens, merges = [bytes([b]) for b in range(256)], []
         for a, b in find_merges(weights, vocab_size - 256 - len(special_tokens)):
             merges.append((tokens[a], tokens[b]))
@@ -305,11 +326,11 @@ class BPETokenizer(Tokenizer):
         there come last. Raises: ValueError, naming the file, where one is damaged."""
         path = merges_path
         try:
-            lines = Path(path).read_text(encoding="utf-8").split("\n")
+            lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
             merges = [line.split(" ") for line in lines if line and not line.startswith("#version")]
             merges = [(invisible(a), invisible(b)) for a, b in merges]
             path = vocab_path
-            names = {i: name for name, i in json.loads(Path(path).read_text(encoding="utf-8")).items()}
+            names = {i: name for name, i in json.loads(Path(path).read_text(encoding="utf-8-sig")).items()}
             tokens = [names[i] for i in range(len(names))]
             return cls(tokens + [name for name in special_tokens if name not in tokens], merges, special_tokens)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -321,7 +342,8 @@ class BPETokenizer(Tokenizer):
         return merge_by_rank([self.byte_ids[b] for b in data], self.ranks)
     def encode_bytes(self, data):
         "Return the ids of any bytes, text or not; `decode_bytes` gives exactly these bytes back."
-        return self.encode(data.decode("utf-8", errors="surrogateescape"))
+        text = data.decode("utf-8", errors="surrogateescape")
+        return [i for ids, _ in self.encode_pieces(text) for i in ids]
     def decode_bytes(self, ids):
         "Return the bytes that `ids` stand for. Raises: IndexError for an id outside of the vocabulary."
         return b"".join(self.tokens_of(ids))

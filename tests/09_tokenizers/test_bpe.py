@@ -186,6 +186,18 @@ def test_any_text_as_tiktoken(ours, openai, text):
     assert ours.encode(text) == openai(text)
 
 
+@pytest.mark.parametrize("text", ["a\ud83db", "\udc80", "\ude00\ud83d", "x\ud83d\ude00y", "\ud83d" * 3])
+def test_surrogates_as_tiktoken(ours, openai, text):
+    assert ours.encode(text) == openai(text)
+
+
+def test_files_with_a_byte_order_mark(ours, files, tmp_path):
+    marked = [tmp_path / path.name for path in map(Path, files)]
+    for old, new in zip(files, marked):
+        new.write_bytes(b"\xef\xbb\xbf" + Path(old).read_bytes())
+    assert BPETokenizer.from_files(*marked).tokens == ours.tokens
+
+
 def test_files_give_the_ids_of_the_files(ours, files):
     ids = json.loads(files[0].read_text())
     assert ours.vocab_size == len(ids)

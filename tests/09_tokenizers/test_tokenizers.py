@@ -29,6 +29,18 @@ def make(kind, text=STORY):
 every_kind = pytest.mark.parametrize("kind", [CharTokenizer, WordTokenizer, BPETokenizer])
 
 
+class Twice(CharTokenizer):
+    "A subclass of a subclass: each character counts twice."
+    def encode_piece(self, piece):
+        return 2 * super().encode_piece(piece)
+
+
+class Demanding(CharTokenizer):
+    "A subclass that needs what it does not save."
+    def __init__(self, tokens, special_tokens=(), unknown=None, *, reason):
+        super().__init__(tokens, special_tokens, unknown)
+
+
 # ---- all of them
 
 
@@ -184,6 +196,40 @@ def test_a_damaged_file_is_named(kind, damage, tmp_path):
         Tokenizer.load(path)
 
 
+def test_subclasses_of_subclasses_are_saved_and_loaded(tmp_path):
+    tokenizer = Twice.train("abc")
+    tokenizer.save(tmp_path / "t.json")
+    loaded = Tokenizer.load(tmp_path / "t.json")
+    assert type(loaded) is Twice and loaded.encode("ab") == [0, 0, 1, 1]
+
+
+def test_a_subclass_that_could_not_be_loaded_is_not_saved(tmp_path):
+    with pytest.raises(TypeError, match="Demanding.*reason"):
+        Demanding(["a"], reason="none").save(tmp_path / "t.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_an_unknown_class_says_so(tmp_path):
+    (tmp_path / "t.json").write_text('{"tokenizer": "Unheard", "tokens": ["a"]}')
+    with pytest.raises(ValueError, match="t.json.*Unheard"):
+        Tokenizer.load(tmp_path / "t.json")
+
+
+def test_a_byte_order_mark_in_a_file_is_skipped(tmp_path):
+    CharTokenizer.train("abc").save(tmp_path / "t.json")
+    (tmp_path / "t.json").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "t.json").read_bytes())
+    assert Tokenizer.load(tmp_path / "t.json").tokens == ["a", "b", "c"]
+
+
+@every_kind
+def test_half_a_character_counts_as_the_replacement_mark(kind):
+    tokenizer = make(kind, "a\ufffdb c\U0001f600d a\ufffdb" + STORY)
+    for text, same in [("a\ud83db", "a\ufffdb"), ("\udc80", "\ufffd"), ("c\ud83d\ude00d", "c\U0001f600d")]:
+        assert tokenizer.encode(text) == tokenizer.encode(same) == list(tokenizer.encode_iterable([text]))
+    halves = make(kind, STORY + "\ud83d x\ud83d \ud83d")
+    assert halves.encode("\ud83d") == halves.encode("\ufffd") == halves.encode("\udfff")
+
+
 def test_a_file_that_is_not_there():
     with pytest.raises(FileNotFoundError, match="nowhere.json"):
         Tokenizer.load("nowhere.json")
@@ -259,6 +305,18 @@ def test_the_most_frequent_words_have_a_token():
     assert tokenizer.encode("a d c zebra") == [2, 0, 1, 0]
     assert tokenizer.decode([2, 0, 1]) == "a <unk> c"
     assert WordTokenizer.train("b b a").vocab_size == 3
+
+
+@pytest.mark.parametrize("text, pieces", [
+    ("हिन्दी में", ["हिन्दी", "में"]), ("cafe\u0301 au lait", ["cafe\u0301", "au", "lait"]),
+    ("Pi is 3.14.", ["Pi", "is", "3.14", "."]), ("1,000 of 2.5, 7", ["1,000", "of", "2.5", ",", "7"]),
+    ("العَرَبِيَّة،", ["العَرَبِيَّة", "،"]), ("שָׁלוֹם", ["שָׁלוֹם"]), ("می\u200cخواهم", ["می\u200cخواهم"]),
+    ("a.b 'x'", ["a", ".", "b", "'", "x", "'"]), ("❤\ufe0f!", ["❤\ufe0f", "!"]),
+    ("l'e\u0301te\u0301", ["l'e\u0301te\u0301"])])
+def test_words_keep_their_marks_and_numbers_their_point(text, pieces):
+    tokenizer = WordTokenizer.train(text)
+    assert tokenizer.tokens_of(tokenizer.encode(text)) == pieces
+    assert list(tokenizer.encode_iterable(text, chunk=1)) == tokenizer.encode(text)
 
 
 def test_words_punctuation_and_line_breaks():

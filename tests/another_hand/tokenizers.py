@@ -2,8 +2,10 @@
 __all__ = ["GPT2_PATTERN", "split_special", "plain_parts", "Tokenizer", "CharTokenizer", "WordTokenizer", "merge_pair",
            "gpt2_pattern", "find_merges", "merge_by_rank", "byte_characters", "visible", "invisible", "BPETokenizer"]
 
+import inspect
 import json
 import re
+import unicodedata
 from bisect import insort
 from collections import Counter, defaultdict
 from functools import cache
@@ -15,6 +17,14 @@ from tinytorch.checkpoint import write_whole
 GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LOOKAHEAD = 3  # characters behind a piece that a pattern may look at before it decides where the piece ends
 REMEMBERED = 20_000  # pieces
+MARKS = "".join(filter(lambda c: unicodedata.category(c) in {"Mn", "Mc", "Me"}, map(chr, range(0x300, 0x11600))))
+WORD_PATTERN = rf"\n|\w(?:\w|[{MARKS}\u200c\u200d]|['’](?=\w)|(?<=\d)[.,](?=\d))*|[^\w\s][{MARKS}]*"
+
+
+def repaired(text):
+    if not isinstance(text, str):
+        raise TypeError(f"tokenizer: only a str can be encoded, not a {type(text).__name__}")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _spans(text, special_tokens):
@@ -36,6 +46,7 @@ def split_special(text, special_tokens):
 def plain_parts(text, special_tokens):
     if not text:
         raise ValueError("tokenizer: the text to train on is empty")
+    text = repaired(text)
     return [text[begin:end] for begin, end, special in _spans(text, special_tokens) if not special]
 
 
@@ -81,17 +92,15 @@ class Tokenizer:
         return self.seen[piece]
 
     def encode(self, text):
-        if not isinstance(text, str):
-            raise TypeError(f"tokenizer: only a str can be encoded, not a {type(text).__name__}")
         ids = []
-        for some, _ in self.encode_pieces(text):
+        for some, _ in self.encode_pieces(repaired(text)):
             ids += some
         return ids
 
     def encode_iterable(self, texts, chunk=1 << 14):
         waiting, length, wanted = [], 0, chunk
         unsure = max(map(len, self.special_tokens), default=1) + LOOKAHEAD
-        for text in texts:
+        for text in map(repaired, texts):
             waiting.append(text)
             length += len(text)
             if length < wanted:
@@ -122,6 +131,10 @@ class Tokenizer:
         return {"tokens": self.tokens, "special_tokens": self.special_tokens} | kept
 
     def save(self, path):
+        try:
+            inspect.signature(type(self)).bind(**self.state())
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__} cannot be made again from what it saves: {error}") from error
         text = json.dumps({"tokenizer": type(self).__name__} | self.state(), ensure_ascii=False)
         write_whole(path, text.encode("utf-8", "surrogatepass"))
 
@@ -134,7 +147,7 @@ class Tokenizer:
             new += kind.__subclasses__()
         data = Path(path).read_bytes()
         try:
-            state = json.loads(data.decode("utf-8", "surrogatepass"))
+            state = json.loads(data.decode("utf-8", "surrogatepass").removeprefix("\ufeff"))
             return kinds[state.pop("tokenizer")](**state)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path}: not a tokenizer that was saved: {error!r}") from error
@@ -156,7 +169,7 @@ class CharTokenizer(Tokenizer):
 
 
 class WordTokenizer(Tokenizer):
-    pattern, options = re.compile(r"\n|\w+(?:['’]\w+)*|[^\w\s]"), ("lowercase",)
+    pattern, options = re.compile(WORD_PATTERN), ("lowercase",)
     glued_behind, glued_before = frozenset("\n([{“$#@"), frozenset("\n.,;:!?)]}'’”…%")
 
     def __init__(self, tokens, special_tokens=("<unk>",), lowercase=False):
@@ -327,7 +340,7 @@ class BPETokenizer(Tokenizer):
     def from_files(cls, vocab_path, merges_path, special_tokens=("<|endoftext|>",)):
         special = _once(*special_tokens)
         try:
-            vocabulary = json.loads(Path(vocab_path).read_text(encoding="utf-8"))
+            vocabulary = json.loads(Path(vocab_path).read_text(encoding="utf-8-sig"))
             if not isinstance(vocabulary, dict) or not vocabulary:
                 raise ValueError("no dictionary of tokens")
             tokens = sorted(vocabulary, key=vocabulary.get)
@@ -338,7 +351,7 @@ class BPETokenizer(Tokenizer):
         except (ValueError, TypeError) as error:
             raise ValueError(f"{vocab_path}: damaged: {error}") from error
         try:
-            lines = Path(merges_path).read_text(encoding="utf-8").split("\n")
+            lines = Path(merges_path).read_text(encoding="utf-8-sig").split("\n")
             lines = lines[lines[0].startswith("#version"):]
             merges = [[invisible(part) for part in line.split(" ")] for line in lines if line]
             if wrong := [pair for pair in merges if len(pair) != 2]:
