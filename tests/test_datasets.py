@@ -308,6 +308,16 @@ def test_every_token_is_a_target_once_with_stride_context(tokens):
     assert len(targets) > 990
 
 
+def test_a_getitem_of_ones_own_makes_the_batches(tokens):
+    class Backwards(TokenDataset):
+        def __getitem__(self, index):
+            return tuple(x.flip(0) for x in super().__getitem__(index))
+
+    usual, turned = TokenDataset(tokens[0], context=8), Backwards(tokens[0], context=8)
+    for ours, theirs in zip(turned.batch(np.array([7, 2])), usual.batch(np.array([7, 2]))):
+        np.testing.assert_array_equal(ours.data, theirs.data[:, ::-1])
+
+
 def test_in_a_loader(tokens):
     dataset = TokenDataset(tokens[0], context=8)
     batches = list(DataLoader(dataset, batch_size=32, shuffle=True, generator=0))

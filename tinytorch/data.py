@@ -29,7 +29,12 @@ def collate(examples):
 
 
 class Dataset:
-    "Serve examples by number: a subclass defines `__len__` and `__getitem__(index)`, and may define a faster `batch`."
+    """Serve examples by number: a subclass defines `__len__` and `__getitem__(index)`, and may define a faster `batch`.
+    One with a `__getitem__` of its own and no `batch` is asked for each example, whatever `batch` it inherits."""
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "batch" not in vars(next(kind for kind in cls.__mro__ if {"batch", "__getitem__"} & vars(kind).keys())):
+            cls.batch = Dataset.batch
     def __getitem__(self, index): raise NotImplementedError(f"{type(self).__name__}.__getitem__")
     def __iter__(self):
         for i in range(len(self)):
@@ -60,9 +65,7 @@ class TensorDataset(Dataset):
         "Return a tuple with the row (`index` an int) or the rows (`index` an array of ints) of each tensor."
         return tuple(t[index] for t in self.tensors)
     def batch(self, indices):
-        "Return all rows with one indexing; a subclass with its own `__getitem__` is asked for each example."
-        if type(self).__getitem__ is not TensorDataset.__getitem__:
-            return super().batch(indices)
+        "Return all rows with one indexing."
         return self[indices]
 
 

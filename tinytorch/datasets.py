@@ -294,7 +294,7 @@ class TokenDataset(Dataset):
     def __getitem__(self, index):
         if not -len(self) <= index < len(self):
             raise IndexError(f"TokenDataset: window {index} of {len(self)}")
-        inputs, targets = self.batch(np.array([index % len(self)]))
+        inputs, targets = TokenDataset.batch(self, np.array([index % len(self)]))
         return inputs[0], targets[0]
     def batch(self, indices):
         "Return windows (B, context) and the same one token later."

@@ -6,6 +6,7 @@ import pytest
 import tinytorch
 from tinytorch import Tensor
 from tinytorch.data import (
+    DataLoader,
     Dataset,
     Subset,
     TensorDataset,
@@ -119,6 +120,37 @@ def test_a_subset_lies_inside(indices, outside):
 
 def test_an_empty_subset():
     assert len(Subset(Pairs(10), [])) == 0 and list(Subset([], [])) == []
+
+
+class Once:
+    "A mixin: an example is twice as large, and is asked for alone."
+    def __getitem__(self, index):
+        assert isinstance(index, int), f"one example at a time, not {index!r}"
+        return tuple(2 * x for x in super().__getitem__(index))
+
+
+class Rows(TensorDataset):
+    def __getitem__(self, index):
+        assert isinstance(index, int), f"one example at a time, not {index!r}"
+        return tuple(2 * x for x in super().__getitem__(index))
+
+
+class Part(Once, Subset):
+    pass
+
+
+class Labelled(Rows):
+    "A subclass of a subclass, with a `batch` again."
+    def batch(self, indices):
+        return (*super().batch(indices), "labels")
+
+
+@pytest.mark.parametrize("dataset", [Rows(np.arange(5)), Part(TensorDataset(np.arange(5)), range(5)),
+                                     Labelled(np.arange(5))])
+def test_a_getitem_of_ones_own_makes_the_batches(dataset):
+    for batch in (dataset.batch(np.array([3, 1])), next(iter(DataLoader(Subset(dataset, [3, 1]), 2)))):
+        assert batch[0].data.ravel().tolist() == [6, 2]
+        assert isinstance(batch[-1], str) == isinstance(dataset, Labelled)
 
 
 def test_a_batch_of_any_dataset():
