@@ -97,7 +97,7 @@ def learn(name, model, data, args, settings, augment):
     return folder, time.perf_counter() - start
 
 
-def judge(folder, model, data, wanted, seconds, advice):
+def judge(folder, model, data, wanted, seconds, advice, broken=None):
     "Measure on the held-out images, draw the mistakes, and finish the run; return the exit status."
     images, labels = data.test
     scores = scores_of(model, images)
@@ -106,7 +106,8 @@ def judge(folder, model, data, wanted, seconds, advice):
     numbers = {"training images right": accuracy(model, *data.train), "training images": len(data.train[0]),
                "held-out images": len(images), "seconds of training": seconds,
                "parameters": sum(p.numel() for p in model.parameters())}
-    return finish(folder, [at_least("held-out images right", share, wanted)], numbers, seconds, advice)
+    criteria = [at_least("held-out images right", share, wanted, percent=True)]
+    return finish(folder, criteria, numbers, seconds, advice, broken=broken)
 
 
 # ---- pictures

@@ -13,7 +13,7 @@ from tito.course import Chapter, Milestone, chapters
 from tito.files import digest_of, write_whole
 from tito.overlay import FAST_STUDENT
 from tito.project import TitoError
-from tito.runs import is_run, read_json, read_run
+from tito.runs import is_number, is_run, read_json
 from tito.student import changed_since_export, not_written, to_write
 from tito.suite import environment, suite_files
 from tito.workspace import OPEN, Workspace
@@ -79,7 +79,8 @@ def milestone_standing(workspace: Workspace, milestone: Milestone, standings: di
     past = workspace.recorded("milestones").get(milestone.name)
     if past:
         number = f"{past['number']}, " if past["number"] else ""
-        options = f", with {past['options']}" if past["options"] else ""
+        options = f", run with {past['options']}" if past["options"] else ""
+        options += f", only {past['part']}" if past.get("part") and past["part"] not in options else ""
         options += ", with fast operations in place of yours" if past.get("fast") else ""
         return Standing("passed", f"{past['date']}: {number}with your {past['chapters']}{options}")
     last = milestone.needs[-1]
@@ -118,9 +119,10 @@ def run_milestone(
     """Run the script in the workspace on the student's files, as `tito` found them.
 
     `fast`: faster operations may take the place of the student's. Returns its exit status and what is to be said. A
-    pass is recorded only for status 0, the course's own script and at least one chapter of the student's that it uses.
+    pass is recorded only for status 0, a verdict that the script wrote meanwhile (see `verdict_since`), the course's
+    own script and at least one chapter of the student's that it uses; never over a stronger one.
     """
-    before, mine = runs_of(workspace), digests(workspace)
+    before, mine, judged = runs_of(workspace), digests(workspace), verdicts(workspace)
     command = [sys.executable, str(workspace.folder / milestone.path), *options]
     variables = environment(workspace, []) | ({FAST_STUDENT: "1"} if fast else {})
     status = subprocess.run(command, cwd=workspace.folder, env=variables).returncode
@@ -128,7 +130,12 @@ def run_milestone(
     note_in_runs(fresh, fast)
     if status:
         return status, f"{milestone.name}: not passed (exit status {status})"
-    number = number_reached(fresh)
+    verdict = verdict_since(judged, verdicts(workspace))
+    if verdict is None:
+        return 0, f"{milestone.name}: nothing was judged in runs/, so nothing is recorded"
+    if verdict["broken"]:
+        return 0, f"{milestone.name}: the criteria are met although it was broken ({verdict['broken']}); not recorded"
+    number, part = number_reached(verdict), verdict["part"]
     used = [made for made in milestone.needs if workspace.written(made)]
     reached = f": {number}" if number else ""
     if workspace.edited(milestone.path):
@@ -137,15 +144,42 @@ def run_milestone(
         return 0, f"{milestone.name}: ended well{reached}; not recorded, for nothing in it is yours yet"
     if digests(workspace) != mine:
         return 0, f"{milestone.name}: ended well{reached}; not recorded, for your files changed meanwhile"
-    workspace.record("milestones", **{milestone.name: {
+    new = {
         "date": f"{datetime.now():%Y-%m-%d %H:%M}",
         "number": number,
         "chapters": ", ".join(made.number for made in used),
         "options": shlex.join(options),
+        "part": part,
         "fast": fast,
         "files": mine,
-    }})  # fmt: skip
-    return 0, f"{milestone.name}: passed{reached}, with your {', '.join(made.number for made in used)}"
+    }
+    said = f"{milestone.name}: passed{f' ({part})' if part else ''}{reached}, with your {new['chapters']}"
+    past = workspace.recorded("milestones").get(milestone.name)
+    if past and strength(past) > strength(new):
+        return 0, f"{said}; the record keeps the stronger pass of {past['date']}"
+    workspace.record("milestones", **{milestone.name: new})
+    return 0, said
+
+
+def strength(record: dict) -> tuple:
+    """What makes one pass worth more than another: the whole milestone, own operations, more own chapters."""
+    whole = not record.get("part") and "--quick" not in record["options"]
+    return whole, not record.get("fast"), len(record["chapters"].split(", "))
+
+
+def verdicts(workspace: Workspace) -> dict[Path, float]:
+    """Return when each run of the workspace was last judged: only `finish` of a milestone writes results.json."""
+    return {file: file.stat().st_mtime_ns for file in (workspace.folder / "runs").glob("*/results.json")}
+
+
+def verdict_since(before: dict[Path, float], after: dict[Path, float]) -> dict | None:
+    """Return the latest of the verdicts written since, {"criteria", "part", "broken"}, if every criterion is met."""
+    fresh = [file for file, written in sorted(after.items(), key=lambda item: item[1]) if before.get(file) != written]
+    results = read_json(fresh[-1]) if fresh else {}
+    criteria = [one for one in results.get("criteria") or [] if isinstance(one, dict)]
+    if not criteria or not all(one.get("passed") is True for one in criteria):
+        return None
+    return {"criteria": criteria, "part": str(results.get("part") or ""), "broken": results.get("broken")}
 
 
 def digests(workspace: Workspace) -> dict[str, str]:
@@ -171,13 +205,11 @@ def note_in_runs(folders: list[Path], fast: bool) -> None:
         write_whole(folder / "config.json", json.dumps(about, indent=1).encode())
 
 
-def number_reached(folders: list[Path]) -> str:
-    """Return what the last of these runs says of itself: its criteria, or else its best metric."""
-    if not folders:
-        return ""
-    folder = folders[-1]
-    criteria = read_json(folder / "results.json").get("criteria")
-    if isinstance(criteria, list) and criteria:
-        return ", ".join(f"{one.get('name')} {one.get('got')}" for one in criteria if isinstance(one, dict))
-    best = read_run(folder).best
-    return f"{best[0]} {best[1]:.4g}" if best else ""
+def number_reached(verdict: dict) -> str:
+    """Return what a verdict says in words: "99.5 % of held-out images right, held-out loss 1.517"."""
+    def said(one):
+        name, got = one.get("name"), one.get("got")
+        if not is_number(got):
+            return f"{name} {got}"
+        return f"{100 * got:.4g} % of {name}" if one.get("percent") else f"{name} {got:.4g}"
+    return ", ".join(said(one) for one in verdict["criteria"])

@@ -1,7 +1,7 @@
 """`tito report`: one page about one run, made of the files in its folder, that opens anywhere without a network.
 
 What it reads: config.json, status.json and metrics.jsonl; samples.txt; all PNGs; and results.json, with what was
-measured in the end: {"criteria": [{"name": ..., "got": ..., "wanted": ..., "passed": true}, ...],
+measured in the end: {"criteria": [{"name": ..., "got": ..., "wanted": ..., "passed": true, "percent": false}, ...],
 "numbers": {name: value}, "table": {model: {name: value}}}. Any of them may be missing. Only `plot_loss` and
 `plot_attention` need matplotlib.
 """
@@ -82,11 +82,16 @@ def criteria_table(criteria) -> str:
         return ""
     body = "".join(
         f'<tr class="{"good" if row.get("passed") is True else "bad"}"><td class="mark"></td>'
-        f"<td>{escape(str(row.get('name', '')))}</td><td class=number>{shown(row.get('got'))}</td>"
+        f"<td>{escape(str(row.get('name', '')))}</td><td class=number>{got(row)}</td>"
         f"<td class=number>{shown(row.get('wanted'))}</td></tr>"
         for row in rows
     )
     return f"<table><tr><th></th><th></th><th class=number>got</th><th class=number>wanted</th></tr>{body}</table>"
+
+
+def got(criterion: dict) -> str:
+    value = criterion.get("got")
+    return f"{100 * value:.4g} %" if criterion.get("percent") is True and is_number(value) else shown(value)
 
 
 def side_by_side(table) -> str:

@@ -195,16 +195,16 @@ def main():
                "passes over the cards": len(learned["cards"][1][2]),
                "XOR, held out right": xor_share, "XOR, mistakes in the last pass": xor_found[2][-1]}
     criteria = [
-        at_least("cards, held out right", learned["cards"][2], CARDS_RIGHT),
-        at_least("points, held out right", share, POINTS_RIGHT),
+        at_least("held-out cards right", learned["cards"][2], CARDS_RIGHT, percent=True),
+        at_least("held-out points right", share, POINTS_RIGHT, percent=True),
         at_most("points, mistakes in the last pass", found[2][-1], 0),
         at_most("rule and gradient, difference of weights", max(each[3] for each in learned.values()), 1e-3),
-        at_most("XOR, held out right (no line can)", xor_share, XOR_RIGHT),
+        at_most("held-out points of XOR right (no line can)", xor_share, XOR_RIGHT, percent=True),
     ]
     draw(folder / "perceptron.png", [("two clouds", *points, found), ("XOR", *xor_train, xor_found)],
          learned["cards"][0][0], learned["cards"][1][0])
     return finish(folder, criteria, numbers, time.perf_counter() - start,
-                  "Does the rule move the line towards the mistakes (sign), and the bias too?")
+                  "Does the rule move the line towards the mistakes (sign), and the bias too?", broken=args.broken)
 
 
 if __name__ == "__main__":

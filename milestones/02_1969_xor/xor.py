@@ -138,9 +138,11 @@ def main():
             record({"step": step, "loss": loss})
     numbers = {"starts": args.seeds, "worst start, held out right": float(shares.min()),
                "starts that two hidden neurons solve": float((two >= SOLVED).mean())}
-    criteria = [at_least("starts that solve it", float((shares >= SOLVED).mean()), WANTED)]
+    criteria = [at_least("starts solve it", float((shares >= SOLVED).mean()), WANTED, percent=True)]
     return finish(folder, criteria, numbers, time.perf_counter() - begin,
-                  "Is there a nonlinearity between the two layers, and does the gradient reach the first one?")
+                  "Is there a nonlinearity between the two layers, and does the gradient reach the first one?",
+                  part=f"--seeds {args.seeds}" if args.seeds < parser.get_default("seeds") else "",
+                  broken=args.broken)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,8 @@ def main():
     draw_hidden(folder / "hidden.png", model[1].weight.data, shape[1:])
     return judge(folder, model, data, settings["wanted"], seconds,
                  "If training images are right and these are not, it has learned by heart: more data, or smaller "
-                 "changes of it? If neither are right: does the loss fall, do labels belong to their images?")
+                 "changes of it? If neither are right: does the loss fall, do labels belong to their images?",
+                 args.broken)
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def main():
         draw_filters(folder / "filters.png", model, data.test[0][0])
     return judge(folder, model, data, settings["wanted"], seconds,
                  "If training images are right and these are not, is the model in eval mode (batch norm), and is "
-                 "there enough change in the training images? If neither are right: does the loss fall?")
+                 "there enough change in the training images? If neither are right: does the loss fall?", args.broken)
 
 
 if __name__ == "__main__":

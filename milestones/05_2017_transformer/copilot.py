@@ -56,6 +56,7 @@ from language import (
     settings_of,
     start_run,
     stoppable,
+    verdict_on,
     written,
 )
 from ngrams import NGrams
@@ -248,7 +249,8 @@ def run(settings, folder, texts):
         "characters learned from a second": round(trainer.step * size.batch * model.context / trainer.seconds),
         "minutes of training": trainer.seconds / 60,
     }
-    return finish(folder, criteria, numbers, trainer.seconds, ADVICE, {"metric": "held-out loss", "value": loss})
+    best = {"metric": "held-out loss", "value": loss}
+    return finish(folder, criteria, numbers, trainer.seconds, ADVICE, best, **verdict_on(settings))
 
 
 def main(args=None):

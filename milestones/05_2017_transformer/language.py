@@ -92,6 +92,12 @@ def settings_of(args, parser, name, sizes, weights="model.safetensors", **more):
     return settings, folder
 
 
+def verdict_on(settings):
+    "Return what `finish` is told of a run: `part`, why it is less than the whole milestone, and `broken`."
+    part = ["--quick"] * (settings["size"] == "quick") + ["--text"] * (settings["text"] is not None)
+    return {"part": " ".join(part), "broken": settings["broken"]}
+
+
 def newest_run(runs, parser, name, weights):
     saved = [folder for folder in sorted(runs.glob(f"{name}-*")) if (folder / weights).exists()]
     if not saved:

@@ -217,13 +217,15 @@ def run(settings, folder):
             "parameters": count_parameters(trainer.model), "steps": trainer.step,
             "last loss": trainer.history[-1]["loss"], "right answers": f"{right}/{len(rows)}",
             "seconds": trainer.seconds}
-        criteria.append(at_least(f"level {number}, {level.name}: share of right answers", right / len(rows),
-                                 level.quick_bar if settings["quick"] else level.bar))
+        criteria.append(at_least(f"answers right, level {number} ({level.name})", right / len(rows),
+                                 level.quick_bar if settings["quick"] else level.bar, percent=True))
         save_curves(folder, histories, ["loss"])
         write_whole(folder / "samples.txt", ("\n".join(samples) + "\n").encode())
     worst = {"metric": "worst share of right answers", "value": min(criterion.got for criterion in criteria)}
     numbers = {worst["metric"]: worst["value"], "seconds of training": seconds}
-    return finish(folder, criteria, numbers, seconds, ADVICE, worst, table)
+    levels = settings["levels"]
+    part = ["--quick"] * settings["quick"] + [f"--level {levels[0]}"] * (len(levels) == 1)
+    return finish(folder, criteria, numbers, seconds, ADVICE, worst, table, " ".join(part), settings["broken"])
 
 
 def ask(question, number, settings, folder):

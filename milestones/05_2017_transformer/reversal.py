@@ -241,14 +241,15 @@ def main():
             record({"step": step, "loss": loss, "loss of functions": simple_loss})
     attention = attention_map(model, test_pairs[0][:200])
     plot_attention(attention[None], [str(place) for place in range(args.length)], folder / "attention.png")
-    criteria = [at_least(f"{name}, share of held-out sequences right", row["held out"], THRESHOLD)
+    criteria = [at_least(f"held-out sequences right, {name}", row["held out"], THRESHOLD, percent=True)
                 for name, row in table.items()]
     best = {"metric": "held-out match", "value": min(row["held out"] for row in table.values()),
             "step": len(losses["ReversalTransformer"])}
     seconds = sum(row["seconds"] for row in table.values())
     return finish(folder, criteria, {"largest difference of the logits": float(difference)}, seconds,
                   "Does the loss still fall (more --epochs)? If it is stuck: do positions get a gradient, does the "
-                  "attention map show the anti-diagonal, and does every parameter change?", best, table)
+                  "attention map show the anti-diagonal, and does every parameter change?", best, table,
+                  part=f"--length {args.length}" if args.length < parser.get_default("length") else "")
 
 
 if __name__ == "__main__":

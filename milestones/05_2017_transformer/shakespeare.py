@@ -44,6 +44,7 @@ from language import (
     settings_of,
     start_run,
     stoppable,
+    verdict_on,
     written,
 )
 from ngrams import NGrams
@@ -165,7 +166,7 @@ def run(settings, folder, texts):
         "milliseconds a step, with evaluating and saving": 1000 * trainer.seconds / trainer.step,
         "characters written a second (KV cache)": round(speed),
     }
-    return finish(folder, criteria, numbers, trainer.seconds, ADVICE)
+    return finish(folder, criteria, numbers, trainer.seconds, ADVICE, **verdict_on(settings))
 
 
 def main():

@@ -54,6 +54,7 @@ from language import (
     start_part,
     start_run,
     stoppable,
+    verdict_on,
     written,
 )
 from ngrams import NGrams
@@ -298,7 +299,7 @@ def run(settings, folder, texts):
         print(f"{name}: stopping early{f', {early}' if gains else ' would have gained nothing'}")
     best = {"metric": "held-out loss", "value": min(row["held-out loss"] for row in measured.values())}
     seconds = sum(trainer.seconds for trainer in trainers.values())
-    return finish(folder, criteria, numbers, seconds, ADVICE, best, measured)
+    return finish(folder, criteria, numbers, seconds, ADVICE, best, measured, **verdict_on(settings))
 
 
 def sample(args, settings, folder):

@@ -66,6 +66,7 @@ def test_a_quick_run_learns_and_leaves_everything(quick):
     assert "LEARNED" in printed and "31,616 parameters" in printed
     results = json.loads((folder / "results.json").read_text())
     assert all(criterion["passed"] for criterion in results["criteria"]) and len(results["criteria"]) == 2
+    assert results["learned"] and results["part"] == "--quick" and results["broken"] is None
     numbers = results["numbers"]
     assert 1.4 < numbers["best n-gram, held out (5-gram)"] < numbers["3-gram, held out"] < 2.2
     assert numbers["held-out loss, nats a character"] < numbers["3-gram, held out"] + copilot.SIZES["quick"].margin

@@ -67,8 +67,10 @@ def test_the_script_fails_with_a_broken_model(monkeypatch, tmp_path, capsys):
     arguments = ["--runs", str(tmp_path), "--level", "3", "--quick", "--broken", "no_positions"]
     monkeypatch.setattr(sys, "argv", ["memorize.py", *arguments])
     assert memorize.main() == 1
-    assert "NOT LEARNED: level 3, reverse" in capsys.readouterr().out
+    assert "NOT LEARNED: answers right, level 3 (reverse)" in capsys.readouterr().out
     assert json.loads((tmp_path / "memorize-001" / "status.json").read_text())["status"] == "not learned"
+    results = json.loads((tmp_path / "memorize-001" / "results.json").read_text())
+    assert results["part"] == "--quick --level 3" and results["broken"] == "no_positions"
 
 
 # ---- the tasks

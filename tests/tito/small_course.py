@@ -127,7 +127,15 @@ def main():
     folder = Path("runs", "doubling-001")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "status.json").write_text(json.dumps({"best": {"metric": "sum", "value": twice(21), "step": 1}}))
-    return 0 if twice(21) == 42 and "--fail" not in sys.argv else 1
+    if "--sample" in sys.argv:
+        return 0
+    right = twice(21) == 42 and "--fail" not in sys.argv
+    results = {"criteria": [{"name": "sums right", "got": float(right), "passed": right, "percent": True},
+                            {"name": "sum", "got": float(twice(21)), "passed": right}],
+               "part": "--quick" if "--quick" in sys.argv else "",
+               "broken": "sum" if "--broken" in sys.argv else None}
+    (folder / "results.json").write_text(json.dumps(results))
+    return 0 if right else 1
 
 
 if __name__ == "__main__":

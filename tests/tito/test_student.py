@@ -411,13 +411,40 @@ def test_a_milestone_passes_with_the_number_reached(ready):
     assert "ready" in row(ready("milestone", "list"), "doubling")
     said = ready("milestone", "run", "doubling")
     assert "1900, doubling: learn to count\nyours: double.py; the reference: all the rest" in said
-    assert "doubling: passed: sum 42, with your 01" in said
+    assert "doubling: passed: 100 % of sums right, sum 42, with your 01" in said
     assert "passed" in row(ready("status"), "doubling") and "sum 42, with your 01" in ready("status")
 
 
 def test_a_milestone_that_fails_is_not_recorded(ready):
     assert "not passed (exit status 1)" in ready("milestone", "run", "doubling", "--fail", status=1)
     assert "ready" in row(ready("status"), "doubling")
+
+
+def test_only_a_verdict_is_recorded(ready):
+    assert "nothing was judged in runs/" in ready("milestone", "run", "doubling", "--sample")
+    ready("milestone", "run", "doubling", "--fail", status=1)
+    assert "nothing was judged in runs/" in ready("milestone", "run", "doubling", "--sample")
+    assert "although it was broken (sum); not recorded" in ready("milestone", "run", "doubling", "--broken", "sum")
+    assert "ready" in row(ready("status"), "doubling")
+
+
+def test_a_weaker_pass_does_not_replace_a_stronger_one(ready):
+    assert "doubling: passed (--quick): 100 %" in ready("milestone", "run", "doubling", "--quick")
+    assert "with your 01, run with --quick" in ready("status")
+    assert "keeps" not in ready("milestone", "run", "doubling", "--fast")
+    assert "--quick" not in ready("status")
+    assert "with your 01, with fast operations in place of yours" in ready("status")
+    assert "keeps" not in ready("milestone", "run", "doubling")
+    for option in ("--quick", "--fast"):
+        assert "the record keeps the stronger pass of" in ready("milestone", "run", "doubling", option)
+        assert option not in row(ready("status"), "doubling") and "in place of yours" not in ready("status")
+
+
+def test_what_was_resumed_says_that_it_is_quick(ready, course):
+    script = course / "milestones" / "01_1900" / "doubling.py"
+    script.write_text(script.read_text().replace('if "--quick" in sys.argv', 'if "--resume" in sys.argv'))
+    ready("milestone", "run", "doubling", "--resume", "runs/doubling-001")
+    assert "run with --resume runs/doubling-001, only --quick" in ready("status")
 
 
 def test_a_milestone_says_what_it_needs(tito, course):
@@ -428,7 +455,7 @@ def test_a_milestone_says_what_it_needs(tito, course):
 
 def test_options_are_recorded_with_the_pass(ready):
     ready("milestone", "run", "doubling", "--easy", "2")
-    assert "with your 01, with --easy 2" in ready("status")
+    assert "with your 01, run with --easy 2" in ready("status")
 
 
 def test_operations_of_the_student_are_replaced_only_where_that_is_asked_for(ready, monkeypatch):
@@ -447,7 +474,7 @@ def test_operations_of_the_student_are_replaced_only_where_that_is_asked_for(rea
     said = ready("milestone", "run", "doubling", "--fast", "--easy")
     assert "rest\n--fast: faster operations take the place of yours where there are any\n\n" in said
     assert json.loads(config.read_text())["fast"] is True
-    assert "with your 01, with --easy, with fast operations in place of yours" in ready("status")
+    assert "the record keeps the stronger pass" in said and "in place of yours" not in ready("status")
     assert "fast operations in place of the student" in (
         ready.folder / ready("report", "doubling-001").strip()).read_text()
     assert seen[-1] == "1"
