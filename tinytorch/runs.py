@@ -1,18 +1,26 @@
 """Folders that record what was run and how it went: settings, one line per step, progress, and a Ctrl-C that waits."""
+import hashlib
 import json
 import os
 import platform
 import signal
 import sys
 import threading
+import warnings
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
-from itertools import count
+from itertools import count, zip_longest
 from pathlib import Path
 
 import numpy as np
 
-from tinytorch.checkpoint import write_whole
+from tinytorch.checkpoint import CheckpointError, write_whole
+from tinytorch.tensor import Tensor
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # no POSIX
+    fcntl = None
 
 __all__ = ["new_run", "read_metrics", "read_config", "Metrics", "progress", "tensorboard", "watching", "write_status"]
 
@@ -33,18 +41,22 @@ def new_run(root="runs", name="run", config=None):
 
 
 def read_metrics(folder):
-    "Return the records in folder/metrics.jsonl, without lines that were cut off."
+    "Return the records in folder/metrics.jsonl, without lines that were cut off or forged."
     path, records = Path(folder) / "metrics.jsonl", []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
-        with suppress(ValueError):
-            records.append(json.loads(line))
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if path.exists() else []:
+        with suppress(ValueError, RecursionError):
+            records.append(json.loads(line, parse_int=lambda text: int(text) if len(text) < 19 else float(text)))
     return [record for record in records if isinstance(record, dict) and isinstance(record.get("step"), int)]
 
 
 def read_config(folder):
-    "Return the settings that `new_run` was given; None for a folder that it did not make."
+    """Return the settings that `new_run` was given; None for a folder that it did not make.
+    Raises: ValueError, naming the file, for one that it did not write."""
     path = Path(folder) / "config.json"
-    return json.loads(path.read_text(encoding="utf-8"))["config"] if path.exists() else None
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))["config"] if path.exists() else None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path}: expected what new_run wrote, got {error!r:.200}; repair or delete it") from None
 
 
 class Metrics:
@@ -112,10 +124,39 @@ def tensorboard(folder):
 
 
 @contextmanager
+def locked(folder):
+    """Hold folder/lock, which says whose it is, as long as this process lives (where there is POSIX).
+    Raises: FileExistsError where somebody trains here; CheckpointError where the file cannot be written."""
+    path = folder / "lock"
+    try:
+        file = open(path, "a+", encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise CheckpointError(f"{path}: not written, nothing has changed: {error.strerror}") from error
+    with file:
+        try:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+        except BlockingIOError:
+            free = False
+        if not free:
+            file.seek(0)
+            owner = ascii(file.read(200))[1:-1] or "another process"
+            raise FileExistsError(f"Trainer: {folder} is in use by {owner}; stop it, wait for it, or use new_run()")
+        file.truncate(0)
+        print(f"process {os.getpid()} on {platform.node()}", end="", file=file, flush=True)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+
+@contextmanager
 def watching(trainer):
     """Yield (callbacks, pressed) while `trainer` trains: its own, its metrics and its progress; the list of Ctrl-C,
-    which fills it instead of interrupting; a second Ctrl-C interrupts at once.
-    Raises: FileExistsError where its folder holds another run; at the end KeyboardInterrupt, if Ctrl-C was pressed."""
+    which fills it instead of interrupting; a second Ctrl-C interrupts at once. Raises: as `locked` and `read_config`;
+    FileExistsError where its folder holds another run; at the end KeyboardInterrupt, if Ctrl-C was pressed."""
     folder, callbacks, pressed = trainer.folder, list(trainer.callbacks), []
     last = folder and folder / "last.safetensors"
     if folder and not trainer.step and last.exists():
@@ -131,6 +172,9 @@ def watching(trainer):
             stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, note))
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder))
+            read_config(folder)
+            warn_of_changes(trainer)
             for left in folder.glob("*.new"):  # what a killed run was writing
                 left.unlink(missing_ok=True)
             trainer.metrics = stack.enter_context(closing(Metrics(folder, trainer.history)))
@@ -148,7 +192,34 @@ def watching(trainer):
         raise KeyboardInterrupt(f"stopped after step {trainer.step}; {how}")
 
 
+def described(trainer):
+    'Return {"model": its repr, "data": a digest of some rows of the loader\'s arrays}, which a resumed run shares.'
+    digest, data = hashlib.sha256(), getattr(trainer.loader, "dataset", None)
+    while data is not None:  # a Subset has a dataset inside, and so on
+        for found in (getattr(data, name, None) for name in ("tensors", "tokens", "indices")):
+            for array in found if isinstance(found, tuple) else [found]:
+                array = array.data if isinstance(array, Tensor) else array
+                if isinstance(array, np.ndarray) and array.size and array.dtype != object:
+                    digest.update(array[np.linspace(0, len(array) - 1, 64).astype(int)].tobytes())
+        data = getattr(data, "dataset", None)
+    return {"model": repr(trainer.model), "data": digest.hexdigest()}
+
+
+def warn_of_changes(trainer):
+    "Warn where a resumed `trainer` has another model or other data than folder/status.json says."
+    try:
+        before = json.loads((trainer.folder / "status.json").read_text(encoding="utf-8-sig")) if trainer.step else {}
+        changed = [name for name, now in described(trainer).items() if before.get(name, now) != now]
+    except (OSError, ValueError, AttributeError, RecursionError):  # no status, or not ours
+        return
+    for name in changed:
+        lines = [str(text).splitlines() for text in (before[name], described(trainer)[name])]
+        old, new = next(pair for pair in zip_longest(*lines, fillvalue="nothing") if pair[0] != pair[1])
+        warnings.warn(f"Trainer: {trainer.folder} was begun with other {name} than it is resumed with: "
+                      f"{ascii(old.strip())}, now {ascii(new.strip())}", stacklevel=4)
+
+
 def write_status(trainer, text):
     "Write into folder/status.json how far `trainer` is, its best evaluation, and in words how it stands."
     status = {name: getattr(trainer, name) for name in ("step", "seconds", "best")} | {"steps": trainer.total}
-    write_whole(trainer.folder / "status.json", json.dumps({"status": text} | status).encode())
+    write_whole(trainer.folder / "status.json", json.dumps({"status": text} | status | described(trainer)).encode())

@@ -144,6 +144,10 @@ class TrainingLoop:
         self.epoch, self.dealt, self.began, self.batches = self.epoch + 1, 0, None, None
         return self.next_batches()
 
+    def finished(self):
+        "Return whether as many steps as were wanted are made, or more epochs begun (a resumed run may want fewer)."
+        return self.step >= self.steps if self.epochs is None else self.epoch > self.epochs
+
     def advance(self, batches):
         "Make one step of `batches`, then step the schedule, evaluate and judge; return the step's record, a dict."
         before = default_generator().bit_generator.state
@@ -182,6 +186,7 @@ class Trainer(TrainingLoop):
     progress. Attributes: the arguments; `history`, all records; `seconds` of training; `metrics`, set by `watching`."""
     kept = {"step": int, "epoch": int, "dealt": int, "stale": int, "seconds": float, "began": dict,
             "best": (dict, type(None)), "stopped": (str, type(None))}
+    best_kinds = {"metric": str, "value": float, "step": int}
 
     def __init__(self, *parts, callbacks=(), folder=None, save_every=100, show=True, **settings):
         super().__init__(*parts, **settings)
@@ -195,7 +200,7 @@ class Trainer(TrainingLoop):
         self.model.train()
         started = time.perf_counter() - self.seconds
         with watching(self) as (callbacks, pressed):
-            while not (self.stopped or pressed) and self.step != self.steps and (batches := self.next_batches()):
+            while not (self.stopped or pressed or self.finished()) and (batches := self.next_batches()):
                 record = self.advance(batches)
                 self.seconds = time.perf_counter() - started
                 self.history.append(record | {"seconds": round(self.seconds, 3)})
@@ -236,7 +241,11 @@ class Trainer(TrainingLoop):
         "Return {name: value} of the attributes named in `kept`."
         return {name: getattr(self, name) for name in self.kept}
     def load_state_dict(self, saved):
-        "Set the attributes named in `kept`. Raises: ValueError, before any is set, for a value of another type."
+        """Set the attributes named in `kept`. Raises: ValueError, before any is set, for a value of another type, a
+        count below 0, or a `best` of other entries."""
+        best, negative = saved["best"], [n for n in self.kept if isinstance(saved[n], int) and saved[n] < 0]
+        if negative or isinstance(best, dict) and {n: type(value) for n, value in best.items()} != self.best_kinds:
+            raise ValueError(f"Trainer: {negative} below 0, or best is {best!r}")
         for name, types in self.kept.items():
             if not isinstance(saved[name], types):
                 raise ValueError(f"Trainer: {name} is {saved[name]!r}")

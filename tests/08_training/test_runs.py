@@ -49,6 +49,21 @@ def test_metrics_are_lines_of_json_and_a_torn_one_is_left_out(tmp_path):
     assert read_metrics(tmp_path) == expected[:1]
 
 
+@pytest.mark.parametrize("line", [
+    '{"step": 1' + "0" * 400 + "}", '{"step": 2, "x": ' + "[" * 100_000, "1" * 5000, "{" * 9])
+def test_absurd_lines_of_metrics_are_left_out(line, tmp_path):
+    lines = ['\ufeff{"step": 1, "loss": 0.5}', line, '{"step": 2, "loss": 1' + "0" * 400 + "}", ""]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    first, second = read_metrics(tmp_path)
+    assert first == {"step": 1, "loss": 0.5} and second == {"step": 2, "loss": float("inf")}
+
+
+def test_a_config_with_a_byte_order_mark(tmp_path):
+    folder = new_run(tmp_path, "x", {"lr": 0.1})
+    (folder / "config.json").write_bytes(b"\xef\xbb\xbf" + (folder / "config.json").read_bytes())
+    assert read_config(folder) == {"lr": 0.1}
+
+
 @pytest.mark.parametrize("total, lines", [(100, 20), (1000, 20), (7, 7), (None, 10)])
 def test_progress_is_about_twenty_plain_lines_where_there_is_no_terminal(total, lines, capsys):
     with progress(total) as show:

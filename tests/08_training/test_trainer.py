@@ -1,7 +1,12 @@
 """The Trainer: evaluation, the best and the last, early stopping, callbacks, and going on as if nothing was."""
 import json
 import os
+import platform
 import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +14,7 @@ import pytest
 import tinytorch
 from tinytorch import Tensor, nn
 from tinytorch.checkpoint import CheckpointError
-from tinytorch.data import DataLoader, TensorDataset
+from tinytorch.data import DataLoader, Subset, TensorDataset
 from tinytorch.nn import functional as F
 from tinytorch.optim import SGD, Adam, AdamW, LambdaLR, decay_groups, linear_warmup
 from tinytorch.training import Trainer, evaluate
@@ -223,7 +228,10 @@ def test_a_run_of_other_parts_is_refused_and_nothing_changes(change, message, tm
     assert other.loader.saved is None, "the loader begins a new epoch"
 
 
-@pytest.mark.parametrize("state", [{"step": "x"}, {"best": 3}, {"began": {}}, {"seconds": None}, {"stopped": []}])
+@pytest.mark.parametrize("state", [
+    {"step": "x"}, {"best": 3}, {"began": {}}, {"seconds": None}, {"stopped": []}, {"step": -1}, {"dealt": -2},
+    {"best": {}}, {"best": {"metric": "val", "value": 1.0}}, {"best": {"metric": 1, "value": 1.0, "step": 1}},
+    {"best": {"metric": "val", "value": "1", "step": 1}}, {"best": {"metric": "val", "value": 1.0, "step": None}}])
 def test_a_forged_state_of_the_trainer_is_refused(state, tmp_path):
     class Forger(Trainer):
         def state_dict(self):
@@ -319,13 +327,94 @@ def test_status_says_how_it_ended(tmp_path):
     def status(folder):
         return json.loads((folder / "status.json").read_text())
     make(folder=tmp_path / "a", steps=4, evaluate=scripted(2, 1), evaluate_every=2).fit()
-    assert status(tmp_path / "a") | {"seconds": 0} == {"status": "finished", "step": 4, "steps": 4, "seconds": 0,
-                                                       "best": {"metric": "score", "value": 1, "step": 4}}
+    found = status(tmp_path / "a")
+    assert "Tanh" in found.pop("model") and len(found.pop("data")) == 64  # what a resumed run is compared with
+    assert found | {"seconds": 0} == {"status": "finished", "step": 4, "steps": 4, "seconds": 0,
+                                      "best": {"metric": "score", "value": 1, "step": 4}}
     make(folder=tmp_path / "b", steps=4, callbacks=[stop_at(2)]).fit()
     assert status(tmp_path / "b")["status"] == "enough"
     with pytest.raises(ZeroDivisionError):
         make(folder=tmp_path / "c", save_every=1, callbacks=[lambda record: 1 / (3 - record["step"])]).fit()
     assert status(tmp_path / "c")["status"] == "unfinished"
+
+
+@pytest.mark.parametrize("made, wanted", [({"steps": 5}, {"steps": 3}), ({"epochs": 3}, {"epochs": 2}),
+                                          ({"steps": 9}, {"epochs": 1}), ({"epochs": 2}, {"steps": 4})])
+def test_a_resumed_run_that_wants_less_than_was_made_ends(made, wanted, tmp_path):
+    history = make(folder=tmp_path, **made).fit()
+    again = make(folder=tmp_path, **wanted, callbacks=[lambda record: 1 / 0]).resume()
+    assert again.fit() == history and again.step == len(history)
+
+
+# ---- one run, one process
+
+
+def test_a_folder_in_use_is_refused_by_the_process_that_uses_it(tmp_path):
+    def disturb(record):
+        with pytest.raises(FileExistsError, match=rf"run is in use by process {os.getpid()} on "):
+            make(folder=tmp_path / "run", steps=1).fit()
+        seen.append((tmp_path / "run" / "lock").read_text())
+
+    seen = []
+    make(folder=tmp_path / "run", steps=2, callbacks=[disturb]).fit()
+    assert seen == [f"process {os.getpid()} on {platform.node()}"] * 2
+    assert not (tmp_path / "run" / "lock").exists()
+
+
+def test_another_process_is_refused_until_the_first_is_killed(tmp_path):
+    script = Path(__file__).with_name("survivor.py")
+    code = f"import sys; sys.path.insert(0, {str(script.parent)!r}); import survivor, time\n" + (
+        "def wait(record): print('trains', flush=True); time.sleep(600)\n"
+        f"survivor.build({str(tmp_path)!r}, 'sgd', callbacks=[wait]).fit()")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout.readline() == "trains\n"
+            with pytest.raises(FileExistsError, match=f"in use by process {other.pid} on "):
+                make(folder=tmp_path).fit()
+        finally:
+            other.kill()
+    assert (tmp_path / "lock").exists()  # it had no time to clean up
+    assert len(make(folder=tmp_path, steps=2).fit()) == 2
+
+
+# ---- what a resumed run is made of
+
+
+def test_a_resumed_run_with_another_model_or_other_data_says_so(tmp_path):
+    make(folder=tmp_path, steps=3).fit()
+    other = TensorDataset(*(t.data[::-1].copy() for t in dataset().tensors))
+    for change, words in [({"loader": DataLoader(other, 4, shuffle=True)}, "data"), ({}, "other model.*p=0.3.*p=0.9")]:
+        again = make(folder=tmp_path, steps=3, **change).resume()
+        again.model[2].p = 0.3 if change else 0.9
+        with pytest.warns(UserWarning, match=words):
+            again.fit()
+        make(folder=tmp_path, steps=3).resume().save()
+    with warnings.catch_warnings(action="error"):
+        make(folder=tmp_path, steps=5).resume().fit()
+
+
+def test_data_of_every_kind_can_be_trained_on_and_resumed(tmp_path):
+    class Odd:
+        tokens, indices, tensors = object(), "text", [1, None]
+
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            return dataset()[index]
+
+    kinds = {"odd": Odd(), "subset": Subset(Odd(), [3, 1, 2, 0]), "list": [dataset()[i] for i in range(9)]}
+    for name, data in kinds.items():
+        make(folder=tmp_path / name, loader=DataLoader(data, 2), steps=1).fit()
+        with warnings.catch_warnings(action="error"):
+            make(folder=tmp_path / name, loader=DataLoader(data, 2), steps=2).resume().fit()
+
+
+@pytest.mark.parametrize("content", ['{"config": {"lr"', "[]", "{}", "[" * 100_000])
+def test_a_damaged_config_is_named_before_anything_is_trained(content, tmp_path):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match="config.json: expected what new_run wrote"):
+        make(folder=tmp_path, callbacks=[lambda record: 1 / 0]).fit()
 
 
 # ---- when numbers run away

@@ -182,7 +182,7 @@ class Trainer(TrainingLoop):
         with watching(self) as (callbacks, pressed):
             self.model.train()
             going = True
-            while going and not self.stopped and not pressed and self.step != self.total:
+            while going and not self.stopped and not pressed and (self.total is None or self.step < self.total):
                 going = self._one_step(callbacks)
             if self.folder:
                 self.save("last", self.stopped or ("unfinished" if pressed and going else "finished"))
@@ -237,6 +237,12 @@ class Trainer(TrainingLoop):
         for name, kind in self.kept.items():
             if not isinstance(saved.get(name, ...), kind):
                 raise ValueError(f"Trainer: {name} cannot be {str(saved.get(name)):.100}")
+        best = {} if saved["best"] is None else saved["best"]
+        kinds = [(name, type(best[name])) for name in sorted(best)]
+        if best is saved["best"] and kinds != [("metric", str), ("step", int), ("value", float)]:
+            raise ValueError(f"Trainer: the best cannot be {str(best):.100}")
+        if any(saved[name] < 0 for name in ("step", "epoch", "dealt", "stale")):
+            raise ValueError("Trainer: a count is below 0")
         generator_at(default_generator(), saved["began"])
         for name in self.kept:
             setattr(self, name, saved[name])
