@@ -142,7 +142,7 @@ MISTAKES = {
     ("nn/layers.py", "04_modules/test_linear_and_dropout.py"): [
         ("linear: the bias gets the mean", "grad.sum(axis=0)", "grad.mean(axis=0)"),
         ("linear: the weight's gradient forgets all rows but one", "grad.T @ self.rows", "grad[:1].T @ self.rows[:1]"),
-        ("linear: a gradient for the absent bias", "None if self.bias is None else grad.sum", "grad.sum"),
+        ("linear: a gradient for the absent bias", "grad.sum(axis=0) if self.has_bias else None", "grad.sum(axis=0)"),
         ("dropout: what is kept does not grow", "1 / (1 - p) if p < 1", "1.0 if p < 1"),
         ("dropout: active in eval mode", "if not training or p == 0:", "if p == 0:"),
         ("dropout: keeps p instead of 1 - p", "dtype=np.float32) >= p", "dtype=np.float32) < p"),

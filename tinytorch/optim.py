@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from tinytorch.dispatch import replaceable
+from tinytorch.inplace import writes
 from tinytorch.tensor import Tensor
 
 
@@ -87,6 +88,9 @@ class Optimizer:
             moments = [[state[name] for state in states] for name in names]
             steps, settings = [state["step"] for state in states], {name: group[name] for name in self.defaults}
             self.update([p.data for p in params], [p.grad for p in params], moments, steps, **settings)
+        for p in self.numbers():
+            if p.grad is not None:
+                writes.note(p.data, f"{self.name}.step")
 
     def moment_names(self, group):
         "Return a list of the names of the moments that `update` needs under the settings of `group`."

@@ -7,6 +7,7 @@ from collections import namedtuple
 import numpy as np
 
 from tinytorch.autograd import run_backward
+from tinytorch.inplace import InPlace, writes
 from tinytorch.ops import elementwise, reductions, shapes
 from tinytorch.state import thread
 from tinytorch.vocabulary.methods import Vocabulary
@@ -57,7 +58,7 @@ def apply(operation, *inputs):
         arrays.append(x.data if is_tensor else _as_operand(x))
         needs_grad.append(recording and is_tensor and x._requires_grad)
     operation.needs_grad = needs_grad
-    observer = thread.observer
+    observer, operation.writes_before = thread.observer, writes.count
     try:
         out = operation.forward(*arrays) if observer is None else observer(operation.forward, *arrays)
     except (ValueError, IndexError, TypeError) as error:
@@ -116,7 +117,7 @@ def _with_ndim(ndim, name, x, other):
 ValuesIndices = namedtuple("ValuesIndices", "values indices")
 
 
-class Tensor(Vocabulary):
+class Tensor(Vocabulary, InPlace):
     """An n-dimensional array of numbers, `data`, that can have a gradient; its methods do what PyTorch's do.
     `data` (copied) may be a number, nested lists, an array or a Tensor. Python floats get the default dtype (float32),
     arrays keep theirs. With `requires_grad`, `backward()` of anything computed from it adds dL/d(self) to `grad`, an

@@ -20,7 +20,7 @@ class LinearFunction(Function):
                              f"{weight.shape}, bias {None if bias is None else bias.shape}")
         if x.dtype.kind != "f":
             raise TypeError(f"linear: expected floats, got {x.dtype}; convert with .float(), or embed indices first")
-        self.shape, self.weight, self.bias = x.shape, weight, bias
+        self.shape, self.weight, self.has_bias = x.shape, weight, bias is not None
         self.rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (N, in)
         out = self.rows @ weight.T
         if bias is not None:
@@ -30,7 +30,7 @@ class LinearFunction(Function):
         grad = grad.reshape(len(self.rows), len(self.weight))  # (N, out)
         dx = (grad @ self.weight).reshape(self.shape)
         dweight = grad.T @ self.rows
-        dbias = None if self.bias is None else grad.sum(axis=0)
+        dbias = grad.sum(axis=0) if self.has_bias else None
         return dx, dweight, dbias
 
 

@@ -5,6 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
+from tinytorch.inplace import writes
 from tinytorch.tensor import Tensor
 
 
@@ -37,6 +38,16 @@ class Module:
     things returns an iterator: `children` over those right below, the rest over the whole tree, parents first."""
     training = True  # False after eval()
     _buffers = {}  # {name: is it saved?}, replaced for an instance, never changed in place
+
+    def __setattr__(self, name, value):
+        "Assign. Raises: TypeError for what cannot replace the parameter, module or buffer of that name; None can."
+        held = vars(self).get(name)
+        kinds = (Parameter,) if isinstance(held, Parameter) else (Module, Parameter) if isinstance(held, Module) else \
+            (Tensor,) if name in self._buffers else (object,)
+        if value is not None and not isinstance(value, kinds):
+            raise TypeError(f"{type(self).__name__}: '{name}' is a {' or '.join(kind.__name__ for kind in kinds)}, or "
+                            f"None; got {type(value).__name__}. To change its numbers, write them in place")
+        super().__setattr__(name, value)
 
     def forward(self, *inputs, **options):
         "Compute; every subclass says what. Raises: NotImplementedError, with the name of the class."
@@ -150,6 +161,7 @@ class Module:
             raise RuntimeError("\n  ".join([f"load_state_dict: nothing loaded into {type(self).__name__}", *problems]))
         for name, array in arrays.items():
             ours[name].data[...] = array
+            writes.note(ours[name].data, "load_state_dict")
         return missing, unexpected
 
     def extra_repr(self):

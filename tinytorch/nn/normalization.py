@@ -20,7 +20,7 @@ class LayerNormFunction(Function):
         variance = np.square(centered).mean(self.axes, keepdims=True)
         self.scale = 1 / np.sqrt(variance + self.eps)
         self.xhat = centered * self.scale
-        self.weight, self.bias = weight, bias
+        self.weight, self.has_bias = weight, bias is not None
         out = self.xhat if weight is None else self.xhat * weight
         return out if bias is None else out + bias
     def backward(self, grad):
@@ -29,7 +29,7 @@ class LayerNormFunction(Function):
         dx -= self.xhat * (dxhat * self.xhat).mean(self.axes, keepdims=True)
         dx *= self.scale
         dweight = None if self.weight is None else unbroadcast(grad * self.xhat, self.weight.shape)
-        dbias = None if self.bias is None else unbroadcast(grad, self.bias.shape)
+        dbias = unbroadcast(grad, grad.shape[-self.dims:]) if self.has_bias else None
         return dx, dweight, dbias
 
 
