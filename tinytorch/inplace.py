@@ -61,7 +61,7 @@ def saved_arrays(operation):
 def in_place(name):
     "Return the method `name`_, which overwrites a tensor with what its method `name` returns."
     def method(self, *args, **kwargs):
-        return self.overwrite(getattr(self, name)(*args, **kwargs), f"{name}_")
+        return self._overwrite(getattr(self, name)(*args, **kwargs), f"{name}_")
     method.__name__, method.__doc__ = f"{name}_", f"Overwrite self with `{name}` of it; return self."
     return method
 
@@ -73,15 +73,15 @@ class InPlace:
     leaf that requires a gradient while operations are recorded, and for a result of another shape or a later kind."""
     __slots__ = ()
 
-    def refuse_recorded_leaf(self, by):
+    def _refuse_recorded_leaf(self, by):
         "Raise RuntimeError for a leaf that requires a gradient, while operations are recorded."
         if self.requires_grad and self.is_leaf and thread.recording:
             raise RuntimeError(f"{by}: a leaf that requires a gradient cannot change in place while operations are "
                                "recorded; write it under `with no_grad():`")
 
-    def overwrite(self, result, by):
+    def _overwrite(self, result, by):
         "Take the numbers of the Tensor `result` over, for the user's method `by`; return self."
-        self.refuse_recorded_leaf(by)
+        self._refuse_recorded_leaf(by)
         if result.shape != self.shape:
             raise RuntimeError(f"{by}: the result has shape {result.shape}, which does not fit into {self.shape}")
         if KINDS.index(result.dtype.kind.replace("u", "i")) > KINDS.index(self.dtype.kind.replace("u", "i")):
@@ -100,39 +100,39 @@ class InPlace:
     exp_, log_, sqrt_, rsqrt_, reciprocal_ = map(in_place, ("exp", "log", "sqrt", "rsqrt", "reciprocal"))
     relu_, tanh_, sigmoid_, clamp_, masked_fill_ = map(in_place, ("relu", "tanh", "sigmoid", "clamp", "masked_fill"))
 
-    def add_(self, other, *, alpha=1): return self.overwrite(self + (other if alpha == 1 else alpha * other), "add_")
-    def sub_(self, other, *, alpha=1): return self.overwrite(self - (other if alpha == 1 else alpha * other), "sub_")
-    def addcmul_(self, x, y, *, value=1): return self.overwrite(self + value * x * y, "addcmul_")
-    def addcdiv_(self, x, y, *, value=1): return self.overwrite(self + value * x / y, "addcdiv_")
-    def lerp_(self, end, weight): return self.overwrite(self + weight * (end - self), "lerp_")
+    def add_(self, other, *, alpha=1): return self._overwrite(self + (other if alpha == 1 else alpha * other), "add_")
+    def sub_(self, other, *, alpha=1): return self._overwrite(self - (other if alpha == 1 else alpha * other), "sub_")
+    def addcmul_(self, x, y, *, value=1): return self._overwrite(self + value * x * y, "addcmul_")
+    def addcdiv_(self, x, y, *, value=1): return self._overwrite(self + value * x / y, "addcdiv_")
+    def lerp_(self, end, weight): return self._overwrite(self + weight * (end - self), "lerp_")
 
-    def __iadd__(self, other): return self.overwrite(self + other, "+=")
-    def __isub__(self, other): return self.overwrite(self - other, "-=")
-    def __imul__(self, other): return self.overwrite(self * other, "*=")
-    def __itruediv__(self, other): return self.overwrite(self / other, "/=")
-    def __ipow__(self, other): return self.overwrite(self ** other, "**=")
-    def __iand__(self, other): return self.overwrite(self & other, "&=")
-    def __ior__(self, other): return self.overwrite(self | other, "|=")
+    def __iadd__(self, other): return self._overwrite(self + other, "+=")
+    def __isub__(self, other): return self._overwrite(self - other, "-=")
+    def __imul__(self, other): return self._overwrite(self * other, "*=")
+    def __itruediv__(self, other): return self._overwrite(self / other, "/=")
+    def __ipow__(self, other): return self._overwrite(self ** other, "**=")
+    def __iand__(self, other): return self._overwrite(self & other, "&=")
+    def __ior__(self, other): return self._overwrite(self | other, "|=")
 
-    def put(self, values, by):
+    def _put(self, values, by):
         "Overwrite all of self with `values`, which broadcast; self gets no gradient from before, `values` get theirs."
-        return self.overwrite(self.masked_fill(np.ones(self.shape, bool), values).to(self.dtype), by)
+        return self._overwrite(self.masked_fill(np.ones(self.shape, bool), values).to(self.dtype), by)
 
-    def fill_(self, value): return self.put(value, "fill_")
-    def zero_(self): return self.put(0, "zero_")
-    def copy_(self, source): return self.put(source, "copy_")
+    def fill_(self, value): return self._put(value, "fill_")
+    def zero_(self): return self._put(0, "zero_")
+    def copy_(self, source): return self._put(source, "copy_")
 
     def normal_(self, mean=0.0, std=1.0):
         "Draw all numbers of self from the normal distribution N(mean, std^2); return self."
-        return self.draw("normal_", lambda generator: generator.normal(mean, std, self.shape))
+        return self._draw("normal_", lambda generator: generator.normal(mean, std, self.shape))
 
     def uniform_(self, low=0.0, high=1.0):
         "Draw all numbers of self from the uniform distribution on [low, high); return self."
-        return self.draw("uniform_", lambda generator: generator.uniform(low, high, self.shape))
+        return self._draw("uniform_", lambda generator: generator.uniform(low, high, self.shape))
 
-    def draw(self, by, numbers):
+    def _draw(self, by, numbers):
         "Overwrite self with `numbers(generator)` of this thread's generator. Raises: TypeError for no floats."
-        self.refuse_recorded_leaf(by)
+        self._refuse_recorded_leaf(by)
         if self.dtype.kind != "f":
             raise TypeError(f"{by}: expected a tensor of floats, got {self.dtype}")
-        return self.put(numbers(thread.generator), by)
+        return self._put(numbers(thread.generator), by)

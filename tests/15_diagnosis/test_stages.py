@@ -201,7 +201,9 @@ def test_parameters_missing_foreign_unregistered_shared_and_copied():
     model = nn.Sequential(layer, nn.ReLU(), layer, nn.Linear(8, 4))
     (finding,) = examine_graph(Case(model, points(), class_loss))
     assert finding.fault == "shared" and finding.what.startswith("0, 2 are one")
-    model[3].weight = Tensor(model[3].weight.data, requires_grad=True)
+    weight = model[3].weight.data
+    del model[3].weight  # a Module refuses a Tensor in its place
+    model[3].weight = Tensor(weight, requires_grad=True)
     assert "unregistered" in faults(examine_graph(Case(model, points(), class_loss)))
     model = gpt()
     assert not examine_graph(Case(model, tokens(), token_loss)), "a tied head is no fault"
