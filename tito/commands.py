@@ -242,17 +242,21 @@ def autograde(
     student: Annotated[
         list[str] | None, typer.Option(help="Only this student; may be repeated.", show_default=False)
     ] = None,
+    memory: Annotated[int, typer.Option(min=1, help="MB that a submission may take.")] = 4096,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run submissions without a sandbox, with your rights: read them first.")
+    ] = False,
 ) -> None:
     """Grade what was submitted for a chapter, with nbgrader.
 
-    Each submission runs in a process of its own, with a time limit for each cell (in nbgrader_config.py).
+    Each submission runs in a sandbox of its own, with a time limit for each cell (in nbgrader_config.py).
 
-    Exit status: 0 all were graded; 1 some could not be; 2 nothing was released or submitted.
+    Exit status: 0 all were graded; 1 some could not be; 2 nothing was released or submitted, or there is no sandbox.
     """
     with bad_input_exits_2():
-        results = autograde_all(course, chapter_of(chapter).name, limit, student)
+        results = autograde_all(course, chapter_of(chapter).name, limit, student, trust, memory)
         for result in results:
-            print(f"{result.student:20} {result.trouble or 'graded'}")
+            print("; ".join([f"{result.student:20} {result.trouble or 'graded'}", *result.remarks]))
         stop_at(f"{result.student} was not graded: {result.trouble}" for result in results if result.trouble)
 
 

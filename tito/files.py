@@ -1,7 +1,9 @@
 """Files that are whole at any moment: written aside, synced to the disk, then renamed into place."""
 
+import errno
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 
@@ -37,6 +39,20 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def read_file(path: Path, most: int = 1 << 30) -> bytes:
+    """The content of a file that may be anything. Raises OSError for what is no file, or has more than `most` bytes.
+
+    What would wait for a writer (a pipe) or never end (a device) is refused.
+    """
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "is not a file", str(path))
+        if about.st_size > most:
+            raise OSError(errno.EFBIG, f"has {about.st_size >> 20} MB, at most {most >> 20} are read", str(path))
+        return file.read(most + 1)
 
 
 def digest(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""For instructors: a chapter as an nbgrader assignment, submissions graded one process each, the gradebook as CSV.
+"""For instructors: a chapter as an nbgrader assignment, submissions graded in a sandbox, the gradebook as CSV.
 
 The folder is an ordinary nbgrader course: `source/` holds the notebook with solutions, `release/` what students get,
 `submitted/STUDENT/` what they hand in, `autograded/` and `gradebook.db` what nbgrader makes of it. Whatever nbgrader
@@ -6,20 +6,20 @@ can do with such a folder (feedback, formgrader, the exchange), it can do with t
 """
 
 import csv
-import json
 import os
 import subprocess
 import sys
 import sysconfig
-from contextlib import suppress
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 
-from tito.files import write_whole
+from tito.course import HERE
+from tito.files import read_file, write_whole
 from tito.project import TitoError
-from tito.strip import STUB
+from tito.strip import STUB, notebook_bytes, read_notebook
 
 CONFIG = f'''c = get_config()  # noqa: F821
 
@@ -29,6 +29,12 @@ c.Execute.timeout = 120  # seconds that a cell may take; then it is interrupted,
 c.OverwriteCells.add_missing_cells = True  # a check that was deleted comes back
 '''
 
+STEPS = [  # of nbgrader's grading; the first, in place of its own `Execute`, is ours
+    f"--Autograde.autograde_preprocessors={name}"
+    for name in ("tito.grading.nbgrader.RunInSandbox", *(f"nbgrader.preprocessors.{name}" for name in (
+        "IgnorePattern", "LimitOutput", "SaveAutoGrades", "AssignLatePenalties", "CheckCellMetadata")))
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Graded:
@@ -37,6 +43,7 @@ class Graded:
     student: str
     assignment: str
     trouble: str = ""
+    remarks: list[str] = field(default_factory=list)  # of cells that are missing, or there twice
 
 
 def release(notebook: Path, folder: Path, force: bool = False) -> Path:
@@ -63,12 +70,14 @@ def release(notebook: Path, folder: Path, force: bool = False) -> Path:
 
 
 def autograde(
-    folder: Path, assignment: str, limit: float = 900, students: list[str] | None = None
+    folder: Path, assignment: str, limit: float = 900, students: list[str] | None = None, trust: bool = False,
+    memory: int = 4096,
 ) -> list[Graded]:
-    """Grade what was submitted for an assignment, each submission in a process of its own.
+    """Grade what was submitted for an assignment, each submission in a sandbox of its own; see tito/grading.
 
-    A cell has the seconds that nbgrader_config.py says, a whole submission `limit`. One that fails or does not end
-    costs the others nothing. Raises TitoError where nothing was released or submitted.
+    A cell has the seconds that nbgrader_config.py says, a whole submission `limit`, and `memory` MB. One that fails or
+    does not end costs the others nothing. Raises TitoError where nothing was released or submitted, and where there is no sandbox,
+    unless what was submitted is to be `trust`ed.
     """
     check_course(folder)
     if not (folder / "release" / assignment).is_dir():
@@ -81,22 +90,40 @@ def autograde(
             f" {folder / 'submitted' / (unknown[0] if unknown else 'STUDENT') / assignment / assignment}.ipynb"
         )
     needs_nbgrader()
-    return [
-        Graded(student, assignment, graded_alone(folder, assignment, student, limit))
-        for student in students or found
-    ]
+    from tito.grading.prepared import prepare
+    from tito.grading.sandbox import Limits, why_no_sandbox
+
+    if not trust and (reason := why_no_sandbox()):
+        raise TitoError(f"{reason}. With --trust submissions run as you, with your rights: read each of them first")
+    with tempfile.TemporaryDirectory(prefix="tito-") as aside:
+        source, limits = folder / "source" / assignment / f"{assignment}.ipynb", Limits(memory=memory << 20)
+        prepared = prepare(source, Path(aside), limits, trust)
+        return [graded_alone(folder, assignment, student, limit, prepared.folder) for student in students or found]
 
 
-def graded_alone(folder: Path, assignment: str, student: str, limit: float) -> str:
-    """Grade one submission; returns what went wrong, as a line of text."""
-    notebook = folder / "submitted" / student / assignment / f"{assignment}.ipynb"
+def graded_alone(folder: Path, assignment: str, student: str, limit: float, prepared: Path) -> Graded:
+    """Grade one submission, of which nbgrader sees no more than its text in the frame of the released notebook."""
+    from tito.grading.prepared import FOLDER
+    from tito.grading.submission import gradable, submitted_notebook
+
+    name = f"{assignment}.ipynb"
+    there = folder / "submitted" / student / assignment
     try:
-        json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{notebook.relative_to(folder)} is missing or not a notebook"
-    trouble = nbgrader(folder, limit, "autograde", assignment, f"--student={student}", "--create", "--force")
-    done = (folder / "autograded" / student / assignment / notebook.name).exists()
-    return trouble or ("" if done else "nbgrader could not run it")
+        submitted = submitted_notebook(there / name)
+    except TitoError as error:
+        return Graded(student, assignment, f"{(there / name).relative_to(folder)} {error}")
+    notebook, remarks = gradable(submitted, read_notebook(folder / "release" / assignment / name))
+    with tempfile.TemporaryDirectory(prefix="tito-") as aside:
+        copy = Path(aside, student, assignment)
+        write_whole(copy / name, notebook_bytes(notebook))
+        if (there / "timestamp.txt").is_file():
+            write_whole(copy / "timestamp.txt", read_file(there / "timestamp.txt", most=1000))
+        trouble = nbgrader(
+            folder, limit, "autograde", assignment, f"--student={student}", "--create", "--force",
+            f"--CourseDirectory.submitted_directory={aside}", *STEPS, variables={FOLDER: str(prepared)},
+        )  # fmt: skip
+    done = (folder / "autograded" / student / assignment / name).exists()
+    return Graded(student, assignment, trouble or ("" if done else "nbgrader could not grade it"), remarks)
 
 
 def submissions(folder: Path, assignment: str = "*") -> list[str]:
@@ -189,41 +216,26 @@ def needs_nbgrader() -> None:
         raise TitoError("grading needs nbgrader: pip install '.[instructor]' in your clone of tinytorch")
 
 
-def nbgrader(folder: Path, limit: float, *arguments: str) -> str:
+def nbgrader(folder: Path, limit: float, *arguments: str, variables: dict[str, str] | None = None) -> str:
     """Run nbgrader in `folder`, in a process of its own; returns what went wrong as a line, "" for nothing.
 
-    After `limit` seconds it ends, together with the kernel and whatever student code has started there.
+    After `limit` seconds it ends, together with all that it has started.
     """
-    scripts = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
-    variables = {"OPENBLAS_NUM_THREADS": "1"} | dict(os.environ) | {"PATH": scripts}  # nbgrader calls `alembic`
+    from tito.grading.session import end
+
+    scripts = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])  # nbgrader calls `alembic`
     process = subprocess.Popen(
-        [sys.executable, "-m", "nbgrader", *arguments], cwd=folder, env=variables, stdin=subprocess.DEVNULL,
+        [sys.executable, "-P", "-m", "nbgrader", *arguments], cwd=folder, stdin=subprocess.DEVNULL,
+        env=os.environ | {"PATH": scripts, "PYTHONPATH": str(HERE.parent)} | (variables or {}),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
     try:
         _, errors = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        end(process)
         return f"did not end within {limit:g} s"
-    except BaseException:
+    finally:
         end(process)
-        raise
     if process.returncode:
         lines = [line for line in errors.strip().split("\n") if "ERROR" in line or "Error" in line]
         return lines[0].strip() if lines else f"nbgrader ended with status {process.returncode}"
     return ""
-
-
-def end(process: subprocess.Popen) -> None:
-    """Kill a process and all that it has started; a kernel is in a session of its own, so its group is not enough."""
-    import psutil  # comes with ipykernel
-
-    try:
-        started = psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        started = []
-    process.kill()
-    for one in started:
-        with suppress(psutil.NoSuchProcess):
-            one.kill()
-    process.communicate()

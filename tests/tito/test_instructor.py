@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from tito.commands import app
 from tito.course import chapter
-from tito.instructor import Row, as_csv, autograde, end, gradebook, graded_alone, release
+from tito.grading.session import end
+from tito.instructor import Row, as_csv, autograde, gradebook, release
 
 CHAPTER = Path(__file__).resolve().parents[2] / "modules" / "07_data.ipynb"
 POINTS = {"check-collate": 2, "check-dataset": 2, "check-tensor-dataset": 1, "check-subset": 1, "check-generators": 1,
@@ -114,7 +115,8 @@ def test_an_endless_loop_ends_and_costs_only_its_own_points(course):
 
 
 def test_a_submission_has_a_time_limit_as_a_whole(course):
-    assert graded_alone(course, CHAPTER.stem, "ann", limit=0.2) == "did not end within 0.2 s"
+    (result,) = autograde(course, CHAPTER.stem, limit=0.2, students=["ann"])
+    assert result.trouble == "did not end within 0.2 s"
 
 
 def test_what_was_started_ends_as_well():

@@ -1,0 +1,38 @@
+"""nbgrader's step that executes a notebook, as ours: in a session. Its outputs say what earns points: a check without
+an error has passed.
+"""
+
+import os
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+from nbformat.v4 import new_output
+from nbgrader.preprocessors import Execute
+
+from tito.grading.prepared import FOLDER, Prepared, is_check
+from tito.grading.session import Outcome
+
+NO_LIMIT = 24 * 3600  # seconds
+
+
+class RunInSandbox(Execute):
+    """Runs the cells of a submission. `c.Execute.timeout` is the limit of a cell, as ever."""
+
+    def preprocess(self, nb, resources=None, km=None):
+        grading = Prepared.read(Path(os.environ[FOLDER]))
+        memory = 2 * grading.limits.memory
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))  # what a submission sends may be large
+        grading.limits = replace(grading.limits, seconds=self.timeout or NO_LIMIT)
+        cells = [cell for cell in nb.cells if cell.cell_type == "code"]
+        named = [(cell.metadata.nbgrader["grade_id"] if is_check(cell) else "", cell.source) for cell in cells]
+        for cell, outcome in zip(cells, grading.played(named)):
+            cell.outputs = outputs_of(outcome)
+        return nb, resources
+
+
+def outputs_of(outcome: Outcome) -> list:
+    """What a notebook shows of a cell; an error is what costs points."""
+    printed = [new_output("stream", name="stdout", text=outcome.stdout)] if outcome.stdout else []
+    shown = [new_output("display_data", data=data) for data in outcome.shown]
+    return [*printed, *shown, *([new_output("error", **outcome.error)] if outcome.error else [])]
