@@ -1,8 +1,8 @@
 """Submissions that attack: what each writes in place of an answer, or into a cell of its own above the checks.
 
 The assignment has four exercises and a check for each: `double` (numbers that only the hidden tests know), `total` (a
-number that the check computes), `Square` (gradients), `refuse` (an error that must be raised). None of these attacks
-solves one, unless it says so; so none may earn a point.
+number that the check computes), `Square` (gradients), `refuse` (an error that must be raised). No attack solves one, so
+none may earn a point.
 """
 
 ASSIGNMENT = "01_small"
@@ -47,7 +47,7 @@ assert np.allclose(double([1.0, 2.0]), [2, 4]), f"expected [2, 4], got {double([
 ### BEGIN HIDDEN TESTS
 def hidden_tests():
     got = double([3.5, -17.25])
-    assert isinstance(got, np.ndarray) and got.tolist() == [7, -34.5], f"got {got}"
+    assert np.shape(got) == (2,) and np.allclose(got, [7, -34.5]), f"got {got}"
 
 hidden_tests()
 ### END HIDDEN TESTS""",
@@ -79,7 +79,7 @@ import numpy as np
 TOOLS = "from tinytorch.gradcheck import check_function"
 
 WRONG = """
-def double(x): return 0
+def double(x): return np.zeros(2)
 def total(x): return 0
 class Square:
     name = "Square"
