@@ -45,3 +45,11 @@ def seeded():
 def pytest_report_header():
     "In a student's workspace: whose files are tested."
     return described() or None
+
+
+def pytest_terminal_summary(terminalreporter):
+    "One line that cannot be missed where the sandbox was not tested."
+    reports = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    if why := next((text for text in reports if "no sandbox here: " in text), ""):
+        why = why.partition("no sandbox here: ")[2].rstrip("')")
+        terminalreporter.write_line(f"NOT TESTED: the sandbox of graded submissions. {why}", red=True, bold=True)

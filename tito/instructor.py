@@ -76,8 +76,8 @@ def autograde(
     """Grade what was submitted for an assignment, each submission in a sandbox of its own; see tito/grading.
 
     A cell has the seconds that nbgrader_config.py says, a whole submission `limit`, and `memory` MB. One that fails or
-    does not end costs the others nothing. Raises TitoError where nothing was released or submitted, and where there is no sandbox,
-    unless what was submitted is to be `trust`ed.
+    does not end costs the others nothing. Raises TitoError where nothing was released or submitted, and where there is
+    no sandbox, unless what was submitted is to be `trust`ed.
     """
     check_course(folder)
     if not (folder / "release" / assignment).is_dir():
@@ -90,6 +90,8 @@ def autograde(
             f" {folder / 'submitted' / (unknown[0] if unknown else 'STUDENT') / assignment / assignment}.ipynb"
         )
     needs_nbgrader()
+    if sys.platform == "win32":
+        raise TitoError("grading needs Linux, or macOS with --trust: on Windows, in its subsystem for Linux")
     from tito.grading.prepared import prepare
     from tito.grading.sandbox import Limits, why_no_sandbox
 

@@ -68,7 +68,7 @@ def own_packages() -> list[str]:
 def why_no_sandbox() -> str:
     """What keeps this machine from having a sandbox, as a line of text; "" where it has one."""
     if sys.platform != "linux":
-        return "bubblewrap, which isolates submissions, needs Linux: grade in a virtual machine or a container"
+        return "bubblewrap, which isolates submissions, needs Linux: grade in a virtual machine"
     if shutil.which("bwrap") is None:
         return "bubblewrap, which isolates submissions, is missing: apt-get install bubblewrap"
     command = [*sandbox(Path(__file__).parent, Limits()), sys.executable, "-c", "import numpy"]

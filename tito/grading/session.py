@@ -19,7 +19,7 @@ from tito.grading.checks import SAME_GRADIENTS, Check, Question, check_of
 from tito.grading.plain import GRADIENTS, decode
 from tito.grading.sandbox import Limits, sandbox, variables
 
-GRACE = 10  # seconds for a cell to end once it was interrupted
+GRACE = 5  # seconds for a cell to end once it was interrupted
 START = 120  # seconds
 MOST_LINE = 1 << 27  # bytes that may come in as one
 NAP = 0.25  # seconds between looks at the memory
