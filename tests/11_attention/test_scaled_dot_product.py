@@ -325,3 +325,11 @@ def test_gradients_through_dropout(seed):
 
     check_function(seeded, *arrays([(2, 6, 4), (2, 6, 4), (2, 6, 3)], seed), None)
     check_function(seeded, *arrays([(67, 2), (67, 2), (67, 1)], seed), None)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_float_mask_has_a_gradient_only_if_it_wants_one(wanted):
+    query, mask = tinytorch.randn(2, 3, 4, requires_grad=True), tinytorch.zeros(3, 3, requires_grad=wanted)
+    out = scaled_dot_product_attention(query, query, query, attn_mask=mask)
+    gradients = out.grad_fn.backward(np.ones(out.shape, np.float32))
+    assert (gradients[3] is not None) == wanted, "an array as large as the scores, for nobody"

@@ -42,6 +42,7 @@ HUGE = [-1e4, -300.0, -88.0, -20.0, 0.0, 20.0, 88.0, 300.0, 1e4]
 TIES = [[1.0, 3.0, 3.0, 3.0], [2.0, 2.0, -1.0, 2.0], [0.0, 0.0, 0.0, 0.0]]
 MASKED = [[-inf, 1.0, 2.0], [0.0, -inf, -inf], [3.0, 3.0, -inf]]
 LOGITS = [[1e4, 0.0, -1e4], [-1e4, 1e4, 0.0], [80.0, -80.0, 0.0], [3e38, 0.0, -3e38]]
+EQUAL = [[3e38] * 40, [1e38] * 40, [-3e38] * 40]
 # what an operation does where a row of the table would not go
 ELEMENTWISE = [
     extreme("abs at 0", lambda t, x: x.abs(), ZEROS),
@@ -101,6 +102,9 @@ REDUCTIONS = [
     extreme("softmax of nothing but -inf", lambda t, x: x.softmax(dim=0), [-inf, -inf]),
     extreme("log_softmax of huge", lambda t, x: x.log_softmax(dim=1), LOGITS),
     extreme("log_softmax of -inf", lambda t, x: x.log_softmax(dim=1), MASKED),
+    extreme("softmax of huge and equal", lambda t, x: x.softmax(dim=1), EQUAL),
+    extreme("log_softmax of huge and equal", lambda t, x: x.log_softmax(dim=1), EQUAL),
+    extreme("logsumexp of huge and equal", lambda t, x: x.logsumexp(dim=1), EQUAL),
     extreme("mean of nothing", lambda t, x: x.mean(), np.zeros(0)),
     extreme("sum of huge", lambda t, x: x.sum(), [1e38, -1e38, 1.0]),
     extreme("matmul with a zero times inf", lambda t, x, y: x @ y, [[0.0, 1.0]], [[inf], [2.0]]),
@@ -136,6 +140,11 @@ NN = [
             [[1.0, 2.0], [0.5, -1.0]], [[0.0, -inf], [-inf, 0.0]]),
     extreme("attention that may see nothing", lambda t, q, m: t.scaled_dot_product_attention(q, q, q, attn_mask=m),
             [[1.0, 2.0], [0.5, -1.0]], [[True, False], [False, False]]),
+    extreme("attention whose products are too large before they are scaled", lambda t, q, k, v:
+            t.scaled_dot_product_attention(q, k, v), [[1e20] * 40] * 2, [[1e17] * 40] * 3, [[1.0, 2.0]] * 3,
+            dtypes=(np.float32,)),
+    extreme("attention with a scale of 0 and a mask that learns", lambda t, q, m: t.scaled_dot_product_attention(
+            q, q, q, attn_mask=m, scale=0.0), [[1.0, 2.0], [0.5, -1.0]], [[0.3, -1.0], [2.0, 0.5]]),
     extreme("dropout of everything", lambda t, x: t.dropout(x, p=1.0), [1.0, 2.0]),
 ]
 EXTREMES = ELEMENTWISE + REDUCTIONS + NN

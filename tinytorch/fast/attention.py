@@ -164,7 +164,7 @@ class BlockedAttention(BlockedHalves, Attention):
     heads = None
 
     def forward(self, query, key, value, mask=None):
-        if not fits(query, key, value, mask, self.is_causal):
+        if self.scale == 0 or not fits(query, key, value, mask, self.is_causal):  # a mask's gradient divides by it
             return super().forward(query, key, value, mask)
         self.shapes = query.shape, key.shape, value.shape
         query, key, value = matching(query, key, value)

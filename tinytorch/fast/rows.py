@@ -37,7 +37,7 @@ def shift_along(x, dim):
     "Return what softmax subtracts along `dim`: the mean if no score is far above one, else the maximum; size 1."
     if x.size and is_last(dim, x):
         mean = sum_along(x, dim) / x.shape[-1]
-        if x.max() - mean.min() < 16:  # False for nan, and where a score is infinite
+        if abs(x.max() - mean.min()) < 16:  # False for nan, and where a score, or their sum, is infinite
             return mean
     return largest_along(x, dim)
 

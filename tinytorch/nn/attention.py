@@ -49,7 +49,7 @@ class Attention(Function):
         _check_inputs(query, key, value, mask, self.is_causal)
         self.scale = 1 / math.sqrt(query.shape[-1]) if self.scale is None else float(self.scale)
         self.inputs, self.mask = (query, key, value), mask
-        scores = query @ key.swapaxes(-1, -2) * self.scale  # (..., T, S)
+        scores = query * self.scale @ key.swapaxes(-1, -2)  # (..., T, S)
         self.weights = self.kept = masked_softmax(mask_scores(scores, mask, self.is_causal))
         if self.dropout_p:
             self.dropout_mask = dropout_mask(self.weights.shape, self.dropout_p, self.weights.dtype)
@@ -64,7 +64,8 @@ class Attention(Function):
         dscores = self.weights * (dweights - (dweights * self.weights).sum(axis=-1, keepdims=True))
         dquery = dscores @ key * self.scale
         dkey = dscores.swapaxes(-1, -2) @ query * self.scale
-        dmask = None if self.mask is None or self.mask.dtype == bool else unbroadcast(dscores, self.mask.shape)
+        learned = self.mask is not None and self.mask.dtype != bool and self.needs_grad[3]
+        dmask = unbroadcast(dscores, self.mask.shape) if learned else None
         return *(unbroadcast(dx, x.shape) for dx, x in zip((dquery, dkey, dvalue), self.inputs)), dmask
 
 
