@@ -4,12 +4,13 @@
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tinytorch.optim import Optimizer
 from tinytorch.state import default_generator
 
 
@@ -34,7 +35,8 @@ def write_whole(path, data):
     except OSError as error:
         raise CheckpointError(f"{path}: not written, nothing has changed: {error.strerror}") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing could be written, there is nothing to clean up
+            aside.unlink()
 
 
 def digest(arrays, text):
@@ -61,6 +63,19 @@ def _kind(array):
     return code, list(array.shape)
 
 
+def read_tensor(path, file, name):
+    "Return an array of a file that `safe_open` has opened; bfloat16, which NumPy does not have, as float32."
+    if file.get_slice(name).get_dtype() != "BF16":
+        return file.get_tensor(name)
+    with open(path, "rb") as raw:
+        size = int.from_bytes(raw.read(8), "little")
+        entry = json.loads(raw.read(size))[name]
+        start, end = entry["data_offsets"]
+        raw.seek(8 + size + start)
+        upper_halves = np.frombuffer(raw.read(end - start), "<u2").astype(np.uint32)
+    return (upper_halves << 16).view(np.float32).reshape(entry["shape"])
+
+
 @contextmanager
 def _refusing(path):
     try:
@@ -83,17 +98,19 @@ def save_arrays(path, arrays, text):
 
 def load_arrays(path, expected_of, signed=True):
     """Return ({name: array}, text) of a file by `save_arrays` or, if not `signed`, by others, where text is None.
-    `expected_of(names in the file)`: {name: array} of the dtypes and shapes that it must have. Raises: CheckpointError
-    that names some `differences` of these, as ("F32", [3, 4]); and unless the file is as it was written."""
+    `expected_of({name: (dtype, shape)})`, of what it has: {name: array} of what it must have; bfloat16 counts as F32.
+    Raises: CheckpointError that names some `differences` of these; and unless the file is as it was written."""
     with _refusing(path):
         from safetensors import safe_open
         with safe_open(path, "np") as file:  # reads the header
-            arrays, metadata = {name: file.get_slice(name) for name in file.keys()}, file.metadata() or {}
-            found = {name: (array.get_dtype(), array.get_shape()) for name, array in arrays.items()}
-            problems = differences(found, {name: _kind(array) for name, array in expected_of(list(found)).items()})
+            entries, metadata = {name: file.get_slice(name) for name in file.keys()}, file.metadata() or {}
+            found = {name: (e.get_dtype().replace("BF16", "F32"), e.get_shape()) for name, e in entries.items()}
+            problems = differences(found, {name: _kind(array) for name, array in expected_of(found).items()})
             if problems:
                 raise CheckpointError("\n  ".join(["it is of another model or run", *problems[:8]]))
-            arrays = {name: file.get_tensor(name) for name in found}
+            arrays = {name: read_tensor(path, file, name) for name in found}
+        if metadata.get("format") == "pt":  # by PyTorch's tools: what else stands there is not ours
+            metadata = {}
         text, signature = metadata.get("state"), metadata.get("digest")
         if (signed or text or signature) and signature != digest(arrays, text or ""):
             raise CheckpointError("its digest is missing or wrong: damaged, or no checkpoint of this version")
@@ -106,22 +123,38 @@ def save_weights(path, model):
 
 
 def load_weights(path, model):
-    """Load what `save_weights`, or PyTorch's `safetensors.torch.save_file` or `save_model`, has written.
-    One name of a shared parameter is enough. Raises: CheckpointError, and the model stays as it was."""
+    """Load what `save_weights`, or PyTorch's `safetensors.torch.save_file` or `save_model`, has written. One name of a
+    shared parameter is enough; floats of any precision. Raises: CheckpointError, and the model stays as it was."""
     def expected(names):
         ours = model.saved_tensors()
         given = {id(ours[name]) for name in names if name in ours}
         return {name: t.data for name, t in ours.items() if name in names or id(t) not in given}
-    arrays, _ = load_arrays(path, expected, signed=False)
+    def as_stored(found):
+        arrays = expected(found)
+        for name, (code, _) in found.items():
+            if code in ("F64", "F32", "F16") and name in arrays and arrays[name].dtype.kind == "f":
+                arrays[name] = np.broadcast_to(np.zeros((), f"f{int(code[1:]) // 8}"), arrays[name].shape)
+        return arrays
+    arrays, _ = load_arrays(path, as_stored, signed=False)
+    with _refusing(path), np.errstate(over="raise"):
+        arrays = {name: array.astype(model.saved_tensors()[name].dtype) for name, array in arrays.items()}
     model.load_state_dict(arrays, strict=False)
 
 
 def save_checkpoint(path, model, optimizer, config=None, **parts):
-    """Write all that training needs to continue into one file by `save_arrays`. Raises: CheckpointError.
+    """Write all that training needs to continue into one file by `save_arrays`. Raises: CheckpointError, also for an
+    optimizer with a `step` of its own that keeps what `moment_names` does not list, or of another shape.
     `config`: plain data or a dataclass, stored as a dict. `parts`: name=object with a `state_dict()` of plain values,
     such as schedule=..., loader=iter(a DataLoader). Arrays are named "model.<name>" and "optimizer.<i>.<name>", for
     the optimizer's i-th parameter. The text is JSON: {"config", "optimizer": its state_dict without arrays, and its
     "class", "generator": the state of the library's random generator, "parts": {name: state_dict}}."""
+    for group in optimizer.param_groups if type(optimizer).step is not Optimizer.step else []:
+        names, states = optimizer.moment_names(group), [(p, optimizer.state.get(p, {})) for p in group["params"]]
+        lost = {name for p, state in states for name, value in state.items() if name != "step"
+                and (name not in names or np.shape(value) != p.shape)}
+        if lost:
+            raise CheckpointError(f"{path}: not written: {optimizer.name} could not load {sorted(lost)} of its state; "
+                                  "list moments, each of its parameter's shape, in moment_names()")
     saved, settings = optimizer.state_dict(), {}
     arrays = {f"model.{name}": array for name, array in model.state_dict().items()}
     for i, state in saved["state"].items():

@@ -147,6 +147,40 @@ def test_a_loader_may_have_any_kind_of_generator(bit_generator, tmp_path):
     assert [x.tolist() for _ in range(2) for x, in again] == rest
 
 
+class Signs(AdamW):
+    "A subclass of a subclass, with a moment of its own."
+    def moment_names(self, group):
+        return [*super().moment_names(group), "sign"]
+
+    def update(self, params, grads, moments, steps, **settings):
+        super().update(params, grads, moments[:2], steps, **settings)
+        for x, sign in zip(params, moments[2]):
+            sign[...] = np.sign(x)
+
+
+class Forgetful(SGD):
+    "It keeps what it does not tell of."
+    def step(self):
+        super().step()
+        for p in self.numbers():
+            self.state[p]["mean"] = np.array(p.data.mean())
+
+
+def test_optimizers_of_ones_own_are_saved_whole_or_not_at_all(tmp_path):
+    model, optimizer, *_ = everything(0, Signs)
+    save_checkpoint(tmp_path / "c", model, optimizer)
+    again, other, *_ = everything(1, Signs)
+    load_checkpoint(tmp_path / "c", again, other)
+    ours, theirs = (list(optimizer.state_dict()["state"].values()) for optimizer in (optimizer, other))
+    for before, after in zip(ours, theirs):
+        np.testing.assert_array_equal(before["sign"], after["sign"])
+    before = (tmp_path / "c").read_bytes()
+    model, optimizer, *_ = everything(0, lambda p: Forgetful(p, 0.1))
+    with pytest.raises(CheckpointError, match="not written: Forgetful could not load .*mean"):
+        save_checkpoint(tmp_path / "c", model, optimizer)
+    assert (tmp_path / "c").read_bytes() == before
+
+
 # ---- weights, and PyTorch
 
 def torch_twin(torch):
@@ -208,11 +242,45 @@ def test_one_name_of_a_shared_weight_is_enough_and_none_is_too_few(tmp_path):
     assert not twin.first.weight.data.any()
 
 
-def test_half_precision_of_pytorch_is_refused_by_name(torch, tmp_path):
+@pytest.mark.parametrize("theirs", ["bfloat16", "float16", "float32", "float64"])
+@pytest.mark.parametrize("mine", ["float", "double"])
+def test_weights_of_another_precision_are_those_of_pytorch(theirs, mine, torch, tmp_path):
     from safetensors.torch import save_file
-    save_file(torch_twin(torch).bfloat16().state_dict(), tmp_path / "w")
-    with pytest.raises(CheckpointError, match=r"0.weight(.|\n)*BF16(.|\n)*F32"):
-        load_weights(tmp_path / "w", ours())
+    twin = torch_twin(torch).to(getattr(torch, theirs))
+    save_file(twin.state_dict(), tmp_path / "w", {"format": "pt"})
+    model = getattr(ours(), mine)()
+    load_weights(tmp_path / "w", model)
+    for name, tensor in getattr(twin, mine)().state_dict().items():
+        assert model.state_dict()[name].dtype == tensor.numpy().dtype
+        np.testing.assert_array_equal(model.state_dict()[name], tensor.numpy())
+
+
+def test_what_is_no_precision_of_ours_is_refused_by_name(torch, tmp_path):
+    from safetensors.torch import save_file
+    for change, words in [(lambda t: t.to(torch.float8_e4m3fn), "F8_E4M3"), (lambda t: t.to(torch.int32), "I32")]:
+        state = ours().state_dict() | {"0.bias": np.zeros(5, np.float32)}
+        save_file({name: torch.from_numpy(a) for name, a in state.items()} | {"0.bias": change(torch.ones(5))},
+                  tmp_path / "w")
+        with pytest.raises(CheckpointError, match=rf"0.bias(.|\n)*{words}(.|\n)*F32"):
+            load_weights(tmp_path / "w", ours())
+
+
+def test_numbers_too_large_for_the_model_are_refused(tmp_path):
+    model = nn.Linear(1, 1)
+    before = model.weight.item()
+    safetensors.numpy.save_file({"weight": np.array([[2.0]]), "bias": np.array([1e300])}, tmp_path / "w")
+    with pytest.raises(CheckpointError, match="overflow"):
+        load_weights(tmp_path / "w", model)
+    assert model.weight.item() == before
+
+
+@pytest.mark.parametrize("metadata", [{"format": "pt", "digest": "1"}, {"format": "pt", "state": "x", "sha256": "y"},
+                                      {"sha256": "0" * 64}, None])
+def test_metadata_of_others_is_theirs(metadata, tmp_path):
+    model, twin = nn.Linear(2, 2), nn.Linear(2, 2)
+    safetensors.numpy.save_file(model.state_dict(), tmp_path / "w", metadata)
+    load_weights(tmp_path / "w", twin)
+    np.testing.assert_array_equal(twin.weight.data, model.weight.data)
 
 
 def test_weights_are_no_checkpoint_and_the_other_way_round(tmp_path):
@@ -521,6 +589,13 @@ def small_trainer(folder, steps=30):
     loader = DataLoader(TensorDataset(np.eye(4, dtype=np.float32), np.array([0, 1, 2, 0])), 2, shuffle=True)
     return Trainer(model, loader, lambda model, x, y: F.cross_entropy(model(x), y), AdamW(model.parameters(), 0.01),
                    steps=steps, folder=folder, save_every=5, show=False)
+
+
+def test_a_path_that_cannot_be_cleaned_up_is_named(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    for path in (tmp_path / "file" / "c", tmp_path / ("long" * 100)):
+        with pytest.raises(CheckpointError, match="not written, nothing has changed"):
+            write_whole(path, b"new")
 
 
 def test_training_on_a_disk_that_fills_up_stops_and_goes_on_later(monkeypatch, tmp_path):

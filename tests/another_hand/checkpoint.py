@@ -19,7 +19,8 @@ from tinytorch.data import generator_at
 from tinytorch.state import default_generator
 
 CODES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
-         "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1"}
+         "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1", "BF16": "<u2"}
+FLOATS = {"F64", "F32", "F16", "BF16"}
 LONGEST_HEADER = 1 << 24
 
 
@@ -43,8 +44,11 @@ def write_whole(path, data):
             finally:
                 os.close(folder)
     except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise CheckpointError(f"{path}: not written: {error.strerror or error}") from error
+        try:
+            aside.unlink()
+        except OSError:
+            pass
+        raise CheckpointError(f"{path}: not written, nothing has changed: {error.strerror or error}") from error
 
 
 def digest(arrays, text):
@@ -126,14 +130,19 @@ def _read(path):
 def load_arrays(path, expected_of, signed=True):
     try:
         kinds, begins, metadata, body = _read(path)
+        metadata = None if (metadata or {}).get("format") == "pt" else metadata
         of_ours = {"state", "digest"} & set(metadata or ())
         _require(of_ours == {"state", "digest"} or not (signed or of_ours), "it has no digest")
         expected = {name: _kind(array) for name, array in expected_of(list(kinds)).items()}
-        wrong = differences(kinds, expected)
+        wrong = differences(*[kinds, expected] if signed else [
+            {name: ("float" if code in FLOATS else code, shape) for name, (code, shape) in some.items()}
+            for some in (kinds, expected)])
         _require(not wrong, "\n  ".join([f"{len(wrong)} differences", *wrong[:8]]))
         arrays = {}
         for name, (code, shape) in kinds.items():
             flat = np.frombuffer(body, CODES[code], math.prod(shape), begins[name])
+            if code == "BF16":
+                flat = (flat.astype("<u4") << 16).view("<f4")
             arrays[name] = flat.reshape(shape).astype(flat.dtype.newbyteorder("="))
         text = metadata["state"] if of_ours else None
         _require(not of_ours or (len(metadata) == 2 and isinstance(text, str)
@@ -159,6 +168,11 @@ def load_weights(path, model):
         return expected
 
     arrays, _ = load_arrays(path, expected_of, signed=False)
+    try:
+        with np.errstate(over="raise"):
+            arrays = {name: array.astype(model.saved_tensors()[name].dtype) for name, array in arrays.items()}
+    except FloatingPointError as error:
+        raise CheckpointError(f"{path}: not loaded: {error}") from None
     model.load_state_dict(arrays, strict=False)
 
 
@@ -168,6 +182,12 @@ def _plain(value):
 
 def save_checkpoint(path, model, optimizer, config=None, **parts):
     saved = optimizer.state_dict()
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            own = {name: value for name, value in optimizer.state.get(p, {}).items() if name != "step"}
+            for name, value in own.items():
+                if np.shape(value) != p.shape:
+                    raise CheckpointError(f"{path}: not written: {optimizer.name} could not load ['{name}'] again")
     moments = {(i, name): value for i, entry in saved["state"].items() for name, value in entry.items()}
     arrays = {f"model.{name}": array for name, array in model.state_dict().items()}
     arrays |= {f"optimizer.{i}.{name}": x for (i, name), x in moments.items() if isinstance(x, np.ndarray)}
