@@ -261,7 +261,7 @@ def test_what_is_no_precision_of_ours_is_refused_by_name(torch, tmp_path):
         state = ours().state_dict() | {"0.bias": np.zeros(5, np.float32)}
         save_file({name: torch.from_numpy(a) for name, a in state.items()} | {"0.bias": change(torch.ones(5))},
                   tmp_path / "w")
-        with pytest.raises(CheckpointError, match=rf"0.bias(.|\n)*{words}(.|\n)*F32"):
+        with pytest.raises(CheckpointError, match=rf"0.bias(.|\n)*{words}"):
             load_weights(tmp_path / "w", ours())
 
 
