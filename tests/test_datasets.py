@@ -104,6 +104,12 @@ def test_a_file_that_may_stand_in(folder, monkeypatch):
     assert fetch("story") == folder / "all.txt"
 
 
+def test_a_byte_order_mark_is_no_character_to_learn(folder, monkeypatch):
+    monkeypatch.setitem(SOURCES, "story", Source("story.txt", "http://127.0.0.1:9/none", None))
+    (folder / "story.txt").write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
+    assert load("story").train + load("story").held_out == TEXT
+
+
 def test_a_file_that_is_no_text(folder):
     (folder / "TinyStories-valid.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DatasetError, match="TinyStories-valid.txt: expected UTF-8"):

@@ -63,7 +63,7 @@ def load(name, held_out=0.1):
         raise ValueError(f"load: got {name!r}, expected one of {', '.join(map(repr, ['python', *SOURCES]))}")
     path = fetch(name)
     try:
-        return Corpus(*split_text(path.read_text("utf-8"), held_out, SOURCES[name].separator, path), str(path))
+        return Corpus(*split_text(path.read_text("utf-8-sig"), held_out, SOURCES[name].separator, path), str(path))
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: expected UTF-8 text ({error}); replace the file") from None
 

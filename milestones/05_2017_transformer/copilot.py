@@ -59,7 +59,7 @@ from language import (
     verdict_on,
     written,
 )
-from ngrams import NGrams
+from ngrams import NGrams, largest_order
 
 import tinytorch
 import tinytorch.nn as nn
@@ -214,7 +214,7 @@ def run(settings, folder, texts):
     print(f"{settings['size']}: {count_parameters(model):,} parameters, seed {seed}; text: {texts.corpus.source}, "
           f"{len(texts.train):,} characters and {len(texts.held_out):,} held out\n"
           f"to go on after an interruption: --resume {folder}", flush=True)
-    counted = NGrams(texts.train, ORDERS, tokenizer.vocab_size)
+    counted = NGrams(texts.train, min(ORDERS, largest_order(tokenizer.vocab_size)), tokenizer.vocab_size)
     counts = counted.report_losses(texts.held_out)
     fit(trainer)
 
@@ -244,7 +244,7 @@ def run(settings, folder, texts):
         f"best n-gram, held out ({best}-gram)": min(counts),
         "demo completions": f"{right}/{len(demos)}",
         "lines it writes that are Python": share(python_lines(model_texts)),
-        f"lines of the {ORDERS}-gram that are Python": share(python_lines(counted_texts)),
+        f"lines of the {counted.order}-gram that are Python": share(python_lines(counted_texts)),
         "real held-out lines that are Python": share(python_lines([texts.corpus.held_out])),
         "characters learned from a second": round(trainer.step * size.batch * model.context / trainer.seconds),
         "minutes of training": trainer.seconds / 60,

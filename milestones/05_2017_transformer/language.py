@@ -162,7 +162,7 @@ def corpus_of(settings, name, separator=""):
     else:
         path = Path(settings["text"])
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"--text {path}: expected a file of UTF-8 text ({error})") from None
         corpus = Corpus(*split_text(text, HELD_OUT, separator if separator in text else "", path), str(path))
@@ -180,8 +180,8 @@ class Texts:
     """
     def __init__(self, corpus, tokenizer, context):
         self.corpus, self.tokenizer = corpus, tokenizer
-        self.train, self.held_out = (np.array(tokenizer.encode(text), np.uint16)
-                                     for text in (corpus.train, corpus.held_out))
+        kind = np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32
+        self.train, self.held_out = (np.array(tokenizer.encode(text), kind) for text in (corpus.train, corpus.held_out))
         if min(len(self.train), len(self.held_out)) <= context:
             raise ValueError(f"{corpus.source}: {len(self.train)} tokens and {len(self.held_out)} held out, expected "
                              f"more than the {context} of a window; take a longer text")

@@ -6,9 +6,12 @@ h are the n - 1 tokens before c, h' all of them but the first, kinds(h) is how m
 and P_0 = 1 / V. The more kinds have followed, the likelier is one more that was never seen: so much of the
 probability goes to the shorter context (Witten and Bell 1991; Chen and Goodman 1998, section 2.5).
 """
-import math
-
 import numpy as np
+
+
+def largest_order(vocab_size):
+    "Return the largest order whose n-grams of `vocab_size` tokens 63 bits can hold."
+    return next(order for order in range(1, 64) if max(vocab_size, 2) ** (order + 1) >= 2**63)
 
 
 class NGrams:
@@ -20,9 +23,9 @@ class NGrams:
     """
     def __init__(self, ids, order, vocab_size):
         ids = np.asarray(ids, np.int64)
-        if order < 1 or vocab_size**order >= 2**63:
+        if not 1 <= order <= largest_order(vocab_size):
             raise ValueError(f"NGrams: order {order} with {vocab_size} tokens, expected an order from 1 to "
-                             f"{math.floor(63 / math.log2(max(vocab_size, 2)))}")
+                             f"{largest_order(vocab_size)}")
         if ids.size < order or ids.min() < 0 or ids.max() >= vocab_size:
             raise ValueError(f"NGrams: expected at least {order} ids from 0 to {vocab_size - 1}, got {ids.size}"
                              f"{f', from {ids.min()} to {ids.max()}' if ids.size else ''}")

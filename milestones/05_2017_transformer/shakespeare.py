@@ -47,7 +47,7 @@ from language import (
     verdict_on,
     written,
 )
-from ngrams import NGrams
+from ngrams import NGrams, largest_order
 
 import tinytorch
 import tinytorch.nn as nn
@@ -139,7 +139,8 @@ def run(settings, folder, texts):
     print(f"{settings['size']}: {count_parameters(model):,} parameters, seed {seed}; {len(texts.train):,} characters "
           f"to learn from and {len(texts.held_out):,} held out, {tokenizer.vocab_size} different\n"
           f"to go on after an interruption: --resume {folder}", flush=True)
-    counts = NGrams(texts.train, ORDERS, tokenizer.vocab_size).report_losses(texts.held_out)
+    order = min(ORDERS, largest_order(tokenizer.vocab_size))
+    counts = NGrams(texts.train, order, tokenizer.vocab_size).report_losses(texts.held_out)
     fit(trainer)
 
     loss, accuracy = measure(model, texts.held_out_windows)

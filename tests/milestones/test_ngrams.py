@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "milestones" / "05_2017_transformer"))
-from ngrams import NGrams  # noqa: E402
+from ngrams import NGrams, largest_order  # noqa: E402
 
 TEXT = "the cat sat on the mat; the rat that the cat sat on ate the oat"
 LETTERS = sorted(set(TEXT) | {"z"})  # one that never occurs
@@ -72,6 +72,15 @@ def test_it_writes_what_it_has_counted():
     assert len(written) == 301
     assert np.mean([(a + 1) % 3 == b for a, b in zip(written, written[1:])]) > 0.95
     assert written == counted.write([0], 300, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("vocab_size", [1, 2, 3, 80, 6207, 6208, 6209, 2**21, 2**31, 2**32 - 1])
+def test_the_largest_order_is_the_last_that_can_be_counted(vocab_size):
+    order = largest_order(vocab_size)
+    assert max(vocab_size, 2) ** order < 2**63 <= max(vocab_size, 2) ** (order + 1)
+    NGrams(range(70) if vocab_size > 70 else [0] * 70, order, vocab_size)
+    with pytest.raises(ValueError, match=f"from 1 to {order}$"):
+        NGrams([0] * 70, order + 1, vocab_size)
 
 
 @pytest.mark.parametrize("ids, order, vocab_size, message", [

@@ -152,6 +152,18 @@ def test_another_text_has_a_bar_of_its_own(monkeypatch, tmp_path, capsys):
     assert "the text has changed since this run began" in capsys.readouterr().err
 
 
+def test_a_text_of_thousands_of_different_characters(monkeypatch, tmp_path):
+    characters = "".join(map(chr, range(0x4E00, 0x4E00 + 6500)))
+    (tmp_path / "novel").write_bytes(b"\xef\xbb\xbf" + (characters * 2).encode())
+    monkeypatch.setitem(shakespeare.SIZES, "quick", shakespeare.SIZES["quick"]._replace(steps=2, batch=2))
+    monkeypatch.setattr(shakespeare, "WARMUP_STEPS", 1)
+    monkeypatch.setattr(shakespeare, "SAMPLE_LENGTH", 3)
+    assert main(monkeypatch, "--quick", "--text", tmp_path / "novel", "--runs", tmp_path) == 1
+    assert results(tmp_path / "shakespeare-001")["numbers"]["best n-gram, held out (4-gram)"] > 0
+    tokens = json.loads((tmp_path / "shakespeare-001" / "tokenizer.json").read_text())["tokens"]
+    assert "".join(tokens) == characters, "the byte order mark is none of them"
+
+
 # ---- what is measured
 
 def test_the_sizes_are_those_of_the_page():
