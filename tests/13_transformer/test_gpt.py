@@ -280,3 +280,13 @@ def test_no_graph_under_no_grad():
     with no_grad():
         logits = GPT(GPTConfig(**SIZE))(IDS)
     assert logits.grad_fn is None and not logits.requires_grad
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+@pytest.mark.parametrize("shape", [(0, 4), (2, 0)])
+def test_no_texts_or_no_tokens_give_no_scores(positions, shape):
+    model = GPT(GPTConfig(**SIZE, positions=positions))
+    scores = model(np.zeros(shape, int))
+    assert scores.shape == (*shape, 13)
+    scores.sum().backward()
+    assert not any(p.grad.any() for p in model.parameters())

@@ -216,7 +216,8 @@ class PackedAttention(BlockedHalves, Attention):
 
 def split(x, count, num_heads):
     "Return the `count` parts of x (..., T, count * D), each as a view (..., H, T, head_dim)."
-    parts = x.reshape(*x.shape[:-1], count, num_heads, -1)  # (..., T, count, H, head_dim)
+    head_dim = x.shape[-1] // (count * num_heads)
+    parts = x.reshape(*x.shape[:-1], count, num_heads, head_dim)  # (..., T, count, H, head_dim)
     return [parts[..., i, :, :].swapaxes(-2, -3) for i in range(count)]
 
 

@@ -105,7 +105,7 @@ def attention_weights(query, key, attn_mask=None, is_causal=False, scale=None):
 
 def split_heads(x, num_heads):
     "Return x (..., T, D) as heads (..., num_heads, T, D / num_heads): head h has the h-th part of the features."
-    parts = x.reshape(*x.shape[:-1], num_heads, -1)  # (..., T, H, head_dim)
+    parts = x.reshape(*x.shape[:-1], num_heads, x.shape[-1] // num_heads)  # (..., T, H, head_dim)
     return parts.transpose(-2, -3)
 
 
