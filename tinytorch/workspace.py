@@ -5,6 +5,7 @@ environment variable TINYTORCH_WORKSPACE, else from the current folder upwards; 
 """
 import ast
 import difflib
+import itertools
 import json
 import os
 import re
@@ -25,7 +26,8 @@ OPEN_EXERCISE = re.compile(r"^[ \t]*raise NotImplementedError(\(\))?[ \t]*(#.*)?
 
 
 def find_workspace():
-    "Return the folder of the workspace that this process runs in, or None. Raises: ImportError for a wrong VARIABLE."
+    """Return the folder of the workspace that this process runs in, or None. Raises: ImportError for a wrong VARIABLE.
+    One that is found further up and is another user's is not used, which is said: to name it is to trust it."""
     named = os.environ.get(VARIABLE)
     if named is not None:
         if named and not (Path(named) / MARKER).is_file():
@@ -35,7 +37,29 @@ def find_workspace():
         here = Path.cwd()
     except OSError:  # the current folder was deleted
         return None
-    return next((folder for folder in (here, *here.parents) if (folder / MARKER).is_file()), None)
+    found = next((folder for folder in (here, *here.parents) if (folder / MARKER).is_file()), None)
+    if found and (path := of_another_user(found)):
+        print(f"tinytorch: nothing of the workspace {found} is used, for {path} belongs to another user;"
+              f" if you trust them with all that you may do: export {VARIABLE}={found}", file=sys.stderr)
+        return None
+    return found
+
+
+def of_another_user(workspace):
+    "Return what of a workspace belongs neither to us nor to root, or None."
+    us = {0, os.geteuid(), int(os.environ.get("SUDO_UID", 0))} if hasattr(os, "geteuid") else ()
+    exported = workspace / EXPORTED.parts[0]
+    parts = itertools.chain([workspace, workspace / MARKER.parent, workspace / MARKER, exported], exported.rglob("*"))
+    return next((path for path in parts if us and os.path.lexists(path) and path.lstat().st_uid not in us), None)
+
+
+def exported_files(workspace):
+    "Return {path in the package: file} of what was exported. Raises: ImportError for a link, and for what is no file."
+    package = workspace / EXPORTED
+    for path in itertools.chain([package.parent, package], package.rglob("*")):
+        if path.is_symlink() or path.suffix == ".py" and not path.is_file():
+            raise ImportError(f"{path}: expected what `tito export` writes, but it is a link or no file: remove it")
+    return {path.relative_to(package).as_posix(): path for path in sorted(package.rglob("*.py"))}
 
 
 class Overlay:
@@ -44,8 +68,7 @@ class Overlay:
     milestones and notebooks should not: a cell may import from the file that the cells above it are about.
     `stubs`: the open files that count all the same; None for all."""
     def __init__(self, workspace, stubs=None):
-        package = workspace / EXPORTED
-        files = {path.relative_to(package).as_posix(): path for path in sorted(package.rglob("*.py"))}
+        files = exported_files(workspace)
         texts = {path: file.read_text(encoding="utf-8", errors="replace") for path, file in files.items()}
         self.open = {path: count for path, text in texts.items() if (count := len(OPEN_EXERCISE.findall(text)))}
         self.stand_in = [] if stubs is None else sorted(self.open.keys() - set(stubs))

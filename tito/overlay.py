@@ -14,3 +14,4 @@ _spec.loader.exec_module(_overlay)
 VARIABLE, STUBS, FAST_STUDENT = _overlay.VARIABLE, _overlay.STUBS, _overlay.FAST_STUDENT
 MARKER, NOTEBOOKS, EXPORTED = _overlay.MARKER, _overlay.NOTEBOOKS, _overlay.EXPORTED
 OPEN_EXERCISE, NOT_WRITTEN, is_stub = _overlay.OPEN_EXERCISE, _overlay.NOT_WRITTEN, _overlay.is_stub
+of_another_user, exported_files = _overlay.of_another_user, _overlay.exported_files

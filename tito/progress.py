@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from tito.course import Chapter, Milestone, chapters
+from tito.course import Chapter, Milestone, chapters, milestones
 from tito.files import digest_of, write_whole
 from tito.overlay import FAST_STUDENT
 from tito.project import TitoError
 from tito.runs import is_number, is_run, read_json
 from tito.student import changed_since_export, not_written, to_write
-from tito.suite import environment, suite_files
+from tito.suite import environment, forget_compiled, importable, suite_files
 from tito.workspace import OPEN, Workspace
 
 NOT_STARTED, IN_PROGRESS, GREEN = "not started", "in progress", "green"
@@ -123,6 +123,8 @@ def run_milestone(
     own script and at least one chapter of the student's that it uses; never over a stronger one.
     """
     before, mine, judged = runs_of(workspace), digests(workspace), verdicts(workspace)
+    others = not_the_courses(workspace, milestone)
+    forget_compiled(workspace.folder / "milestones")
     command = [sys.executable, str(workspace.folder / milestone.path), *options]
     variables = environment(workspace, []) | ({FAST_STUDENT: "1"} if fast else {})
     status = subprocess.run(command, cwd=workspace.folder, env=variables).returncode
@@ -138,8 +140,8 @@ def run_milestone(
     number, part = number_reached(verdict), verdict["part"]
     used = [made for made in milestone.needs if workspace.written(made)]
     reached = f": {number}" if number else ""
-    if workspace.edited(milestone.path):
-        return 0, f"{milestone.name}: ended well{reached}; not recorded, for {milestone.path} was edited"
+    if others:
+        return 0, f"{milestone.name}: ended well{reached}; not recorded, for {', '.join(others)} is not the course's"
     if not used:
         return 0, f"{milestone.name}: ended well{reached}; not recorded, for nothing in it is yours yet"
     if digests(workspace) != mine:
@@ -159,6 +161,15 @@ def run_milestone(
         return 0, f"{said}; the record keeps the stronger pass of {past['date']}"
     workspace.record("milestones", **{milestone.name: new})
     return 0, said
+
+
+def not_the_courses(workspace: Workspace, milestone: Milestone) -> list[str]:
+    """What runs with a script, beside the student's exported files, and is not as the course has it."""
+    script = workspace.folder / milestone.path
+    found = {workspace.shown(path) for folder in (script.parent, script.parents[1]) for path in importable(folder)}
+    scripts = {other.path for other in milestones()} - {milestone.path}
+    edited = workspace.edited("milestones/")
+    return sorted((found - workspace.course_contents().keys()) | (set(edited) - scripts))
 
 
 def strength(record: dict) -> tuple:

@@ -16,7 +16,7 @@ from string import Template
 from tito.curves import draw_curves, on_log_axis, pyplot
 from tito.files import write_whole
 from tito.project import TitoError
-from tito.runs import Run, curve, duration, is_number, read_json, read_run
+from tito.runs import Run, curve, duration, is_number, own_file, own_text, read_json, read_run
 
 COUNTERS = ("step", "epoch", "seconds", "level")  # in a record, but nothing to draw
 WIDE, NARROW = (890, 300), (430, 210)  # pictures of curves, in about the pixels of a screen
@@ -144,19 +144,19 @@ def shown(value) -> str:
 
 
 def samples(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    text = own_text(path)
     return f"<pre class=samples>{escape(text)}</pre>" if text.strip() else ""
 
 
 def pictures(run: Run):
-    """The PNGs of the folder; loss.png only where there are no records to draw the same curve from."""
+    """The PNGs that lie in the folder; loss.png only where there are no records to draw the same curve from."""
     for path in sorted(run.folder.glob("*.png")):
         if path.name == "loss.png" and run.records:
             continue
-        data = base64.b64encode(path.read_bytes()).decode()
+        try:
+            data = base64.b64encode(own_file(path)).decode()
+        except OSError:
+            continue
         caption = escape(CAPTIONS.get(path.name, path.stem.replace("_", " ").replace("-", " ")))
         image = f'<img src="data:image/png;base64,{data}" alt="{caption}">'
         yield f"<figure><figcaption>{caption}</figcaption>{image}</figure>"

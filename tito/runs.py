@@ -1,5 +1,6 @@
 """`tito runs`: what the folders of training runs say, side by side. Reads files only; nothing in them is executed."""
 
+import errno
 import json
 import math
 import sys
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tito.curves import averaged, draw_curves
+from tito.files import read_file
 from tito.project import TitoError
 
 FILES = ("config.json", "status.json", "metrics.jsonl")
@@ -87,7 +89,7 @@ def read_run(folder: Path) -> Run:
 def read_json(path: Path) -> dict:
     """The dict in a file; an empty one where there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(own_file(path).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -96,7 +98,7 @@ def read_json(path: Path) -> dict:
 def read_records(path: Path) -> list[dict]:
     """The lines that are records; the last one may be half written."""
     records = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+    for line in own_text(path).splitlines():
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
@@ -104,6 +106,21 @@ def read_records(path: Path) -> list[dict]:
         if isinstance(record, dict) and is_number(record.get("step")):
             records.append(record)
     return records
+
+
+def own_file(path: Path) -> bytes:
+    """The content of a file of a run. Raises OSError for what is no file, and for a link: a run lies in its folder."""
+    if path.is_symlink():
+        raise OSError(errno.EINVAL, "is a link", str(path))
+    return read_file(path)
+
+
+def own_text(path: Path) -> str:
+    """Its text; empty where there is none."""
+    try:
+        return own_file(path).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
 
 
 def is_number(value) -> bool:

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from tito.files import read_file
 from tito.overlay import OPEN_EXERCISE
 from tito.project import TitoError
 
@@ -15,7 +16,7 @@ _directive = re.compile(r"#\|\s*(default_exp|exporti?)\b[ \t]*(\S*)")
 def read_notebook(path: Path) -> dict:
     """A notebook as JSON says it. Raises TitoError where it is none."""
     try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook = json.loads(read_file(path).decode("utf-8-sig"))
         for cell in notebook["cells"]:
             "".join(cell["source"]), cell["cell_type"], cell["metadata"].get("nbgrader")
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.machinery import all_suffixes
 from pathlib import Path
 
 from tito.course import HERE, Chapter
@@ -39,7 +41,7 @@ def environment(workspace: Workspace, stubs: Iterable[str] | None = None) -> dic
 
     The reference stands in for the others: what is not written yet breaks nothing but the tests of its own chapter.
     """
-    left_out = ("PYTEST_ADDOPTS", "CI", FAST_STUDENT)  # what the student wrote is what runs
+    left_out = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "CI", FAST_STUDENT)  # what the student wrote is what runs
     variables = {name: value for name, value in os.environ.items() if name not in left_out}
     path = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     defaults = {"OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
@@ -97,14 +99,28 @@ def check_suite(workspace: Workspace, chapter: Chapter) -> list[str]:
 
 
 def strangers(workspace: Workspace) -> list[str]:
-    """Files that pytest would load with the suites although the course has none of that name there."""
+    """Files that would be loaded with the suites, by pytest or in the place of a library, and are not the course's."""
     folder = workspace.folder
-    found = [*folder.glob("conftest.py"), *(folder / "tests").rglob("conftest.py")]
+    found = [*folder.glob("conftest.py"), *(folder / "tests").rglob("conftest.py"), *importable(folder / "tests")]
     return sorted({workspace.shown(path) for path in found} - workspace.course_contents().keys())
+
+
+def importable(folder: Path) -> list[Path]:
+    """Modules that Python finds where `folder` is on its path."""
+    inner = [path for path in folder.glob("*/") if path.name.isidentifier() and path.name != "__pycache__"]
+    files = [*folder.glob("*"), *(file for path in inner for file in path.rglob("*"))]
+    return [path for path in files if path.name.endswith(tuple(all_suffixes())) and not path.is_dir()]
+
+
+def forget_compiled(folder: Path) -> None:
+    """Delete what Python keeps of sources that it has compiled: it would run in their place."""
+    for path in [*folder.rglob("__pycache__")]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def run_suite(workspace: Workspace, chapter: Chapter, timeout: int, chosen: str = "") -> Outcome:
     """Run the chapter's tests in a process of their own, of at most `timeout` seconds."""
+    forget_compiled(workspace.folder / "tests")
     with tempfile.TemporaryDirectory(prefix="tito-") as folder:
         record = Path(folder, "record.jsonl")
         record.touch()

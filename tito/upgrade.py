@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from tito import __version__
 from tito.course import chapters
-from tito.files import digest_of, write_whole
+from tito.files import digest_of, read_file, write_whole
 from tito.layout import all_names
 from tito.open_form import is_private
 from tito.overlay import EXPORTED, MARKER, PACKAGE_FOLDER
@@ -37,7 +37,10 @@ for finder in sys.meta_path:
 
 def upgrade(workspace: Workspace) -> list[str]:
     """Make a workspace one of this version; returns what is to be said, nothing where it is one already."""
-    marker = json.loads((workspace.folder / MARKER).read_text(encoding="utf-8"))
+    try:
+        marker = dict(json.loads(read_file(workspace.folder / MARKER)))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise TitoError(f"{workspace.folder / MARKER}: not what tito wrote; write {{}} into it to go on") from error
     if marker.get("version") == __version__:
         return []
     said = [f"this workspace was made with tinytorch {marker.get('version', FIRST)}, and this is {__version__}"]

@@ -17,9 +17,9 @@ from functools import cached_property
 from pathlib import Path
 
 from tito import __version__
-from tito.course import Chapter, course_files
-from tito.files import digest, digest_of, sync_folder, write_whole
-from tito.overlay import EXPORTED, MARKER, NOTEBOOKS, OPEN_EXERCISE, VARIABLE
+from tito.course import SCRIPTS, Chapter, course_files
+from tito.files import digest, digest_of, read_file, sync_folder, write_whole
+from tito.overlay import EXPORTED, MARKER, NOTEBOOKS, OPEN_EXERCISE, VARIABLE, exported_files, of_another_user
 from tito.project import TitoError
 
 RECORDS = MARKER.parent  # the folder for what tito keeps
@@ -70,12 +70,14 @@ class Workspace:
         """The form in which the chapter is begun, as its notebook, broken or not, says it; None for not begun."""
         if not self.started(chapter):
             return None
-        return OPEN if re.search(rb'"depth":\s*"open"', self.notebook(chapter).read_bytes()) else GUIDED
+        try:
+            return OPEN if re.search(rb'"depth":\s*"open"', read_file(self.notebook(chapter))) else GUIDED
+        except OSError as error:
+            raise TitoError(f"{self.shown(self.notebook(chapter))}: {error.strerror}") from error
 
     def yours(self) -> list[str]:
         """Paths in the package of all that is exported here."""
-        package = self.folder / EXPORTED
-        return sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py"))
+        return list(exported_files(self.folder))
 
     def open(self, path: str) -> bool:
         """Return whether an exported file has open exercises."""
@@ -96,10 +98,10 @@ class Workspace:
         """exported, course, tests, hints, failures, milestones: each a dict that may be missing."""
         path = self.folder / RECORDS / "state.json"
         try:
-            state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            state = json.loads(read_file(path)) if path.exists() else {}
             if not all(isinstance(part, dict) for part in [state, *state.values()]):
                 raise ValueError
-        except ValueError as error:
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise TitoError(
                 f"{path}: not what tito wrote; delete it to begin the records again (your work is not in it)"
             ) from error
@@ -156,7 +158,7 @@ class Workspace:
         partial = backups / f".{name}.{os.getpid()}"
         saved = [file for file in files if file.exists()]
         for file in saved:
-            write_whole(partial / "files" / file.relative_to(self.folder), file.read_bytes())
+            write_whole(partial / "files" / file.relative_to(self.folder), read_file(file))
         what = {
             "command": command,
             "saved": [self.shown(file) for file in saved],
@@ -179,7 +181,29 @@ class Workspace:
     def next_undo(self) -> str | None:
         """The command that `undo` would take back."""
         newest = next(reversed(self.backups()), None)
-        return newest and json.loads((newest / "what.json").read_text(encoding="utf-8"))["command"]
+        return newest and self.what_of(newest)["command"]
+
+    def what_of(self, backup: Path) -> dict:
+        """Return what a backup says of itself. Raises TitoError where tito did not write that."""
+        try:
+            what = json.loads(read_file(backup / "what.json"))
+            names = [*(what["saved"] + what["absent"] + []), *what.get("exported", {})]
+            outside = [name for name in names if not self.is_inside(self.folder / name)]
+            if outside or not isinstance(what["command"], str) or any(
+                (backup / "files" / name).is_symlink() for name in what["saved"]
+            ):
+                raise ValueError(f"{outside or 'a link'}")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise TitoError(
+                f"{self.shown(backup)}: not what tito wrote, or not of this workspace ({error}); nothing was changed,"
+                " delete it to go on"
+            ) from error
+        return what
+
+    def is_inside(self, path: Path) -> bool:
+        """Whether a path, links in it included, leads to something that this workspace may write."""
+        real = path.resolve()
+        return real == path and real.is_relative_to(self.folder.resolve()) and real != self.folder
 
     def undo(self) -> list[str]:
         """Put the files of the newest backup back, and back up what that overwrites; returns what changed.
@@ -189,11 +213,11 @@ class Workspace:
         newest = next(reversed(self.backups()), None)
         if newest is None:
             raise TitoError("nothing to undo: no backup is left in .tito/backups")
-        what = json.loads((newest / "what.json").read_text(encoding="utf-8"))
+        what = self.what_of(newest)
         names = what["saved"] + what["absent"]
         self.back_up(f"undo {what['command']}", [self.folder / name for name in names], offered=False)
         for name in what["saved"]:
-            write_whole(self.folder / name, (newest / "files" / name).read_bytes())
+            write_whole(self.folder / name, read_file(newest / "files" / name))
         for name in what["absent"]:
             (self.folder / name).unlink(missing_ok=True)
         if noted := {name: value for name, value in what.get("exported", {}).items() if value}:
@@ -245,12 +269,31 @@ def find_workspace() -> Workspace:
     if named:
         if not (Path(named) / MARKER).is_file():
             raise TitoError(f"{VARIABLE}={named}: not a workspace, {MARKER.as_posix()} is missing there")
-        return Workspace(Path(named).resolve())
+        return checked(Path(named).resolve())
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / MARKER).is_file():
-            return Workspace(folder)
+            if stranger := of_another_user(folder):
+                raise TitoError(
+                    f"{folder} is a workspace in which {stranger} belongs to another user: nothing of it is used;"
+                    f" if you trust them with all that you may do, export {VARIABLE}={folder}"
+                )
+            return checked(folder)
     raise TitoError(f"{here} is in no workspace: make one with `tito new DIR`, and work inside it")
+
+
+def checked(folder: Path) -> Workspace:
+    """Return the workspace in `folder`. Raises TitoError where what is read or written in it is a link to elsewhere."""
+    for part in (RECORDS, EXPORTED.parts[0], NOTEBOOKS, "tests", *SCRIPTS):
+        top = folder / part
+        for path in [top, *(top.rglob("*") if not top.is_symlink() else [])]:
+            if path.is_symlink():
+                raise TitoError(f"{path} is a link: the files of a workspace lie in it; put a copy there, or remove it")
+    try:
+        exported_files(folder)
+    except ImportError as error:
+        raise TitoError(str(error)) from error
+    return Workspace(folder)
 
 
 def new_workspace(folder: Path) -> Workspace:
