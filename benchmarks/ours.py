@@ -78,7 +78,7 @@ def operation(name: str, variant: str = "numpy"):
             leaf.grad = None
         out = call(F, *inputs)
         out.backward(cotangent)
-        return [out.data, *(leaf.grad for leaf in leaves)]
+        return [out.data, *(leaf.grad.data for leaf in leaves)]
 
     return step
 

@@ -122,7 +122,7 @@ MISTAKES = {
          "if gradient is None or gradient.shape != parent.out_shape:", "if False:"),
     ],
     ("tensor.py", "03_tensor/test_graph.py"): [
-        ("backward: assigns to grad instead of adding", "self.grad += gradient", "self.grad = gradient"),
+        ("backward: assigns to grad instead of adding", "self._grad.data += gradient", "self._grad.data = gradient"),
         ("backward: keeps a gradient that others hold", "gradient if fresh else np.array(gradient)", "gradient"),
         ("detach: detaches nothing",
          "def detach(self): return Tensor.wrap(self.data)",
@@ -220,7 +220,8 @@ MISTAKES = {
     ],
     ("optim.py", "06_optimizers/test_clipping_and_schedules.py"): [
         ("norm: overflows in float32", "if not 1e-30 < squares < 1e30:", "if False:"),
-        ("clipping: each tensor for itself", "p.grad *= scale", "p.grad *= max_norm / (total_norm([p.grad]) + 1e-6)"),
+        ("clipping: each tensor for itself", "p.grad.data *= scale",
+         "p.grad.data *= max_norm / (total_norm([p.grad.data]) + 1e-6)"),
         ("clipping: short gradients grow", "if scale < 1 and math.isfinite(norm)", "if math.isfinite(norm)"),
         ("schedule: never steps", '{"steps": self.steps + 1}', '{"steps": self.steps}'),
         ("schedule: the multiplier is of the last rate", 'group.setdefault("initial_lr", group["lr"]) *',

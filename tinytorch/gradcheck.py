@@ -111,5 +111,6 @@ def gradcheck(f, *tensors, seed=0):
     out.backward(cotangent)
     for i, t in wanted:
         expected = numerical_gradient(lambda: f(*tensors).data, t.data, cotangent)
-        largest = max(largest, compare_gradients(name, i, expected, t.grad, shapes))
+        got = None if t.grad is None else np.asarray(t.grad)
+        largest = max(largest, compare_gradients(name, i, expected, got, shapes))
     return largest

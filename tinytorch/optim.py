@@ -68,7 +68,7 @@ class Optimizer:
             if set_to_none:
                 p.grad = None
             elif p.grad is not None:
-                p.grad[...] = 0
+                p.grad.zero_()
 
     def step(self):
         """Update in place every parameter that has a gradient; the others keep their data and their state.
@@ -87,7 +87,7 @@ class Optimizer:
                     state[name] = moment
             moments = [[state[name] for state in states] for name in names]
             steps, settings = [state["step"] for state in states], {name: group[name] for name in self.defaults}
-            self.update([p.data for p in params], [p.grad for p in params], moments, steps, **settings)
+            self.update([p.data for p in params], [p.grad.data for p in params], moments, steps, **settings)
         for p in self.numbers():
             if p.grad is not None:
                 writes.note(p.data, f"{self.name}.step")
@@ -237,11 +237,11 @@ def clip_grad_norm_(parameters, max_norm):
         raise ValueError(f"clip_grad_norm_: max_norm must be positive, got {max_norm}")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
     parameters = [p for p in parameters if p.grad is not None]
-    norm = total_norm([p.grad for p in parameters])
+    norm = total_norm([p.grad.data for p in parameters])
     scale = max_norm / (norm + 1e-6)
     if scale < 1 and math.isfinite(norm):
         for p in parameters:
-            p.grad *= scale
+            p.grad.data *= scale
     return norm
 
 

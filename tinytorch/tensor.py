@@ -120,21 +120,21 @@ ValuesIndices = namedtuple("ValuesIndices", "values indices")
 class Tensor(Vocabulary, InPlace):
     """An n-dimensional array of numbers, `data`, that can have a gradient; its methods do what PyTorch's do.
     `data` (copied) may be a number, nested lists, an array or a Tensor. Python floats get the default dtype (float32),
-    arrays keep theirs. With `requires_grad`, `backward()` of anything computed from it adds dL/d(self) to `grad`, an
-    array of the same shape. `grad_fn` is the operation that made it, None for a leaf.
+    arrays keep theirs. With `requires_grad`, `backward()` of anything computed from it adds dL/d(self) to `grad`, a
+    Tensor of the same shape and dtype. `grad_fn` is the operation that made it, None for a leaf.
     Raises: TypeError for what is not numbers, and for integers that are to require a gradient, now or later."""
-    __slots__ = ("data", "grad", "_requires_grad", "grad_fn", "__weakref__")
+    __slots__ = ("data", "_grad", "_requires_grad", "grad_fn", "__weakref__")
     __array_ufunc__ = None  # so that ndarray * Tensor becomes Tensor.__rmul__
     def __init__(self, data, requires_grad=False, dtype=None):
         self.data = np.array(_as_array(data.data if isinstance(data, Tensor) else data, dtype))
-        self.grad = self.grad_fn = None
+        self._grad = self.grad_fn = None
         self.requires_grad = requires_grad
     @staticmethod
     def wrap(array):
         "Return a Tensor around `array` itself, not a copy, that requires no gradient."
         tensor = Tensor.__new__(Tensor)
         tensor.data = array if type(array) is np.ndarray else np.asarray(array)
-        tensor.grad = tensor.grad_fn = None
+        tensor._grad = tensor.grad_fn = None
         tensor._requires_grad = False
         return tensor
     @property
@@ -147,6 +147,11 @@ class Tensor(Vocabulary, InPlace):
     def requires_grad_(self, flag=True):
         self.requires_grad = flag
         return self
+    @property
+    def grad(self): return self._grad
+    @grad.setter
+    def grad(self, gradient):
+        self._grad = None if gradient is None else self.as_gradient(gradient)
     def backward(self, gradient=None, retain_graph=False, create_graph=False):
         """Add d(self)/d(leaf), times `gradient` (of self's shape; a scalar's is 1), to `grad` of each leaf behind self.
         Frees the graph, unless `retain_graph`. Raises, before anything changes: RuntimeError for no graph, a freed one,
@@ -166,11 +171,11 @@ class Tensor(Vocabulary, InPlace):
         else:
             run_backward(self.grad_fn, gradient, retain_graph)
     def accumulate_grad(self, gradient, fresh):
-        "Add `gradient` to `grad` in place; keep the first itself if it is `fresh` (nobody else holds it), else a copy."
-        if self.grad is not None:
-            self.grad += gradient
+        "Add an array to that of `grad` in place; keep the first itself if `fresh` (nobody else holds it), else a copy."
+        if self._grad is not None:
+            self._grad.data += gradient
         else:
-            self.grad = gradient if fresh else np.array(gradient)
+            self._grad = Tensor.wrap(gradient if fresh else np.array(gradient))
 
     # ---- what it holds
     is_leaf = property(lambda self: self.grad_fn is None)

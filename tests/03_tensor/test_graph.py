@@ -194,7 +194,7 @@ def test_a_second_backward_through_a_freed_graph_is_refused_and_changes_nothing(
     y = x * 2
     z = y.sum()
     z.backward()
-    grad = x.grad.copy()
+    grad = x.grad.clone()
     for root in (z, (y * 3).sum()):  # the same graph, and a new one on top of a freed part
         with pytest.raises(RuntimeError, match="retain_graph"):
             root.backward()

@@ -287,3 +287,29 @@ def test_random_numbers_lie_where_they_should():
     assert 0 <= uniform.min() and uniform.max() < 1 and abs(uniform.mean() - 0.5) < 0.02
     assert abs(normal.mean()) < 0.05 and abs(normal.std() - 1) < 0.05 and normal.dtype == np.float32
     assert set(integers.tolist()) == {2, 3, 4}
+
+
+# ---- the gradient is a Tensor, around the array that the backward pass collects
+
+def test_the_gradient_is_a_tensor_of_its_own_dtype_and_no_graph():
+    x = Tensor([3.0, 4.0], requires_grad=True)
+    (x * x).sum().backward()
+    grad = x.grad
+    assert isinstance(grad, Tensor) and grad.tolist() == [6, 8] and grad.dtype == np.float32 and not grad.requires_grad
+    (x * 2).sum().backward()
+    assert x.grad is grad and grad.tolist() == [8, 10], "the next one adds to the same Tensor"
+
+
+def test_a_gradient_that_does_not_fit_is_refused():
+    x = Tensor([3.0, 4.0], requires_grad=True)
+    x.grad = kept = Tensor([1.0, 2.0])
+    for wrong, error, words in ((3.0, TypeError, "float"), ("a", TypeError, "str"), ([1.0, 2.0], TypeError, "list"),
+                                (Tensor([1.0]), RuntimeError, r"\(1,\)"), (np.ones(2), RuntimeError, "float64")):
+        with pytest.raises(error, match=words):
+            x.grad = wrong
+    assert x.grad is kept
+    array = np.ones(2, np.float32)
+    x.grad = array
+    assert x.grad.data is array, "an array is wrapped"
+    x.grad = None
+    assert x.grad is None

@@ -112,7 +112,7 @@ def test_softplus_is_the_input_above_the_threshold_of_beta_times_it():
     y = softplus(x, beta=2.0, threshold=1.0)
     y.sum().backward()
     np.testing.assert_allclose(y.data, [np.log(1 + np.exp(0.8)) / 2, 0.6, 5.0], rtol=1e-12)
-    np.testing.assert_allclose(x.grad, [1 / (1 + np.exp(-0.8)), 1, 1], rtol=1e-12)
+    np.testing.assert_allclose(x.grad.data, [1 / (1 + np.exp(-0.8)), 1, 1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -126,7 +126,7 @@ def test_leaky_relu_and_logsigmoid_in_numbers(f, values, slopes, dtype):
     y = f(x)
     y.sum().backward()
     np.testing.assert_allclose(y.data, values, rtol=1e-6)
-    np.testing.assert_allclose(x.grad, slopes, rtol=1e-6)
+    np.testing.assert_allclose(x.grad.data, slopes, rtol=1e-6)
     assert y.dtype == x.grad.dtype == dtype
 
 
@@ -146,7 +146,7 @@ def test_far_out_values_stay_finite_and_quiet(name, dtype):
     with np.errstate(all="raise", under="ignore"):
         y = FUNCTIONS[name](x)
         y.sum().backward()
-    assert np.isfinite(y.data).all() and np.isfinite(x.grad).all() and y.dtype == x.grad.dtype == dtype
+    assert np.isfinite(y.data).all() and np.isfinite(x.grad.data).all() and y.dtype == x.grad.dtype == dtype
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 3e-6)])
@@ -168,9 +168,9 @@ def test_values_and_gradients_are_pytorchs(torch, name, dtype, tolerance):
     y, expected = FUNCTIONS[name](x), theirs[name](t)
     y.backward(gradient)
     expected.backward(torch.tensor(gradient))
-    assert np.abs(x.grad).max() > 0.1
+    assert np.abs(x.grad.data).max() > 0.1
     np.testing.assert_allclose(y.data, expected.detach().numpy(), rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(x.grad, t.grad.numpy(), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(x.grad.data, t.grad.numpy(), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("module, function", [

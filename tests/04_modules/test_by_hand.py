@@ -159,7 +159,7 @@ def value_and_slope_of(function, x):
     x = Tensor(x, requires_grad=True)
     value = function(x)
     value.sum().backward()
-    return value.data, x.grad
+    return value.data, x.grad.data
 
 
 def test_the_slope_of_gelu():

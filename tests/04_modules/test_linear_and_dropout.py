@@ -26,7 +26,7 @@ def test_linear_agrees_with_the_composed_form_in_value_and_gradient(lead, bias):
             t.grad = None
         out = f(*inputs)
         out.sin().sum().backward()
-        results.append([out.data, *(t.grad for t in inputs)])
+        results.append([out.data, *(t.grad.data for t in inputs)])
     for one, other in zip(*results):
         assert one.shape == other.shape
         np.testing.assert_allclose(one, other, atol=1e-12)
@@ -71,7 +71,7 @@ def test_linear_computes_only_the_gradients_asked_for():
     x, w, b = (Tensor(a) for a in arrays((3, 4), (5, 4), (5,)))
     w.requires_grad = True
     linear(x, w, b).sum().backward()
-    assert x.grad is None and b.grad is None and np.abs(w.grad).max() > 0
+    assert x.grad is None and b.grad is None and np.abs(w.grad.data).max() > 0
     b.requires_grad, w.requires_grad, w.grad = True, False, None  # fine-tuning of biases alone
     linear(x, w, b).sum().backward()
     assert w.grad is None and b.grad.tolist() == [3] * 5
@@ -90,7 +90,7 @@ def test_float32_stays_float32():
     x = randn(2, 4, requires_grad=True)
     out = layer(x)
     out.sum().backward()
-    assert {a.dtype for a in (out.data, x.grad, layer.weight.grad, layer.bias.grad)} == {np.dtype(np.float32)}
+    assert {t.dtype for t in (out, x.grad, layer.weight.grad, layer.bias.grad)} == {np.dtype(np.float32)}
     tinytorch.set_default_dtype(np.float64)
     try:
         assert Linear(4, 3).weight.dtype == np.float64
@@ -122,7 +122,7 @@ def test_linear_is_pytorchs(torch, dtype, tolerance):
     expected.backward(torch.tensor(g))
     np.testing.assert_allclose(out.data, expected.detach().numpy(), atol=tolerance)
     for one, other in zip(ours, theirs):
-        np.testing.assert_allclose(one.grad, other.grad.numpy(), atol=tolerance)
+        np.testing.assert_allclose(one.grad.data, other.grad.numpy(), atol=tolerance)
 
 
 # ---- dropout
@@ -138,7 +138,7 @@ def test_dropout_keeps_the_expected_value_and_passes_the_gradient_where_it_kept(
     assert np.mean(y.data == 0) == pytest.approx(p, abs=0.02)
     assert y.data.mean() == pytest.approx(2, rel=0.1)
     np.testing.assert_allclose(np.unique(y.data), [0, 2 / (1 - p)], rtol=1e-6)
-    np.testing.assert_allclose(x.grad, y.data * 1.5, rtol=1e-6)
+    np.testing.assert_allclose(x.grad.data, y.data * 1.5, rtol=1e-6)
     assert y.dtype == x.grad.dtype == np.float32
 
 
@@ -159,7 +159,7 @@ def test_dropout_of_everything():
     x = randn(3, 4, requires_grad=True)
     y = dropout(x, 1.0)
     y.sum().backward()
-    assert not y.data.any() and not x.grad.any() and np.isfinite(x.grad).all()
+    assert not y.data.any() and not x.grad.any() and np.isfinite(x.grad.data).all()
 
 
 def test_the_seed_repeats_dropout_and_two_calls_differ():

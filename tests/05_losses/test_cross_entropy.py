@@ -75,7 +75,7 @@ def test_fused_and_composed_agree(shape, reduction):
         logits = Tensor(x, requires_grad=True)
         loss = f(logits, Tensor(y), Tensor(w), reduction=reduction)
         loss.sum().backward()
-        results.append((loss.data, logits.grad))
+        results.append((loss.data, logits.grad.data))
     (fused, fused_gradient), (composed, composed_gradient) = results
     assert np.abs(fused_gradient).max() > 1e-3
     np.testing.assert_allclose(fused, composed, atol=1e-12)
@@ -86,7 +86,7 @@ def test_the_gradient_is_belief_minus_truth():
     x, y, *_ = case((6, CLASSES))
     logits = Tensor(x, requires_grad=True)
     cross_entropy(logits, Tensor(y)).backward()
-    np.testing.assert_allclose(logits.grad, (logits.softmax(1).data - np.eye(CLASSES)[y]) / 6, atol=1e-12)
+    np.testing.assert_allclose(logits.grad.data, (logits.softmax(1).data - np.eye(CLASSES)[y]) / 6, atol=1e-12)
 
 
 def test_an_index_is_a_probability_of_one():
@@ -142,8 +142,8 @@ def test_huge_and_tiny_logits():
     losses = cross_entropy(x, Tensor([2, 1, 0]), reduction="none")
     losses.sum().backward()
     np.testing.assert_allclose(losses.data, [2e5, math.log(3), math.log(1 + math.e)], rtol=1e-6)
-    np.testing.assert_allclose(x.grad[0], [1, 0, -1])
-    assert np.isfinite(x.grad).all()
+    np.testing.assert_allclose(x.grad.data[0], [1, 0, -1])
+    assert np.isfinite(x.grad.data).all()
 
 
 def test_an_ignored_row_neither_counts_nor_harms():
@@ -154,7 +154,7 @@ def test_an_ignored_row_neither_counts_nor_harms():
     loss.backward()
     alone = cross_entropy(Tensor(x[[0, 2]]), Tensor([2, 4]))
     assert loss.item() == pytest.approx(alone.item(), abs=1e-12)
-    assert not logits.grad[1].any() and np.abs(logits.grad[[0, 2]]).min() > 0
+    assert not logits.grad.data[1].any() and np.abs(logits.grad.data[[0, 2]]).min() > 0
     assert cross_entropy(Tensor(x), Tensor([2, 1, 4]), ignore_index=1).item() == pytest.approx(alone.item(), abs=1e-12)
     assert nll_loss(Tensor(x), Tensor([2, -100, 4])).item() == pytest.approx(-(x[0, 2] + x[2, 4]) / 2, abs=1e-12)
 
@@ -241,7 +241,7 @@ def test_values_and_gradients_are_pytorchs(torch, shape, reduction, dtype, toler
                     expected.sum().backward()
                     assert out.shape == tuple(expected.shape) and out.dtype == dtype
                     np.testing.assert_allclose(out.data, expected.detach().numpy(), rtol=tolerance, atol=tolerance)
-                    np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), rtol=tolerance, atol=tolerance)
+                    np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy(), rtol=tolerance, atol=tolerance)
 
 
 def test_all_ignored_is_what_pytorch_does(torch):

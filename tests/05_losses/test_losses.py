@@ -54,12 +54,12 @@ def test_certain_and_wrong_is_finite_and_still_has_a_gradient():
     losses = binary_cross_entropy(p, Tensor(np.array([1.0, 0.0, 0.0, 1.0])), reduction="none")
     losses.sum().backward()
     np.testing.assert_allclose(losses.data, [100, 100, 0, 0])
-    assert np.isfinite(p.grad).all() and p.grad[0] < 0 < p.grad[1]
+    assert np.isfinite(p.grad.data).all() and p.grad.data[0] < 0 < p.grad.data[1]
     x = Tensor(np.array([500.0, -500.0], np.float32), requires_grad=True)
     losses = binary_cross_entropy_with_logits(x, Tensor([0.0, 1.0]), reduction="none")
     losses.sum().backward()
     np.testing.assert_allclose(losses.data, [500, 500])
-    np.testing.assert_allclose(x.grad, [1, -1])
+    np.testing.assert_allclose(x.grad.data, [1, -1])
     assert losses.dtype == np.float32
 
 
@@ -117,9 +117,9 @@ def test_values_and_gradients_are_pytorchs(torch, loss, reduction, dtype, tolera
             theirs, torch.tensor(t), reduction=reduction, **{k: torch.tensor(v) for k, v in option.items()})
         out.sum().backward()
         expected.sum().backward()
-        assert out.dtype == ours.grad.dtype == dtype and np.abs(ours.grad).max() > 1e-3
+        assert out.dtype == ours.grad.dtype == dtype and np.abs(ours.grad.data).max() > 1e-3
         np.testing.assert_allclose(out.data, expected.detach().numpy(), rtol=tolerance, atol=tolerance)
-        np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy(), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("module, function, options", [
@@ -140,5 +140,5 @@ def test_a_loss_pulls_a_prediction_to_its_target():
     for _ in range(200):
         x.grad = None
         mse_loss(x, t).backward()
-        x.data -= 0.5 * x.grad
+        x.data -= 0.5 * x.grad.data
     np.testing.assert_allclose(x.data, t.data, atol=1e-5)

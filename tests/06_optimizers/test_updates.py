@@ -215,7 +215,7 @@ def test_dtypes_stay_and_gradients_are_only_read(cls, dtype):
     params = [Tensor(np.ones(shape, dtype), requires_grad=True) for shape in ((3, 2), (LARGE,))]
     for p in params:
         p.grad = np.full(p.shape, 0.5, dtype)
-        p.grad.flags.writeable = False
+        p.grad.data.flags.writeable = False
     optimizer = cls(params, lr=0.1, weight_decay=0.1, **({"momentum": 0.9, "nesterov": True} if cls is SGD else {}))
     for _ in range(3):
         optimizer.step()

@@ -66,7 +66,7 @@ def test_pieces_of_different_sizes():
     expect("loss of 1, 2, 3 and of 10", [loss], [4.0], wrong)
     expect(
         "gradient of 1, 2, 3 and of 10",
-        model.weight.grad,
+        model.weight.grad.data,
         [4.0],
         wrong | {"gradients were cleared between the pieces: they must add up": [2.5]},
     )

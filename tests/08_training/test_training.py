@@ -44,15 +44,15 @@ def test_micro_batches_add_up_to_the_large_batch(sizes, dtype):
         batches.append((Tensor(points[start:start + size].astype(dtype)), Tensor(classes[start:start + size])))
         start += size
     loss = accumulate_gradients(model, batches, classification)
-    got = [p.grad.copy() for p in model.parameters()]
+    got = [p.grad.data.copy() for p in model.parameters()]
     model.zero_grad()
     whole = classification(model, Tensor(points.astype(dtype)), Tensor(classes))
     whole.backward()
     tolerance = 1e-6 if dtype == np.float32 else 1e-14
     assert loss == pytest.approx(whole.item(), abs=tolerance)
     for gradient, p in zip(got, model.parameters()):
-        assert np.abs(p.grad).max() > 1e-3 and gradient.dtype == dtype
-        np.testing.assert_allclose(gradient, p.grad, rtol=0, atol=tolerance)
+        assert np.abs(p.grad.data).max() > 1e-3 and gradient.dtype == dtype
+        np.testing.assert_allclose(gradient, p.grad.data, rtol=0, atol=tolerance)
 
 
 def test_training_with_accumulation_equals_training_on_large_batches():

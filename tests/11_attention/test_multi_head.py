@@ -45,12 +45,12 @@ def test_equals_pytorch(torch, bias, mask, cross):
     expected, weights = theirs(tx, tkey, tkey, average_attn_weights=False, **options)
     expected.backward(torch.tensor(cotangent))
     np.testing.assert_allclose(out.data, expected.detach().numpy(), atol=1e-12)
-    np.testing.assert_allclose(x.grad, tx.grad.numpy(), atol=1e-12)
+    np.testing.assert_allclose(x.grad.data, tx.grad.numpy(), atol=1e-12)
     if cross:
-        np.testing.assert_allclose(memory.grad, tkey.grad.numpy(), atol=1e-12)
+        np.testing.assert_allclose(memory.grad.data, tkey.grad.numpy(), atol=1e-12)
     for name, parameter in theirs.named_parameters():
         name = name.replace("in_proj_", "in_proj.")
-        np.testing.assert_allclose(dict(ours.named_parameters())[name].grad, parameter.grad.numpy(), atol=1e-12)
+        np.testing.assert_allclose(dict(ours.named_parameters())[name].grad.data, parameter.grad.numpy(), atol=1e-12)
     if mask == "none":
         np.testing.assert_allclose(ours.weights(x, key).data, weights.detach().numpy(), atol=1e-12)
 
@@ -67,7 +67,7 @@ def test_the_packed_and_the_general_way_agree(options, rotary):
         attention.zero_grad()
         x.grad = None
         out.backward(np.random.default_rng(1).standard_normal(out.shape))
-        gradients.append([x.grad] + [p.grad for p in attention.parameters()])
+        gradients.append([x.grad.data] + [p.grad.data for p in attention.parameters()])
     for a, b in zip(*gradients):
         np.testing.assert_allclose(a, b, atol=1e-13)
         assert np.abs(a).max() > 1e-3
@@ -92,7 +92,7 @@ def test_self_attention_is_attention_of_each_head(num_heads, options):
     cotangent = np.random.default_rng(1).standard_normal(out.shape)
     out.backward(cotangent)
     expected.backward(cotangent)
-    np.testing.assert_allclose(packed.grad, joined.grad, atol=1e-13)
+    np.testing.assert_allclose(packed.grad.data, joined.grad.data, atol=1e-13)
 
 
 class GrowingCache:

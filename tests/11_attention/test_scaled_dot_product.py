@@ -79,7 +79,7 @@ def test_one_operation_equals_its_parts(shapes, options):
     out.backward(cotangent)
     expected.backward(cotangent)
     for ours, theirs in zip(inputs, same):
-        np.testing.assert_allclose(ours.grad, theirs.grad, atol=1e-12)
+        np.testing.assert_allclose(ours.grad.data, theirs.grad.data, atol=1e-12)
 
 
 @pytest.mark.parametrize("shapes", SHAPES[:4] + LONG)
@@ -105,7 +105,7 @@ def test_values_and_gradients_are_pytorchs(torch, shapes, mask, dtype, tolerance
     expected.backward(torch.tensor(cotangent))
     np.testing.assert_allclose(out.data, expected.detach().numpy(), atol=tolerance)
     for x, y in zip(ours, theirs):
-        np.testing.assert_allclose(x.grad, y.grad.numpy(), atol=tolerance)
+        np.testing.assert_allclose(x.grad.data, y.grad.numpy(), atol=tolerance)
         assert x.grad.dtype == dtype
 
 
@@ -136,7 +136,7 @@ def test_an_added_mask_of_a_long_sequence(shape):
     out.backward(cotangent)
     expected.backward(cotangent)
     for ours, theirs in zip(inputs, same):
-        np.testing.assert_allclose(ours.grad, theirs.grad, atol=1e-12)
+        np.testing.assert_allclose(ours.grad.data, theirs.grad.data, atol=1e-12)
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
@@ -167,9 +167,9 @@ def test_attention_responds_to_queries_keys_and_values():
     loss = (scaled_dot_product_attention(*inputs) * weight).sum()
     loss.backward()
     for x in inputs:
-        nudged = [Tensor(y.data + 1e-6 * y.grad) if y is x else y for y in inputs]
+        nudged = [Tensor(y.data + 1e-6 * y.grad.data) if y is x else y for y in inputs]
         change = (scaled_dot_product_attention(*nudged) * weight).sum().item() - loss.item()
-        assert change == pytest.approx(1e-6 * (x.grad**2).sum(), rel=1e-3)
+        assert change == pytest.approx(1e-6 * (x.grad.data**2).sum(), rel=1e-3)
         assert change > 1e-9
 
 
@@ -237,7 +237,7 @@ def test_scores_of_ten_thousand_stay_finite(dtype):
         out = scaled_dot_product_attention(inputs[0] * 1e2, inputs[1] * 1e2, inputs[2], is_causal=True)
         out.sum().backward()
     assert np.isfinite(out.data).all()
-    assert all(np.isfinite(x.grad).all() for x in inputs)
+    assert all(np.isfinite(x.grad.data).all() for x in inputs)
 
 
 def test_a_fully_masked_row_gives_zeros_and_no_gradient():
@@ -247,13 +247,13 @@ def test_a_fully_masked_row_gives_zeros_and_no_gradient():
         with np.errstate(all="raise"):
             out = scaled_dot_product_attention(query, key, value, attn_mask=mask)
             out.backward(np.random.default_rng(0).standard_normal(out.shape))
-        assert np.all(out.data[:, 1] == 0) and np.all(query.grad[:, 1] == 0)
-        assert np.all(out.data[:, [0, 2]] != 0) and np.all(query.grad[:, [0, 2]] != 0)
-        assert np.isfinite(key.grad).all() and np.isfinite(value.grad).all()
+        assert np.all(out.data[:, 1] == 0) and np.all(query.grad.data[:, 1] == 0)
+        assert np.all(out.data[:, [0, 2]] != 0) and np.all(query.grad.data[:, [0, 2]] != 0)
+        assert np.isfinite(key.grad.data).all() and np.isfinite(value.grad.data).all()
         weights = attention_weights(query, key, mask)
         np.testing.assert_allclose(weights.data.sum(-1), [[1, 0, 1]] * 2)
         weights.backward(np.random.default_rng(0).standard_normal(weights.shape))
-        assert np.isfinite(query.grad).all()
+        assert np.isfinite(query.grad.data).all()
 
 
 def test_padding_mask_is_equal_to_leaving_the_padding_out():
@@ -263,7 +263,7 @@ def test_padding_mask_is_equal_to_leaving_the_padding_out():
     shorter = scaled_dot_product_attention(query[0], key[0, :, :4], value[0, :, :4])
     np.testing.assert_allclose(out.data[0], shorter.data, atol=1e-14)
     out.sum().backward()
-    assert np.all(value.grad[0, :, 4:] == 0) and np.all(value.grad[0, :, :4] != 0)
+    assert np.all(value.grad.data[0, :, 4:] == 0) and np.all(value.grad.data[0, :, :4] != 0)
 
 
 @pytest.mark.parametrize("mask, error, says", [

@@ -41,7 +41,7 @@ def random(*shape, seed=0):
 def reached(module):
     "The names of the parameters with a gradient that is not zero; prints their count."
     every = dict(module.named_parameters())
-    found = [name for name, p in every.items() if p.grad is not None and np.abs(p.grad).max() > 0]
+    found = [name for name, p in every.items() if p.grad is not None and np.abs(p.grad.data).max() > 0]
     print(f"{type(module).__name__}: {len(found)}/{len(every)} parameters have a gradient")
     return found
 
@@ -62,8 +62,8 @@ def test_embedding():
     out.backward(np.ones(out.shape, np.float32))
     assert_all_reached(tokens)
     assert_all_reached(positions)
-    np.testing.assert_array_equal(tokens.weight.grad[:, 0], np.bincount(IDS.ravel(), minlength=VOCABULARY))
-    np.testing.assert_array_equal(positions.weight.grad, 32)
+    np.testing.assert_array_equal(tokens.weight.grad.data[:, 0], np.bincount(IDS.ravel(), minlength=VOCABULARY))
+    np.testing.assert_array_equal(positions.weight.grad.data, 32)
 
 
 def test_attention():
@@ -72,7 +72,7 @@ def test_attention():
     assert out.shape == x.shape
     out.backward(np.random.default_rng(1).standard_normal(out.shape))
     assert_all_reached(attention)
-    for part, name in zip(np.split(attention.in_proj.weight.grad, 3), ("query", "key", "value")):
+    for part, name in zip(np.split(attention.in_proj.weight.grad.data, 3), ("query", "key", "value")):
         assert np.abs(part).max() > 1e-3, f"no gradient in the part of in_proj that makes {name}"
 
 
@@ -90,7 +90,7 @@ def test_attention_responds_to_its_queries():
     query.data[1, 2, 0] -= 2e-6
     slope = (above - loss().item()) / 2e-6
     assert abs(slope) > 1e-3
-    assert slope == pytest.approx(query.grad[1, 2, 0], rel=1e-6)
+    assert slope == pytest.approx(query.grad.data[1, 2, 0], rel=1e-6)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -100,7 +100,7 @@ def test_feed_forward(activation):
     assert out.shape == x.shape
     out.backward(np.random.default_rng(1).standard_normal(out.shape))
     assert_all_reached(mlp)
-    assert np.all(x.grad != 0)
+    assert np.all(x.grad.data != 0)
     gradcheck(lambda x, *_: mlp(x), x, *mlp.parameters())
 
 
@@ -139,7 +139,7 @@ def test_residual_connections(pre_norm):
     out = block(x)
     out.backward(np.random.default_rng(1).standard_normal(out.shape))
     assert_all_reached(block)
-    assert np.all(x.grad != 0)
+    assert np.all(x.grad.data != 0)
 
     for layer in (block.attention.out_proj, block.mlp.fc2):  # now nothing is added to the residual path
         for parameter in layer.parameters():
@@ -149,7 +149,7 @@ def test_residual_connections(pre_norm):
     if pre_norm:
         np.testing.assert_array_equal(silent.data, x.data)
         silent.backward(cotangent)
-        np.testing.assert_allclose(x.grad, cotangent)  # the gradient comes through whole
+        np.testing.assert_allclose(x.grad.data, cotangent)  # the gradient comes through whole
     else:
         np.testing.assert_allclose(silent.data, block.norm2(block.norm1(x)).data)
 

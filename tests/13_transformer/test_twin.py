@@ -75,7 +75,7 @@ def test_logits_and_gradients(torch, twins, make, variant, dtype, tolerance):
         assert parameter.grad.dtype == dtype, name
         size = np.abs(gradients[name]).max()
         assert size > 1e-6, f"{name}: hardly a gradient"
-        error = np.abs(parameter.grad - gradients[name]).max() / size
+        error = np.abs(parameter.grad.data - gradients[name]).max() / size
         assert error < (1e-8 if dtype == "float64" else 1e-4), f"{name}: relative error {error:.1e}"
 
 

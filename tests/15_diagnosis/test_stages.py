@@ -98,7 +98,7 @@ def test_everything_is_as_it_was_bit_for_bit(make, steps):
     def everything():
         return copy.deepcopy({
             "weights": model.state_dict(), "optimizer": optimizer.state_dict(), "calls": model.calls,
-            "gradients": [None if g is None else g.copy() for g in gradients],
+            "gradients": [None if g is None else g.data.copy() for g in gradients],
             "modes": [m.training for m in model.modules()], "batch": [x.data for x in batch],
             "wanted": [p.requires_grad for p in model.parameters()], "random": default_generator().bit_generator.state})
 

@@ -31,7 +31,7 @@ def test_fused_and_composed_agree_in_value_and_gradient(shape):
         inputs = [random(*shape, requires_grad=True), *(random(3, seed=s, requires_grad=True) for s in (1, 2))]
         out = norm(*inputs)
         out.backward(cotangent)
-        results.append([out.data, *(t.grad for t in inputs)])
+        results.append([out.data, *(t.grad.data for t in inputs)])
     for one, other in zip(*results):
         assert np.abs(one).max() > 0.1
         np.testing.assert_allclose(one, other, atol=1e-11)
@@ -134,11 +134,11 @@ def test_like_pytorch_through_training_and_use(torch, momentum, affine):
         out, expected = ours(x), theirs(tensor)
         out.backward(cotangent), expected.backward(torch.tensor(cotangent))
         np.testing.assert_allclose(out.data, expected.detach().numpy(), atol=1e-11)
-        np.testing.assert_allclose(x.grad, tensor.grad.numpy(), atol=1e-11)
+        np.testing.assert_allclose(x.grad.data, tensor.grad.numpy(), atol=1e-11)
     for name, value in theirs.state_dict().items():
         np.testing.assert_allclose(ours.state_dict()[name], value.numpy(), atol=1e-12)
     for name, parameter in theirs.named_parameters():
-        np.testing.assert_allclose(dict(ours.named_parameters())[name].grad, parameter.grad.numpy(), atol=1e-10)
+        np.testing.assert_allclose(dict(ours.named_parameters())[name].grad.data, parameter.grad.numpy(), atol=1e-10)
 
 
 # ---- what is refused

@@ -23,22 +23,22 @@ def test_only_the_winner_receives():
     x = Tensor(untied(1, 2, 4, 4), requires_grad=True)
     out = F.max_pool2d(x, 2)
     out.backward(np.arange(8.0).reshape(1, 2, 2, 2) + 1)
-    assert np.count_nonzero(x.grad) == 8
+    assert np.count_nonzero(x.grad.data) == 8
     for window in range(8):
         place = np.argwhere(x.data == out.data.reshape(-1)[window])[0]
-        assert x.grad[tuple(place)] == window + 1
+        assert x.grad.data[tuple(place)] == window + 1
 
 
 def test_of_those_that_tie_the_first_receives():
     x = Tensor(np.array([[[2.0, 2.0, 1.0, 1.0, 3.0, 3.0]]]), requires_grad=True)
     F.max_pool1d(x, 3).backward(np.array([[[10.0, 20.0]]]))
-    np.testing.assert_array_equal(x.grad, [[[10, 0, 0, 0, 20, 0]]])
+    np.testing.assert_array_equal(x.grad.data, [[[10, 0, 0, 0, 20, 0]]])
 
 
 def test_a_pixel_that_wins_twice_receives_twice():
     x = Tensor(np.array([[[1.0, 5.0, 2.0]]]), requires_grad=True)
     F.max_pool1d(x, 2, stride=1).backward(np.array([[[10.0, 20.0]]]))
-    np.testing.assert_array_equal(x.grad, [[[0, 30, 0]]])
+    np.testing.assert_array_equal(x.grad.data, [[[0, 30, 0]]])
 
 
 def test_the_border_never_wins_and_counts_in_the_mean_if_told():
@@ -75,7 +75,7 @@ def test_like_pytorch(torch, kernel, stride, padding, ceil_mode):
         cotangent = np.random.default_rng(1).standard_normal(out.shape)
         out.backward(cotangent), expected.backward(torch.tensor(cotangent))
         np.testing.assert_allclose(out.data, expected.detach().numpy(), atol=1e-12)
-        np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), atol=1e-12)
+        np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy(), atol=1e-12)
 
 
 def test_modules_show_their_options_and_have_no_parameters():
@@ -90,4 +90,4 @@ def test_float32_stays_float32():
     for pool in (F.max_pool2d, F.avg_pool2d):
         x.grad, out = None, pool(x, 2)
         out.backward(np.ones(out.shape))
-        assert out.dtype == x.grad.dtype == np.float32 and np.abs(x.grad).max() > 0.2
+        assert out.dtype == x.grad.dtype == np.float32 and np.abs(x.grad.data).max() > 0.2

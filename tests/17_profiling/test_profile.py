@@ -88,7 +88,7 @@ def test_parameters_and_gradients_are_left_as_they_were():
     x.requires_grad = True
     loss_fn(model, x, targets).backward()
     model[0].bias.grad = None
-    before = [(t.data.copy(), t.grad, None if t.grad is None else t.grad.copy()) for t in (*model.parameters(), x)]
+    before = [(t.data.copy(), t.grad, None if t.grad is None else t.grad.data.copy()) for t in (*model.parameters(), x)]
     tinytorch.profile(model, (x, targets), loss_fn, steps=2)
     for tensor, (data, gradient, numbers) in zip((*model.parameters(), x), before):
         assert np.array_equal(tensor.data, data) and tensor.grad is gradient
@@ -136,7 +136,7 @@ def test_watching_changes_no_number(observer):
         model.zero_grad()
         loss = loss_fn(model, x, targets)
         loss.backward()
-        return [loss.data, *(p.grad for p in model.parameters())]
+        return [loss.data, *(p.grad.data for p in model.parameters())]
 
     expected = numbers()
     tracemalloc.start()

@@ -77,5 +77,6 @@ def gradcheck(f, *tensors, seed=0):
     name = getattr(result.grad_fn, "name", "gradcheck")
     cotangent = random_cotangent(result.shape, seed)
     result.backward(cotangent)
-    return max((compare_gradients(name, i, numerical_gradient(lambda: f(*tensors).data, t.data, cotangent), t.grad)
+    slopes = {i: t.grad if t.grad is None else np.asarray(t.grad) for i, t in wanted}
+    return max((compare_gradients(name, i, numerical_gradient(lambda: f(*tensors).data, t.data, cotangent), slopes[i])
                 for i, t in wanted), default=0.0)

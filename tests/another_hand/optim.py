@@ -72,7 +72,7 @@ class Optimizer:
             if set_to_none:
                 p.grad = None
             elif p.grad is not None:
-                p.grad[...] = 0
+                p.grad.data[...] = 0
 
     def step(self):
         ready = [[p for p in group["params"] if p.grad is not None] for group in self.param_groups]
@@ -83,7 +83,7 @@ class Optimizer:
             names = self.moment_names(group)
             states = [self.state.get(p) or self._first(p, names) for p in params]
             settings = {setting: group[setting] for setting in self.defaults}
-            self.update([p.data for p in params], [p.grad for p in params],
+            self.update([p.data for p in params], [p.grad.data for p in params],
                         [[state[name] for state in states] for name in names],
                         [state["step"] + 1 for state in states], **settings)
             for p, state in zip(params, states):
@@ -215,7 +215,7 @@ def clip_grad_norm_(parameters, max_norm):
     if not max_norm > 0:
         raise ValueError(f"max_norm is positive, not {max_norm}")
     tensors = [parameters] if isinstance(parameters, Tensor) else parameters
-    grads = [p.grad for p in tensors if p.grad is not None]
+    grads = [p.grad.data for p in tensors if p.grad is not None]
     norm = total_norm(grads)
     if math.isfinite(norm) and max_norm < norm + 1e-6:
         for grad in grads:

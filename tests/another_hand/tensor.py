@@ -133,21 +133,21 @@ def _chosen_value(reduce, find):
 
 class Tensor(Vocabulary):
     "An array that remembers which operation made it."
-    __slots__ = ("data", "grad", "grad_fn", "_wants", "__weakref__")
+    __slots__ = ("data", "_slope", "grad_fn", "_wants", "__weakref__")
     __array_ufunc__ = None
     __hash__ = object.__hash__
 
     def __init__(self, data, requires_grad=False, dtype=None):
         array = _numbers(data)
         self.data = array if dtype is None else array.astype(dtype, copy=False)
-        self.grad = self.grad_fn = None
+        self._slope = self.grad_fn = None
         self._wants = False
         self.requires_grad = requires_grad
 
     @staticmethod
     def wrap(array):
         made = object.__new__(Tensor)
-        made.data, made.grad, made.grad_fn, made._wants = array, None, None, False
+        made.data, made._slope, made.grad_fn, made._wants = array, None, None, False
         return made
 
     @property
@@ -186,7 +186,15 @@ class Tensor(Vocabulary):
         if self.grad is None:
             self.grad = gradient if fresh else np.array(gradient, self.dtype)
         else:
-            np.add(self.grad, gradient, out=self.grad)
+            np.add(self.grad.data, gradient, out=self.grad.data)
+
+    @property
+    def grad(self):
+        return self._slope
+
+    @grad.setter
+    def grad(self, gradient):
+        self._slope = gradient if gradient is None else self.as_gradient(gradient)
 
     # ---- what it holds
     is_leaf = property(lambda self: self.grad_fn is None)

@@ -114,7 +114,7 @@ def test_no_operation_outlives_its_step():
             loss.backward()
         optimizer.step()
         kept = model.state_dict(), optimizer.state_dict()
-        leaves = {id(p.grad) for p in model.parameters()}
+        leaves = {id(p.grad.data) for p in model.parameters()}
         alive = [thing for thing in census.alive() if id(thing) not in leaves]
         assert alive and all(thing is loss.grad_fn or thing is loss.data for thing in alive), \
             "once it is walked, the graph keeps nothing: its root is all that the loss still holds"

@@ -40,7 +40,7 @@ class Ours(Library):
         return tensor.data
 
     def gradient(self, tensor):
-        return tensor.grad
+        return None if tensor.grad is None else tensor.grad.data
 
 
 class Theirs(Library):

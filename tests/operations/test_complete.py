@@ -23,7 +23,7 @@ ABSTRACT = {"Reduction", "Activation", "RowNorm", "PoolFunction"}
 NOT_AN_OPERATION = {
     "accumulate_grad", "backward", "detach", "dim", "item", "numel", "numpy", "requires_grad_", "size",
     "tolist", "wrap", "long", "bool", "to", "float", "nelement", "ndimension", "element_size", "data_ptr", "stride",
-    "is_contiguous", "is_floating_point", "cuda", "equal", "allclose",
+    "is_contiguous", "as_gradient", "is_floating_point", "cuda", "equal", "allclose",
 }
 
 # Issue 3, point 2: what a student who knows PyTorch will look for.

@@ -114,7 +114,7 @@ def assert_same_function(torch, ours, theirs, batch, dtype):
         assert parameter.grad.dtype == dtype, name
         size = np.abs(gradients[name]).max()
         assert size > 1e-6, f"{name}: hardly a gradient"
-        error = np.abs(parameter.grad - gradients[name]).max() / size
+        error = np.abs(parameter.grad.data - gradients[name]).max() / size
         assert error < GRADIENTS[dtype], f"{name}: the gradients differ by {error:.1e} of their size"
 
 

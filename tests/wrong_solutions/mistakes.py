@@ -277,7 +277,7 @@ return dx, None
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "a second gradient replaces the first",
-        "self.grad = gradient if fresh else np.array(gradient)",
+        "self.grad = Tensor.wrap(gradient if fresh else np.array(gradient))",
         words="added", region=8,
     ),  # fmt: skip
     Mistake(
@@ -658,8 +658,8 @@ x -= lr * m / (np.sqrt(v) + eps)
     Mistake(
         "06_optimizers", "clip-gradients", "a new array is scaled",
         (
-            "p.grad *= scale",
-            "grad = p.grad * scale  # noqa: F841",
+            "p.grad.data *= scale",
+            "grad = p.grad.data * scale  # noqa: F841",
         ),
         words="in place",
     ),  # fmt: skip

@@ -74,10 +74,15 @@ class Trace(list):
 class Watched:
     """Stand in for the model in `loss_fn`, and keep the inputs of its first call, as `asked` and `options`.
 
-    loss_fn goes on with `answer`, a leaf: after backward, `answer.grad` says which outputs the loss depends on.
+    loss_fn goes on with `answer`, a leaf: after backward, `slopes` say which outputs the loss depends on, and how.
     """
     def __init__(self, model):
         self.model, self.asked, self.options, self.answer, self.targets = model, (), {}, None, None
+
+    @property
+    def slopes(self):
+        "Return the gradient of `answer`, an array, or None."
+        return None if self.answer is None or self.answer.grad is None else self.answer.grad.data
 
     def __call__(self, *inputs, **options):
         if self.answer is not None:
@@ -191,7 +196,9 @@ class Case:
     @contextmanager
     def untouched(self):
         "Record graphs and run plain forms inside, and allow any change to the model; then restore it all, bit for bit."
-        tensors = [(t, t.data, t.data.copy(), t.grad, copy.copy(t.grad), t.requires_grad) for t in self.tensors()]
+        tensors = [(t, t.data, t.data.copy(), t.grad, None if t.grad is None else t.grad.data.copy(),
+                    t.requires_grad)
+                   for t in self.tensors()]
         attributes = [(module, dict(vars(module))) for module in self.modules()]
         generator, state = thread.generator, copy.deepcopy(thread.generator.bit_generator.state)
         numpys = np.random.get_state()
@@ -208,7 +215,7 @@ class Case:
                 data[...] = values
                 tensor.data, tensor.grad, tensor.requires_grad = data, grad, wanted
                 if grad is not None:
-                    grad[...] = slopes
+                    grad.data[...] = slopes
 
     def reset_random(self, jumps=0):
         "Start every run from the same random numbers, so that two runs differ only in what was changed on purpose."
@@ -233,7 +240,7 @@ class Case:
         for tensor in self.tensors():
             tensor.grad = None
         self.loss(batch).backward()
-        return {name: p.grad for name, p in self.trainable().items()}
+        return {name: None if p.grad is None else p.grad.data for name, p in self.trainable().items()}
 
     def predict(self, *inputs, jumps=0):
         "Return the model's output in eval mode as an array; inputs beyond those given are those of `model_inputs(8)`."

@@ -104,7 +104,7 @@ def _std(x):
 def check_loss_sign(case):
     "Find a loss that grows with the logit of the right answer."
     seen = case.seen()
-    slopes, targets = getattr(seen.answer, "grad", None), case.targets.data if seen.targets is None else seen.targets
+    slopes, targets = seen.slopes, case.targets.data if seen.targets is None else seen.targets
     if slopes is None or slopes.ndim < 2 or targets.dtype.kind not in "iu" or targets.size != slopes[..., 0].size:
         return
     rows, targets = slopes.reshape(-1, slopes.shape[-1]), targets.ravel()
@@ -286,7 +286,7 @@ def ids_and_targets(case):
     ids, targets = asked[0].data, targets.reshape(len(asked[0]), -1)
     if {ids.dtype.kind, targets.dtype.kind} - set("iu") or not 1 < targets.shape[1] <= ids.shape[1]:
         return None
-    slopes = getattr(seen.answer, "grad", None)
+    slopes = seen.slopes
     counted = targets >= 0
     if slopes is not None and slopes.shape[:2] == ids.shape:
         cares = slopes.reshape(*ids.shape, -1).any(axis=-1)  # (B, T)

@@ -55,9 +55,10 @@ def check_zero_grad(case, optimizer):
     for name, p in case.optimized().items():
         if p.grad is not None:
             p.grad = (1e6 * rng.standard_normal(p.shape)).astype(p.dtype)
-            left[name] = p.grad.copy()
+            left[name] = p.grad.data.copy()
     case.step(case.model, case.batch, case.loss_fn, optimizer)
-    cosines = [cosine(case.parameters[name].grad, marker) for name, marker in left.items() if marker.size > 8]
+    cosines = [cosine(np.asarray(case.parameters[name].grad), marker) for name, marker in left.items()
+               if marker.size > 8 and case.parameters[name].grad is not None]
     largest = max(cosines, default=0.0, key=abs)
     if largest > 0.9:
         yield Finding("stale-gradients", "A gradient that was there before the step is there after it.",

@@ -1,5 +1,5 @@
 """Neural network parts, under PyTorch's names."""
-from tinytorch.nn import functional, init
+from tinytorch.nn import functional, init, utils
 from tinytorch.nn.activations import (
     GELU, LeakyReLU, LogSigmoid, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh,
 )

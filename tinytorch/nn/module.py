@@ -131,7 +131,7 @@ class Module:
         for _, tensor, _ in self._tensors():
             if tensor.dtype.kind == "f":
                 tensor.data = tensor.data.astype(dtype, copy=False)
-                tensor.grad = None if tensor.grad is None else tensor.grad.astype(dtype, copy=False)
+                tensor.grad = None if tensor.grad is None else tensor.grad.to(dtype)
         return self
     def float(self): return self.to(np.float32)
     def double(self): return self.to(np.float64)

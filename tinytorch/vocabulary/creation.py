@@ -9,12 +9,13 @@ from tinytorch import creation
 from tinytorch.state import default_generator, get_default_dtype, thread
 from tinytorch.tensor import Tensor
 from tinytorch.vocabulary.functions import tensor_of
-from tinytorch.vocabulary.names import check_device, dtype_of
+from tinytorch.vocabulary.names import check_device, dtype_of, float32, float64, int32, int64
 
 __all__ = """
-    Generator arange as_tensor bernoulli empty empty_like eye from_numpy full full_like linspace logspace multinomial
-    normal ones ones_like rand rand_like randint randn randn_like randperm tensor tril_indices triu_indices zeros
-    zeros_like""".split()
+    BoolTensor DoubleTensor FloatTensor Generator IntTensor LongTensor arange as_tensor bernoulli empty empty_like eye
+    from_numpy full full_like linspace logspace multinomial normal ones ones_like rand rand_like randint randn
+    randn_like randperm tensor tril_indices triu_indices zeros zeros_like
+    """.split()
 
 
 class Generator:
@@ -89,6 +90,18 @@ def tensor(data, dtype=None, device=None, requires_grad=False):
     "Return a Tensor of a number, nested lists, an array or a Tensor, which is copied."
     check_device(device)
     return creation.tensor(data, requires_grad, dtype and dtype_of(dtype))
+
+
+def _of_dtype(dtype):
+    def call(data):
+        return tensor(data, dtype)
+    call.__name__ = call.__qualname__ = f"{dtype}Tensor"
+    call.__doc__ = f"Return tensor(data, {dtype})."
+    return call
+
+
+FloatTensor, DoubleTensor, LongTensor, IntTensor, BoolTensor = map(
+    _of_dtype, (float32, float64, int64, int32, np.dtype(bool)))
 
 
 def from_numpy(ndarray):

@@ -1,5 +1,6 @@
 """Methods of Tensor under PyTorch's names, each on top of those that chapter 03 teaches."""
 import builtins
+import functools
 from collections import namedtuple
 
 import numpy as np
@@ -38,6 +39,20 @@ def _axis(name, dim, ndim):
     return dim % end
 
 
+def numpy_names(method):
+    "Return `method`, which also takes NumPy's names for dim and keepdim: `axis`, `keepdims`, and `out=None`."
+    @functools.wraps(method)
+    def call(*args, **options):
+        if "axis" in options:
+            options["dim"] = options.pop("axis")
+        if "keepdims" in options:
+            options["keepdim"] = options.pop("keepdims")
+        if options.pop("out", None) is not None:
+            raise TypeError(f"{method.__name__}: out: not supported, the result is a new Tensor")
+        return method(*args, **options)
+    return call
+
+
 class Vocabulary:
     """What Tensor inherits: methods that need nothing of it but the taught ones. Gradients flow where PyTorch's do.
     A method without a docstring does what PyTorch's method of that name does."""
@@ -61,6 +76,18 @@ class Vocabulary:
     def cuda(self, device=None): raise RuntimeError('cuda: tensors live on the CPU here; use .to("cpu"), or no device')
     def __format__(self, spec): return format(self.item() if self.ndim == 0 else str(self), spec)
     def __contains__(self, element): return builtins.bool((self == element).any())
+
+    def as_gradient(self, gradient):
+        """Return a Tensor, or an array, that can be the gradient of self, as a Tensor around the same numbers.
+        Raises: TypeError for another kind, RuntimeError for another shape or dtype."""
+        if isinstance(gradient, (np.ndarray, np.generic)):
+            gradient = type(self).wrap(gradient)
+        if not isinstance(gradient, Vocabulary):
+            raise TypeError(f"grad: expected a Tensor or None, got {type(gradient).__name__}")
+        if (gradient.shape, gradient.dtype) != (self.shape, self.dtype):
+            raise RuntimeError(f"grad: expected shape {self.shape} and {self.dtype}, as the tensor has; got "
+                               f"{gradient.shape} and {gradient.dtype}")
+        return gradient
 
     # ---- dtypes
     def int(self): return self.to(np.int32)
@@ -112,7 +139,9 @@ class Vocabulary:
     def allclose(self, other, rtol=1e-5, atol=1e-8, equal_nan=False):
         return builtins.bool(np.all(self.isclose(other, rtol, atol, equal_nan).data))
     def equal(self, other): return np.array_equal(self.data, other.data)
+    @numpy_names
     def any(self, dim=None, keepdim=False): return self._quantifier(np.any, dim, keepdim)
+    @numpy_names
     def all(self, dim=None, keepdim=False): return self._quantifier(np.all, dim, keepdim)
     def _quantifier(self, reduce, dim, keepdim):
         return type(self).wrap(np.asarray(reduce(self.data, axis=self._axes(dim), keepdims=keepdim), bool))

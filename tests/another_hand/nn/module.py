@@ -138,7 +138,7 @@ class Module:
             if tensor.dtype.kind == "f":
                 tensor.data = tensor.data.astype(dtype, copy=False)
                 if tensor.grad is not None:
-                    tensor.grad = tensor.grad.astype(dtype, copy=False)
+                    tensor.grad = tensor.grad.data.astype(dtype, copy=False)
         return self
 
     def float(self):

@@ -1,0 +1,107 @@
+"""Methods of Module under PyTorch's names, and hooks: functions that are called when a module is."""
+
+
+class Handle:
+    "What registering a hook returns: `remove()` takes it back."
+    def __init__(self, owner, attribute, hook):
+        self.owner, self.attribute, self.hook = owner, attribute, hook
+
+    def remove(self):
+        hooks = getattr(self.owner, self.attribute)
+        setattr(self.owner, self.attribute, tuple(hook for hook in hooks if hook is not self.hook))
+
+
+def hooked(owner, attribute, hook):
+    "Add `hook` to a tuple of them, and return its Handle. Raises: TypeError for what cannot be called."
+    if not callable(hook):
+        raise TypeError(f"register: hook: expected a function, got {type(hook).__name__}")
+    setattr(owner, attribute, (*getattr(owner, attribute, ()), hook))
+    return Handle(owner, attribute, hook)
+
+
+class ModuleVocabulary:
+    "What Module inherits: methods that need nothing of it but the taught ones."
+    _pre_hooks = _hooks = _backward_hooks = ()
+
+    def register_forward_pre_hook(self, hook):
+        "Call hook(module, inputs) before each forward; what it returns, unless None, takes the place of the inputs."
+        return hooked(self, "_pre_hooks", hook)
+
+    def register_forward_hook(self, hook):
+        "Call hook(module, inputs, output) after each forward; what it returns, unless None, is the output."
+        return hooked(self, "_hooks", hook)
+
+    def register_full_backward_hook(self, hook):
+        """Call hook(module, grad_inputs, grad_outputs), two tuples, in each backward pass, for a module of one Tensor
+        in and one out; what it returns, unless None, takes the place of grad_inputs."""
+        return hooked(self, "_backward_hooks", hook)
+
+    def call_with_hooks(self, inputs, options):
+        "Return forward(*inputs, **options), with all hooks around it."
+        for hook in self._pre_hooks:
+            changed = hook(self, inputs)
+            if changed is not None:
+                inputs = changed if isinstance(changed, tuple) else (changed,)
+        watched = self._backward_hooks and self._watch_input(inputs)
+        output = self.forward(*(watched[0] if watched else inputs), **options)
+        if watched:
+            output = self._watch_output(output, watched[1])
+        for hook in self._hooks:
+            changed = hook(self, inputs, output)
+            output = output if changed is None else changed
+        return output
+
+    def _watch_input(self, inputs):
+        "Return the inputs, the first a copy that calls the backward hooks, and what `_watch_output` asks for."
+        grads = []
+        first = inputs[0].clone()
+        if first.requires_grad:
+            first.register_hook(lambda grad: self._call_backward_hooks(grad, grads))
+        return (first, *inputs[1:]), (grads, first.requires_grad)
+
+    def _watch_output(self, output, waiting):
+        grads, input_follows = waiting
+        output = output.clone()
+        def arrived(grad):
+            grads[:] = [grad]
+            if not input_follows:
+                self._call_backward_hooks(None, grads)
+        if output.requires_grad:
+            output.register_hook(arrived)
+        return output
+
+    def _call_backward_hooks(self, grad, grads):
+        for hook in self._backward_hooks:
+            changed = hook(self, (grad,), tuple(grads))
+            grad = grad if changed is None else changed[0]
+        return grad
+
+    def _get_name(self):
+        return type(self).__name__
+
+    def get_submodule(self, target):
+        "Return the module at a dotted path; '' is self. Raises: AttributeError where there is none."
+        found = dict(self.named_modules(remove_duplicate=False))
+        if target not in found:
+            raise AttributeError(f"{type(self).__name__} has no module {target!r}")
+        return found[target]
+
+    def get_parameter(self, target):
+        "Return the parameter at a dotted path. Raises: AttributeError where there is none."
+        path, _, name = target.rpartition(".")
+        parameters = dict(self.get_submodule(path).named_parameters())
+        if name not in parameters:
+            raise AttributeError(f"{type(self).__name__} has no parameter {target!r}")
+        return parameters[name]
+
+    def register_parameter(self, name, param):
+        "Assign a Parameter, or None, to the attribute `name`. Raises: KeyError for a name that is taken or has a dot."
+        if not name or "." in name or hasattr(self, name):
+            raise KeyError(f"{type(self).__name__}: '{name}' names no parameter: it is empty, has a dot, or is taken")
+        setattr(self, name, param)
+
+    def cpu(self):
+        return self
+
+    def cuda(self, device=None):
+        raise RuntimeError("cuda: tensors live on the CPU here; leave .cuda() out")
