@@ -29,12 +29,7 @@ def collate(examples):
 
 
 class Dataset:
-    """Serve examples by number: a subclass defines `__len__` and `__getitem__(index)`, and may define a faster `batch`.
-    One with a `__getitem__` of its own and no `batch` is asked for each example, whatever `batch` it inherits."""
-    def __init_subclass__(cls, **options):
-        super().__init_subclass__(**options)
-        if "batch" not in vars(next(kind for kind in cls.__mro__ if {"batch", "__getitem__"} & vars(kind).keys())):
-            cls.batch = Dataset.batch
+    "Serve examples by number: a subclass defines `__len__` and `__getitem__(index)`, and may define a faster `batch`."
     def __getitem__(self, index): raise NotImplementedError(f"{type(self).__name__}.__getitem__")
     def __iter__(self):
         for i in range(len(self)):
@@ -65,7 +60,9 @@ class TensorDataset(Dataset):
         "Return a tuple with the row (`index` an int) or the rows (`index` an array of ints) of each tensor."
         return tuple(t[index] for t in self.tensors)
     def batch(self, indices):
-        "Return all rows with one indexing."
+        "Return all rows with one indexing; a subclass with its own `__getitem__` is asked for each example."
+        if type(self).__getitem__ is not TensorDataset.__getitem__:
+            return super().batch(indices)
         return self[indices]
 
 
@@ -80,6 +77,9 @@ class Subset(Dataset):
     def __getitem__(self, index):
         return self.dataset[int(self.indices[index])]
     def batch(self, indices):
+        "Return what `dataset` has at these places; a subclass with its own `__getitem__` is asked for each example."
+        if type(self).__getitem__ is not Subset.__getitem__:
+            return super().batch(indices)
         return get_batch(self.dataset, self.indices[indices])
 
 

@@ -294,10 +294,14 @@ class TokenDataset(Dataset):
     def __getitem__(self, index):
         if not -len(self) <= index < len(self):
             raise IndexError(f"TokenDataset: window {index} of {len(self)}")
-        inputs, targets = TokenDataset.batch(self, np.array([index % len(self)]))
+        inputs, targets = self._windows(np.array([index % len(self)]))
         return inputs[0], targets[0]
     def batch(self, indices):
-        "Return windows (B, context) and the same one token later."
+        "Return windows (B, context) and the same one token later; a subclass's own `__getitem__` is asked for each."
+        if type(self).__getitem__ is not TokenDataset.__getitem__:
+            return super().batch(indices)
+        return self._windows(indices)
+    def _windows(self, indices):
         starts = np.asarray(indices)[:, None] * self.stride
         windows = self.tokens[starts + np.arange(self.context + 1)].astype(np.int64)
         return Tensor.wrap(windows[:, :-1]), Tensor.wrap(windows[:, 1:])

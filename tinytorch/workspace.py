@@ -22,7 +22,9 @@ MARKER = Path(".tito", "workspace.json")  # this and the folders: relative to th
 NOTEBOOKS = Path("modules")
 EXPORTED = Path("exported", "tinytorch")
 NOT_WRITTEN = "not written yet: "  # how the message of a stub begins
-OPEN_EXERCISE = re.compile(r"^[ \t]*raise NotImplementedError(\(\))?[ \t]*(#.*)?$", re.MULTILINE)
+OPEN_EXERCISE = re.compile(  # bare, or with the name of what is to be written
+    r"^[ \t]*raise NotImplementedError"
+    r"(\((['\"](?P<name>.*) is (still open|not written yet): replace this line['\"])?\))?[ \t]*(#.*)?$", re.MULTILINE)
 
 
 def find_workspace():
@@ -70,7 +72,7 @@ class Overlay:
     def __init__(self, workspace, stubs=None):
         files = exported_files(workspace)
         texts = {path: file.read_text(encoding="utf-8", errors="replace") for path, file in files.items()}
-        self.open = {path: count for path, text in texts.items() if (count := len(OPEN_EXERCISE.findall(text)))}
+        self.open = {path: count for path, text in texts.items() if (count := open_exercises(text))}
         self.stand_in = [] if stubs is None else sorted(self.open.keys() - set(stubs))
         self.yours = [path for path in files if path not in self.stand_in]
         self.modules = {f"tinytorch.{path.removesuffix('.py').replace('/', '.')}": files[path] for path in self.yours}
@@ -108,7 +110,7 @@ class StudentFile(SourceFileLoader):
 
 
 def with_named_stubs(node, text, names=()):
-    "Return the tree `node`; each bare `raise NotImplementedError` gets `text`, where the function's name fills the {}."
+    "Return the tree `node`; each `raise` of an open exercise gets `text`, where the function's name fills the {}."
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         names = (*names, node.name)
     elif names and is_stub(node):
@@ -120,8 +122,13 @@ def with_named_stubs(node, text, names=()):
     return node
 
 
+def open_exercises(text):
+    "Return how many exercises are open in the source `text`; several places that name the same one are one."
+    return len({match["name"] or match.start() for match in OPEN_EXERCISE.finditer(text)})
+
+
 def is_stub(node):
-    "Return whether this node is `raise NotImplementedError`, without a message."
+    "Return whether this node is the `raise NotImplementedError` of an open exercise."
     return isinstance(node, ast.Raise) and bool(OPEN_EXERCISE.fullmatch(ast.unparse(node)))
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from tito.layout import names_defined
 from tito.overlay import is_stub
-from tito.strip import STUB, exporting, read_notebook, source_of, stripped, without_markers
+from tito.strip import exporting, read_notebook, source_of, stripped, without_markers
 
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 AT_IMPORT = {"__init_subclass__", "__set_name__"}  # methods that a class statement calls
+NOT_YET = 'raise NotImplementedError("{} is not written yet: replace this line")'
 DEPTH = {"depth": "open"}  # in the metadata of a notebook, under "tito"
 NOTE = """\
 **Open form.** Of every function and class that this chapter exports you see the signature and what it promises. Write
@@ -68,7 +69,7 @@ def open_source(source: str, given: set[str]) -> OpenSource:
     return OpenSource("" if edits and empty else text, sum(end - first for first, end, _ in edits))
 
 
-def edits_of(node: ast.stmt, lines: list[str], given: set[str]) -> list[tuple[int, int, list[str]]]:
+def edits_of(node: ast.stmt, lines: list[str], given: set[str], within: str = "") -> list[tuple[int, int, list[str]]]:
     """(first row, row behind the last, the lines that come instead), rows from 0, in their order."""
     names = names_defined(node)
     if names & given:
@@ -76,31 +77,31 @@ def edits_of(node: ast.stmt, lines: list[str], given: set[str]) -> list[tuple[in
     if names and all(map(is_private, names)):
         return [(first_row(node, lines), last_row(node, lines), [])]
     if isinstance(node, FUNCTIONS):
-        return [edit_of_body(node, lines)] if something_to_write(node) else []
+        return [edit_of_body(node, lines, within + node.name)] if something_to_write(node) else []
     if not isinstance(node, ast.ClassDef):
         return []
     kept = {name for part in node.body for name in mentioned_at_import(part) if is_private(name)} | AT_IMPORT
     methods = [part for part in node.body if isinstance(part, FUNCTIONS)]
-    edits = [edit for method in methods for edit in edits_of(method, lines, kept)]
+    edits = [edit for method in methods for edit in edits_of(method, lines, kept, f"{node.name}.")]
     if len(edits) == len(node.body) and not any(instead for *_, instead in edits):
         edits[-1] = (*edits[-1][:2], [" " * node.body[0].col_offset + "pass"])
     return edits
 
 
-def edit_of_body(node: ast.FunctionDef, lines: list[str]) -> tuple[int, int, list[str]]:
-    """Puts the stub in the place of all that follows signature and docstring."""
+def edit_of_body(node: ast.FunctionDef, lines: list[str], name: str) -> tuple[int, int, list[str]]:
+    """Puts the stub in the place of all that follows signature and docstring; `name` is what it says."""
     first, end = node.body[0], last_row(node, lines)
-    documented = ast.get_docstring(node) is not None
+    documented, stub = ast.get_docstring(node) is not None, NOT_YET.format(name)
     row = first_row(first, [])
     head = lines[row].encode()[: first.col_offset].decode()
     if head.strip():  # def f(x): return x
         indent = " " * (node.col_offset + 4)
-        return row, end, [head.rstrip(), *([indent + ast.unparse(first)] if documented else []), indent + STUB]
+        return row, end, [head.rstrip(), *([indent + ast.unparse(first)] if documented else []), indent + stub]
     if documented:
         row = first.end_lineno
     while not documented and (not lines[row - 1].strip() or lines[row - 1].lstrip().startswith("#")):
         row -= 1
-    return row, end, [" " * first.col_offset + STUB]
+    return row, end, [" " * first.col_offset + stub]
 
 
 def first_row(node: ast.stmt, lines: list[str]) -> int:

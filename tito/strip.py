@@ -9,7 +9,7 @@ from tito.overlay import OPEN_EXERCISE
 from tito.project import TitoError
 
 STUB = "raise NotImplementedError  # your code here"
-REGIONS = {"SOLUTION": STUB, "HIDDEN TESTS": ""}  # what is left in the place of each
+STILL_OPEN = 'raise NotImplementedError("exercise {} is still open: replace this line")'
 _directive = re.compile(r"#\|\s*(default_exp|exporti?)\b[ \t]*(\S*)")
 
 
@@ -38,21 +38,22 @@ def stripped(path: Path) -> dict:
     notebook = read_notebook(path)
     for number, cell in enumerate(notebook["cells"], 1):
         if cell["cell_type"] == "code":
-            source = without_regions("".join(cell["source"]), f"{path.name}, cell {number}")
+            stub = STILL_OPEN.format(grading(cell)["grade_id"]) if grading(cell).get("solution") else STUB
+            source = without_regions("".join(cell["source"]), f"{path.name}, cell {number}", stub)
             cell.update(source=source.splitlines(keepends=True), outputs=[], execution_count=None)
     return notebook
 
 
-def without_regions(source: str, where: str) -> str:
-    """`source` with its regions between ### BEGIN and ### END replaced, at their indentation."""
-    for name, stub in REGIONS.items():
+def without_regions(source: str, where: str, stub: str = STUB) -> str:
+    """`source` with `stub` in the place of each solution, at its indentation, and without hidden tests."""
+    for name, instead in {"SOLUTION": stub, "HIDDEN TESTS": ""}.items():
         kept, inside = [], False
         for line in source.split("\n"):
             marker = re.fullmatch(rf"(\s*)### (BEGIN|END) {name}\s*", line)
             if marker and (marker[2] == "END") != inside:
                 raise TitoError(f"{where}: ### {marker[2]} {name} without its partner: markers stand in pairs")
-            if marker and not inside and stub:
-                kept.append(marker[1] + stub)
+            if marker and not inside and instead:
+                kept.append(marker[1] + instead)
             if not marker and not inside:
                 kept.append(line)
             inside = inside != bool(marker)

@@ -14,6 +14,7 @@ from tito.course import chapter as chapter_of
 from tito.exercises import exercises as found_exercises
 from tito.export import Module, export
 from tito.files import digest, digest_of, write_all
+from tito.handout import handout
 from tito.layout import all_names
 from tito.open_form import functions, given_names, opened, package_texts
 from tito.overlay import OPEN_EXERCISE, PACKAGE_FOLDER
@@ -75,7 +76,8 @@ def export_chapter(workspace: Workspace, chapter: Chapter) -> tuple[list[Module]
 
 def fresh(chapter: Chapter, depth: str = GUIDED) -> tuple[bytes, list[Module]]:
     """The notebook that a student starts with, and the stubs that it exports."""
-    content = notebook_bytes(in_open_form(chapter) if depth == OPEN else stripped(chapter.notebook))
+    notebook = in_open_form(chapter) if depth == OPEN else stripped(chapter.notebook)
+    content = notebook_bytes(handout(chapter, notebook, depth))
     with tempfile.TemporaryDirectory(prefix="tito-") as folder:
         path = Path(folder, chapter.notebook.name)
         path.write_bytes(content)

@@ -41,14 +41,6 @@ def collate(examples):
 
 
 class Dataset:
-    def __init_subclass__(cls):
-        for kind in cls.__mro__:
-            if "batch" in vars(kind):
-                return
-            if "__getitem__" in vars(kind):
-                cls.batch = Dataset.batch
-                return
-
     def __getitem__(self, index):
         raise NotImplementedError(f"{type(self).__name__}.__getitem__")
 
@@ -78,7 +70,9 @@ class TensorDataset(Dataset):
         return tuple(tensor[index] for tensor in self.tensors)
 
     def batch(self, indices):
-        return self[np.asarray(indices)]
+        if type(self).__getitem__ is TensorDataset.__getitem__:
+            return self[np.asarray(indices)]
+        return super().batch(indices)
 
 
 class Subset(Dataset):
@@ -96,7 +90,9 @@ class Subset(Dataset):
         return self.dataset[int(self.indices[index])]
 
     def batch(self, indices):
-        return get_batch(self.dataset, self.indices[indices])
+        if type(self).__getitem__ is Subset.__getitem__:
+            return get_batch(self.dataset, self.indices[indices])
+        return super().batch(indices)
 
 
 def as_generator(generator):

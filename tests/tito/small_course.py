@@ -164,7 +164,7 @@ def write(path, text):
 def solve(notebook, exercise, body):
     "Put `body`, lines at the indentation of the stub, into an exercise of a student's notebook."
     content = json.loads(notebook.read_text(encoding="utf-8"))
-    stub = "    raise NotImplementedError  # your code here\n"
+    stub = f'    raise NotImplementedError("exercise {exercise} is still open: replace this line")\n'
     for cell in content["cells"]:
         if cell["metadata"].get("nbgrader", {}).get("grade_id") == exercise:
             source = "".join(cell["source"])

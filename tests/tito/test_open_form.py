@@ -9,8 +9,8 @@ from small_course import write
 
 from tito import open_form
 from tito.course import chapters
-from tito.open_form import functions, given_names, open_source
-from tito.strip import STUB, exporting, read_notebook, source_of
+from tito.open_form import NOT_YET, functions, given_names, open_source
+from tito.strip import exporting, read_notebook, source_of
 
 SOURCE = '''\
 #| export
@@ -90,7 +90,7 @@ class Config:
     width: int = 2
 
     def twice(self):
-        {STUB}
+        {NOT_YET.format("Config.twice")}
 
 
 class Box:
@@ -101,21 +101,21 @@ class Box:
     dims, __slots__ = 1, ("x",)
 
     def __init__(self, x):  # a comment
-        {STUB}
+        {NOT_YET.format("Box.__init__")}
 
     # ---- arithmetic
 
     def __add__(self, other):
-        {STUB}
+        {NOT_YET.format("Box.__add__")}
     def named(self, other,
               more=LIMIT):
         'A docstring.'
-        {STUB}
+        {NOT_YET.format("Box.named")}
 
     @property
     def both(self):
         "x and x"
-        {STUB}
+        {NOT_YET.format("Box.both")}
 
 
     def forward(self, x):
@@ -123,7 +123,7 @@ class Box:
 
 
 def causal(T):
-    {STUB}'''
+    {NOT_YET.format("causal")}'''
 
 
 def test_signatures_docstrings_and_declarations_are_left():
@@ -232,7 +232,7 @@ def test_open_from_red_to_green(tito):
     assert row(tito("status"), "01_double").split(maxsplit=4)[2:] == [
         "progress", "open", "2 of 2 functions not written yet; not tested"]
     said = tito("test", "01", status=1)
-    assert row(said, "    double.py, twice ").split(maxsplit=2)[2] == "01_double.ipynb, cell 6, line 4    3 checks"
+    assert row(said, "    double.py, twice ").split(maxsplit=2)[2] == "01_double.ipynb, cell 7, line 4    3 checks"
     assert "    double.py, four_times " in said and "4 checks: 0 passed, 4 failed" in said
     assert "**Exercise.** Return twice `x`." in tito("hint", "01")
     assert tito("hint", "01", "four_times").count("def four_times(x):") == 1
@@ -248,8 +248,10 @@ def test_open_from_red_to_green(tito):
 
 def write_functions(tito):
     text = tito.notebook().read_text()
-    for body in ("return x + x", "return 4 * x"):
-        text = text.replace(STUB, body, 1)
+    for name, body in (("twice", "return x + x"), ("four_times", "return 4 * x")):
+        stub = json.dumps(NOT_YET.format(name))[1:-1]
+        assert stub in text
+        text = text.replace(stub, body)
     tito.notebook().write_text(text)
 
 
@@ -282,7 +284,7 @@ def test_from_guided_to_open_and_back_loses_nothing(tito):
     assert "is there already: go on with it" in tito("start", "01", "--open", status=2)
     assert "is there already: go on with it" in tito("start", "01", status=2)
     tito("reset", "01")
-    assert tito.notebook().read_text().count("raise NotImplementedError") == 2, "a reset keeps the depth"
+    assert tito.notebook().read_text().count("is not written yet") == 2, "a reset keeps the depth"
 
 
 def test_undo_of_a_change_keeps_what_was_written_since(tito):

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from tito.project import TitoError
-from tito.strip import STUB, exercises, exported_files, open_exercises, read_notebook, stripped, without_regions
+from tito.strip import (
+    STILL_OPEN,
+    STUB,
+    exercises,
+    exported_files,
+    open_exercises,
+    read_notebook,
+    stripped,
+    without_regions,
+)
 
 MODULES = sorted((Path(__file__).parents[2] / "modules").glob("*.ipynb"))
 
@@ -48,13 +57,15 @@ def test_everything_but_sources_and_outputs_stays(course):
 def test_open_exercises_are_those_with_the_stub(course):
     notebook = stripped(course / "modules" / "01_double.ipynb")
     assert open_exercises(notebook) == list(exercises(notebook)) == ["twice"]
+    assert STILL_OPEN.format("twice") in "".join(source for source in exercises(notebook).values())
     assert open_exercises(read_notebook(course / "modules" / "01_double.ipynb")) == []
 
 
 def test_a_message_in_an_error_is_not_an_open_exercise(course):
     notebook = stripped(course / "modules" / "01_double.ipynb")
     for cell in notebook["cells"]:
-        cell["source"] = "".join(cell["source"]).replace(STUB, 'raise NotImplementedError("subclasses say it")')
+        source = "".join(cell["source"])
+        cell["source"] = source.replace(STILL_OPEN.format("twice"), 'raise NotImplementedError("subclasses say it")')
     assert open_exercises(notebook) == []
 
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 from small_course import write
 
+from tito.strip import STILL_OPEN
 from tito.suite import Outcome, summary
 
 SOLVED = "    return x + x\n"
@@ -31,7 +32,7 @@ def test_from_a_new_workspace_to_a_green_chapter(tito):
     assert "yours: double.py (1 open exercise); the reference: all the rest" in said
     assert "4 checks: 0 passed, 4 failed" in said
     assert "not written yet (`raise NotImplementedError`), and the checks that stopped there:" in said
-    assert row(said, "    twice").split(maxsplit=1)[1] == "01_double.ipynb, cell 6, line 4    4 checks"
+    assert row(said, "    twice").split(maxsplit=1)[1] == "01_double.ipynb, cell 7, line 4    4 checks"
     status = tito("status")
     assert "in progress" in row(status, "01_double") and "1 of 1 exercises open; 4 of 4 checks failed" in status
     assert "locked" in row(status, "doubling")
@@ -92,9 +93,9 @@ def test_a_wrong_solution_is_told_with_got_expected_and_where(tito):
     assert "4 checks: 1 passed, 3 failed" not in said  # 0 and 2 are their own doubles: it is right by luck
     assert "4 checks: 2 passed, 2 failed" in said
     assert "twice is the sum with itself [-3]   tests/01_double/test_double.py:7" in said
-    where = "look at   notebook 01_double.ipynb, cell 6, line 2 (exercise twice)"
+    where = "look at   notebook 01_double.ipynb, cell 7, line 2 (exercise twice)"
     assert f"checked   assert twice(x) == x + x\n    got       9\n    expected  -6\n    {where}" in said
-    assert "look at   notebook 01_double.ipynb, cell 6, line 6 (exercise twice)" in said  # four_times
+    assert "look at   notebook 01_double.ipynb, cell 7, line 6 (exercise twice)" in said  # four_times
     assert row(tito("status"), "01_double").split()[1:3] == ["in", "progress"]
 
 
@@ -111,7 +112,7 @@ def test_twice():
     tito("start", "01")
     tito.solve(body="    return x + 'x'\n")
     said = tito("check", "01", status=1)
-    assert "message   this is probably why\n    where     notebook 01_double.ipynb, cell 6, line 4" in said
+    assert "message   this is probably why\n    where     notebook 01_double.ipynb, cell 7, line 4" in said
 
 
 def test_an_error_inside_the_solution_names_its_line(tito):
@@ -119,7 +120,7 @@ def test_an_error_inside_the_solution_names_its_line(tito):
     tito.solve(body="    return x + undefined\n")
     said = tito("check", "01", status=1)
     assert "NameError: name 'undefined' is not defined" in said
-    assert "cell 6, line 4 (exercise twice)" in said and "return x + undefined" in said
+    assert "cell 7, line 4 (exercise twice)" in said and "return x + undefined" in said
 
 
 def test_only_some_checks_are_run_and_nothing_is_recorded(tito):
@@ -152,7 +153,7 @@ def test_a_broken_import_is_status_1_and_names_the_cell(tito, course):
     tito("start", "01")
     tito.solve(body="    return x + x\n\nLOST = unknown\n")
     said = tito("check", "01", status=1)
-    assert "NameError: name 'unknown' is not defined" in said and "cell 6" in said
+    assert "NameError: name 'unknown' is not defined" in said and "cell 7" in said
 
 
 def test_what_was_lost_from_the_notebook_is_remarked(tito):
@@ -192,7 +193,7 @@ def test_what_was_exported_is_tested_while_the_notebook_is_broken(tito):
     text = tito.notebook().read_text()
     tito.notebook().write_text(text.replace("return x + x", "return = x"))
     said = tito("test", "01")
-    assert "note: what was exported last is tested" in said and "cell 6 (exercise twice)" in said
+    assert "note: what was exported last is tested" in said and "cell 7 (exercise twice)" in said
     assert "in progress" in row(tito("status"), "01_double")
 
 
@@ -342,7 +343,8 @@ def test_hints_come_one_by_one(tito):
 def test_diff_waits_until_the_chapter_is_green(tito):
     tito("start", "01")
     assert "--anyway" in tito("diff", "01", status=2)
-    assert "-    raise NotImplementedError  # your code here\n+    return x + x" in tito("diff", "01", "--anyway")
+    stub = '-    raise NotImplementedError("exercise twice is still open: replace this line")'
+    assert f"{stub}\n+    return x + x" in tito("diff", "01", "--anyway")
     tito.solve(body="    return 2 * x\n")
     tito("check", "01")
     assert "--- mine\n+++ reference" in tito("diff", "01")
@@ -513,7 +515,8 @@ def not_a_notebook(tito):
 
 def missing_marker(tito):
     text = tito.notebook().read_text()
-    stub = "raise NotImplementedError  # your code here"
+    stub = json.dumps(STILL_OPEN.format("twice"))[1:-1]
+    assert stub in text
     tito.notebook().write_text(text.replace(stub, "### BEGIN SOLUTION"))
 
 
@@ -536,7 +539,7 @@ def taken_name(tito):
     (not_json, "not a notebook"),
     (not_a_notebook, "not a notebook"),
     (missing_marker, "solution markers do not pair"),
-    (syntax_error, "cell 6 (exercise twice), which is exported, is not Python"),
+    (syntax_error, "cell 7 (exercise twice), which is exported, is not Python"),
     (lost_export, "no cell exports double.py any more"),
     (taken_name, "exports nn.py, which tinytorch has already"),
 ])
@@ -758,7 +761,7 @@ def test_of_nothing():
     tito("start", "01")
     tito.solve(body="    return x * x\n")
     said = tito("check", "01", status=1)
-    places = [re.findall(r"look at .* cell 6, (line \d)", part) for part in said.split("\n\n") if "checked" in part]
+    places = [re.findall(r"look at .* cell 7, (line \d)", part) for part in said.split("\n\n") if "checked" in part]
     assert places == [["line 2"], ["line 6"], ["line 6"], ["line 2"], []], said
 
 
@@ -774,7 +777,7 @@ def test_behind_a_function_that_is_no_exercise_are_those_that_it_calls(tito, cou
     tito("start", "01")
     tito.solve(body="    return x * x\n")
     said = tito("check", "01", status=1)
-    assert re.findall("look at .*, (cell .*)", said) == ["cell 6, line 2 (exercise twice)", "cell 8, line 5"], said
+    assert re.findall("look at .*, (cell .*)", said) == ["cell 7, line 2 (exercise twice)", "cell 9, line 5"], said
 
 
 def test_a_gradient_error_is_not_in_what_reports_it(tito):
@@ -789,7 +792,7 @@ def test_a_gradient_error_is_not_in_what_reports_it(tito):
     file, space = tito.exported("gradcheck.py"), {}
     file.write_bytes(tito.exported().read_bytes())
     exec(compile(file.read_text(), file, "exec"), space)
-    for error, cells in ((ValueError(), [6]), (GradientError(), [])):
+    for error, cells in ((ValueError(), [7]), (GradientError(), [])):
         with pytest.raises(type(error)) as raised:
             space["twice"](error)
         assert [place[0]["cell"] for place in [place_of(raised.value)] if place] == cells

@@ -1,0 +1,49 @@
+"""`%tito check 03` in a notebook: what the command says in a terminal, below the cell. `%load_ext tito` brings it."""
+
+import ast
+import subprocess
+import sys
+
+from tito.layout import names_defined
+from tito.project import TitoError
+from tito.strip import read_notebook, source_of
+from tito.workspace import NOTEBOOKS, find_workspace
+
+UNSAVED = "note: what you ran in this notebook is not what is saved: save it (Ctrl+S), and run this cell again\n"
+
+
+def run_tito(line: str, ran: list[str]) -> None:
+    """Run `tito LINE` in the workspace of the notebook. `ran`: the sources of the cells that were run, in order."""
+    words = line.split()
+    if words[:1] and words[0] in ("check", "export", "test") and is_unsaved(words[1:], ran):
+        print(UNSAVED)
+    process = subprocess.Popen([sys.executable, "-m", "tito", *words], text=True, encoding="utf-8",
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    with process:
+        try:
+            for said in process.stdout:
+                print(said, end="", flush=True)
+        except KeyboardInterrupt:  # the stop button
+            process.kill()
+
+
+def is_unsaved(numbers: list[str], ran: list[str]) -> bool:
+    """Return whether a cell that these chapters export was last run as something else than what is saved."""
+    try:
+        folder = find_workspace().folder / NOTEBOOKS
+        notebooks = [read_notebook(path) for number in numbers for path in folder.glob(f"{number}_*.ipynb")]
+    except TitoError:
+        return False
+    saved = [source_of(cell) for notebook in notebooks for cell in notebook["cells"]]
+    last = {names: source.strip() for source in ran if (names := exported_names(source))}
+    return any(last.get(exported_names(source), source.strip()) != source.strip() for source in saved)
+
+
+def exported_names(source: str) -> frozenset[str]:
+    """The names that a cell with `#| export` defines; none for other cells."""
+    if not source.lstrip().startswith("#| export"):
+        return frozenset()
+    try:
+        return frozenset(name for node in ast.parse(source).body for name in names_defined(node))
+    except SyntaxError:
+        return frozenset()
