@@ -3,6 +3,7 @@
 
 from tinytorch.inplace import writes
 from tinytorch.ops.elementwise import Function
+from tinytorch.promotion import FLOAT16, FLOAT32
 from tinytorch.state import thread
 
 FREED = ()  # the `parents` of an operation whose saved arrays are gone
@@ -52,6 +53,7 @@ def run_backward(root, gradient, retain_graph=False):
     while order:
         operation = order.pop()
         grad, parents = collected.pop(operation)[0], operation.parents
+        grad = grad.astype(FLOAT32) if grad.dtype is FLOAT16 else grad  # float16 is too coarse to compute with
         gradients = operation.backward(grad) if observer is None else observer(operation.backward, grad)
         if not isinstance(gradients, tuple) or len(gradients) != len(parents):
             raise RuntimeError(f"{operation.name}.backward: expected a tuple of {len(parents)} gradients, one an input")

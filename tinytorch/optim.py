@@ -72,10 +72,14 @@ class Optimizer:
 
     def step(self):
         """Update in place every parameter that has a gradient; the others keep their data and their state.
-        Raises: ValueError where a gradient has another shape than its parameter, before anything is updated."""
+        Raises, before anything is updated: ValueError where a gradient has another shape than its parameter, TypeError
+        for a parameter of float16, in which small steps and eps are 0."""
         for p in self.numbers():
             if p.grad is not None and p.grad.shape != p.data.shape:
                 raise ValueError(f"{self.name}: a parameter of shape {p.shape} has a gradient of shape {p.grad.shape}")
+            if p.data.dtype == np.float16:
+                raise TypeError(f"{self.name}: a parameter of shape {p.shape} is float16, where small steps vanish: "
+                                "train in float32, and convert the trained model with .to(np.float16)")
         for group in self.param_groups:
             params, names = [p for p in group["params"] if p.grad is not None], self.moment_names(group)
             states = [self.state.setdefault(p, {"step": 0}) for p in params]

@@ -9,6 +9,7 @@ import numpy as np
 from tinytorch.autograd import run_backward
 from tinytorch.inplace import InPlace, writes
 from tinytorch.ops import elementwise, reductions, shapes
+from tinytorch.promotion import FLOAT32, prepared, rounded
 from tinytorch.state import thread
 from tinytorch.vocabulary.methods import Vocabulary
 
@@ -59,13 +60,17 @@ def apply(operation, *inputs):
         needs_grad.append(recording and is_tensor and x._requires_grad)
     operation.needs_grad = needs_grad
     observer, operation.writes_before = thread.observer, writes.count
+    usual = getattr(arrays[0] if arrays else None, "dtype", FLOAT32) is FLOAT32
+    given = arrays if usual else prepared(operation, arrays)
     try:
-        out = operation.forward(*arrays) if observer is None else observer(operation.forward, *arrays)
+        out = operation.forward(*given) if observer is None else observer(operation.forward, *given)
     except (ValueError, IndexError, TypeError) as error:
         hint = "; aligned from the right, sizes must be equal or 1" if "broadcast" in str(error) else ""
         seen = ", ".join(str(np.shape(array)) for array in arrays if array is not None)
         error.add_note(f"{operation.name.lower().removesuffix('function')}: got {seen}{hint}")
         raise
+    if out.dtype is not FLOAT32 or not usual:
+        out = rounded(operation, out, arrays)
     result = Tensor.wrap(_floats_by_default(out, arrays) if out.dtype == FLOAT64 else out)
     if True in needs_grad:
         operation.parents = [(x.grad_fn or x) if needed else None for x, needed in zip(inputs, needs_grad)]
@@ -294,10 +299,15 @@ class Tensor(Vocabulary, InPlace):
         axis = None if dim is None or self.ndim == 0 else dim_of("argmin", dim, self.ndim)
         return Tensor.wrap(np.argmin(self.data, axis=axis, keepdims=keepdim))
     def max(self, dim=None, keepdim=False):
-        "Return the largest element, or with `dim` ValuesIndices along it, where the gradient goes to the one chosen."
+        """Return the largest element, or with `dim` ValuesIndices along it, where the gradient goes to the one chosen,
+        or with a Tensor in its place their `maximum`."""
+        if isinstance(dim, Tensor):
+            return self.maximum(dim)
         return self.amax() if dim is None else self._at(self.argmax(dim, keepdim=True), dim, keepdim)
     def min(self, dim=None, keepdim=False):
-        "Return the smallest element, or with `dim` ValuesIndices along it."
+        "Return the smallest element, or with `dim` ValuesIndices along it, or with a Tensor their `minimum`."
+        if isinstance(dim, Tensor):
+            return self.minimum(dim)
         return self.amin() if dim is None else self._at(self.argmin(dim, keepdim=True), dim, keepdim)
     def _at(self, indices, dim, keepdim):
         "Return ValuesIndices: the elements at `indices` along `dim`, and `indices`; without that dim, unless keepdim."

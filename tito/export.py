@@ -21,7 +21,7 @@ FAST = (
 )  # NumPy's forms; the compiled ones are chapter 18's
 HAND_WRITTEN |= {f"fast/{name}.py" for name in FAST}
 VOCABULARY = (  # PyTorch's spellings that no chapter teaches, all by hand: folders and files
-    "vocabulary", "inplace.py", "utils", "nn/more_functions.py", "nn/more_layers.py", "nn/utils",
+    "vocabulary", "inplace.py", "promotion.py", "utils", "nn/more_functions.py", "nn/more_layers.py", "nn/utils",
     "optim/lr_scheduler.py", "optim/more.py",
 )
 

@@ -10,12 +10,15 @@ from tinytorch.ops.elementwise import Function, unbroadcast
 
 def positive_dims(dim, ndim):
     """Return `dim` (None or (): all; an int; several) as a tuple of axes from 0 to ndim - 1, in ascending order; a 0-d
-    array has dims 0 and -1, and no axes. Raises: IndexError for a dim out of range, ValueError for one named twice."""
+    array has dims 0 and -1, and no axes. Raises: TypeError for no int, IndexError for a dim out of range, ValueError
+    for one named twice."""
     if dim is None or dim == ():
         return tuple(range(ndim))
     dims = dim if isinstance(dim, (tuple, list)) else (dim,)
     end = max(ndim, 1)
     for d in dims:
+        if isinstance(d, (bool, np.bool_)) or not hasattr(d, "__index__"):
+            raise TypeError(f"dim: expected an int, several or None, got {dim!r}")
         if not -end <= d < end:
             raise IndexError(f"dim {d} is out of range for {ndim} dimensions: expected {-end} to {end - 1}")
     axes = tuple(sorted(d % end for d in dims))
@@ -58,6 +61,8 @@ class Mean(Reduction):
 class Var(Reduction):
     "variance over `dim`: sum((x - mean)^2) / max(n - correction, 0), for n elements; nan or infinite over 0"
     def __init__(self, dim=None, keepdim=False, correction=1):
+        if isinstance(dim, bool):  # PyTorch's x.var(unbiased)
+            dim, correction = None, int(dim)
         super().__init__(dim, keepdim)
         self.correction = correction
     @np.errstate(invalid="ignore")
