@@ -131,8 +131,6 @@ MISTAKES = {
     ("tensor.py", "03_tensor/test_tensor.py"): [
         ("Tensor: shares the memory of what it was made from", "self.data = np.array(_as_array(",
          "self.data = np.asarray(_as_array("),
-        ("Tensor: integers beside float32 make float64",
-         "return out.astype(floats[0] if floats else thread.default_dtype)", "return out"),
         ("transpose: the same dim twice", "dims[a], dims[b] = dims[b], dims[a]", "dims[a], dims[b] = dims[a], dims[b]"),
     ],
     ("state.py", "03_tensor/test_tensor.py"): [

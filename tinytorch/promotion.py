@@ -61,4 +61,9 @@ def in_dtype(array, dtype):
 def rounded(operation, out, arrays):
     "Return `out`, which the operation made of its `prepared` arrays, in the dtype of PyTorch's result."
     dtype = result_dtype(operation, arrays)
+    if dtype is None and out.dtype == np.float64:
+        dtypes = [array.dtype for array in arrays if isinstance(array, np.ndarray)]
+        floats = [dtype for dtype in dtypes if dtype.kind == "f"]
+        if len(floats) < len(dtypes):  # because there are integers?
+            dtype = np.result_type(*floats or [thread.default_dtype])
     return out if dtype is None or out.dtype == dtype or out.dtype.kind == "b" else out.astype(dtype)

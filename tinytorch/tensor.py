@@ -37,15 +37,6 @@ def _as_operand(value):
     return _as_array(value)
 
 
-def _floats_by_default(out, arrays):
-    "Return `out`, float64, as what floats there are among `arrays`, or the default, if integers made it float64."
-    dtypes = [array.dtype for array in arrays if isinstance(array, np.ndarray)]
-    floats = [dtype for dtype in dtypes if dtype.kind == "f"]
-    if len(floats) == len(dtypes) or FLOAT64 in floats:
-        return out
-    return out.astype(floats[0] if floats else thread.default_dtype)
-
-
 def apply(operation, *inputs):
     """Return operation.forward(*inputs) as a Tensor; inputs are Tensors, arrays, numbers, lists or None.
     `operation.needs_grad[i]` is set first: is input i a Tensor that requires a gradient, and is this thread recording?
@@ -71,7 +62,7 @@ def apply(operation, *inputs):
         raise
     if out.dtype is not FLOAT32 or not usual:
         out = rounded(operation, out, arrays)
-    result = Tensor.wrap(_floats_by_default(out, arrays) if out.dtype == FLOAT64 else out)
+    result = Tensor.wrap(out)
     if True in needs_grad:
         operation.parents = [(x.grad_fn or x) if needed else None for x, needed in zip(inputs, needs_grad)]
         operation.out_shape, operation.out_dtype = result.data.shape, result.data.dtype

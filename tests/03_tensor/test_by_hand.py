@@ -7,7 +7,7 @@ from tinytorch import no_grad, ones, stack
 from tinytorch.autograd import add_gradient, topological_order
 from tinytorch.creation import pad
 from tinytorch.ops.elementwise import Function
-from tinytorch.tensor import Tensor
+from tinytorch.tensor import Tensor, apply
 
 
 def test_gradients_add_up_in_a_leaf():
@@ -131,8 +131,14 @@ def test_a_graph_is_recorded_only_where_a_gradient_is_needed():
 
 
 def test_scalars_of_numpy_do_not_make_float64():
-    out = Tensor([1.0, 2.0]) * np.float64(2.0)
-    assert out.dtype == np.float32, "a NumPy scalar made float64 of float32: turn it into a Python number first"
+    class Given(Function):
+        def forward(self, x, scalar):
+            self.scalar = scalar
+            return x
+
+    operation = Given()
+    apply(operation, Tensor([1.0, 2.0]), np.float64(2.0))
+    assert type(operation.scalar) is float, "a NumPy scalar makes float64 of float32: make it a Python number first"
     out = Tensor([1, 2]) / 2
     assert out.dtype == np.float32, "integers divided are float64 in NumPy: the result belongs in the default dtype"
 
