@@ -10,19 +10,35 @@ from tito.project import TitoError
 
 STUB = "raise NotImplementedError  # your code here"
 STILL_OPEN = 'raise NotImplementedError("exercise {} is still open: replace this line")'
-_directive = re.compile(r"#\|\s*(default_exp|exporti?)\b[ \t]*(\S*)")
+_directive = re.compile(r"#\s*\|\s*(default_exp|exporti?)\b[ \t]*(\S*)")
+_old_directive = re.compile(r"#\s*exporti?|#(exporti?|default_exp)\s+[\w.]+")  # of nbdev 1
 
 
 def read_notebook(path: Path) -> dict:
-    """A notebook as JSON says it. Raises TitoError where it is none."""
+    """A notebook as JSON says it, but for a byte order mark; a cell without metadata gets empty ones.
+
+    Raises TitoError, which says why, where it is none, or none that Python can run.
+    """
     try:
         notebook = json.loads(read_file(path).decode("utf-8-sig"))
-        for cell in notebook["cells"]:
-            "".join(cell["source"]), cell["cell_type"], cell["metadata"].get("nbgrader")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TitoError(f"{path}: not a notebook (expected JSON with a list of cells)") from error
     except OSError as error:
         raise TitoError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise TitoError(f"{path}: not a notebook: expected JSON in UTF-8 ({error})") from error
+    if isinstance(notebook, dict) and "worksheets" in notebook:
+        raise TitoError(f"{path}: an old notebook: its format is {notebook.get('nbformat')}, expected 4:"
+                        " `jupyter nbconvert --to notebook` makes one of it")
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    if not isinstance(cells, list):
+        raise TitoError(f"{path}: not a notebook: expected JSON with a list of cells")
+    for number, cell in enumerate(cells, 1):
+        try:
+            source, _, cell["metadata"] = source_of(cell), cell["cell_type"] + "", dict(cell.get("metadata") or {})
+            dict(cell["metadata"].get("nbgrader") or {})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TitoError(f"{path}: not a notebook: cell {number} lacks source, type or metadata") from error
+        if half := re.search("[\ud800-\udfff]", source):
+            raise TitoError(f"{path}: cell {number} holds half a character, {ascii(half[0])}: delete it")
     return notebook
 
 
@@ -76,8 +92,32 @@ def grading(cell: dict) -> dict:
 
 
 def exercises(notebook: dict) -> dict[str, str]:
-    """name: source, for each cell that a student fills in."""
-    return {grading(cell)["grade_id"]: source_of(cell) for cell in notebook["cells"] if grading(cell).get("solution")}
+    """name: source, for each cell that a student fills in; of a cell that was split, both halves."""
+    found: dict[str, list[str]] = {}
+    for cell in notebook["cells"]:
+        if grading(cell).get("solution"):
+            found.setdefault(grading(cell)["grade_id"], []).append(source_of(cell))
+    return {name: "\n".join(sources) for name, sources in found.items()}
+
+
+def named_twice(notebook: dict) -> dict[str, list[int]]:
+    """name: numbers of the cells, from 1, that have this `grade_id`, where these are several."""
+    places: dict[str, list[int]] = {}
+    for number, cell in enumerate(notebook["cells"], 1):
+        if name := grading(cell).get("grade_id"):
+            places.setdefault(name, []).append(number)
+    return {name: numbers for name, numbers in places.items() if len(numbers) > 1}
+
+
+def unheard_directive(source: str) -> str:
+    """The line that was meant to export a cell and does not, "" for none: below other lines, or in nbdev's old form."""
+    seen = ""  # what stands above: nothing, comments, code
+    for line in map(str.strip, source.split("\n")):
+        if _directive.fullmatch(line) and seen or _old_directive.fullmatch(line) and seen != "code":
+            return line
+        if line and not re.match(r"#\s*\|", line):
+            seen = "comments" if line.startswith("#") and seen != "code" else "code"
+    return ""
 
 
 def open_exercises(notebook: dict) -> list[str]:

@@ -25,6 +25,7 @@ from tito.strip import (
     exporting,
     grading,
     is_marker,
+    named_twice,
     notebook_bytes,
     open_exercises,
     read_notebook,
@@ -211,6 +212,10 @@ def remarks(workspace: Workspace, chapter: Chapter, modules: list[Module]) -> li
     ids = {cell.get("id") for cell in notebook["cells"]}
     of_old = workspace.depth(chapter) == GUIDED and any(cell["id"] not in ids for cell in fresh_one["cells"])
     found += [f"{path}: {why}" for path, why in misfits(everything, of_old).items() if path in paths]
+    found += [
+        f"cells {' and '.join(map(str, numbers))} are all named {name}, and only the first is graded: make one of them"
+        for name, numbers in named_twice(notebook).items()
+    ]
     mine, theirs = checks(notebook), checks(fresh_one)
     for name, source in theirs.items():
         if mine.get(name) != source:

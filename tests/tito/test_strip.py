@@ -12,9 +12,12 @@ from tito.strip import (
     STUB,
     exercises,
     exported_files,
+    grading,
+    named_twice,
     open_exercises,
     read_notebook,
     stripped,
+    unheard_directive,
     without_regions,
 )
 
@@ -89,3 +92,49 @@ def test_the_chapters_of_the_course(path):
                 if isinstance(node, ast.ClassDef | ast.Module):
                     assert not any(isinstance(child, ast.Raise) for child in node.body), (
                         "a solution at the top level of a cell or a class: its stub could not be imported")
+
+
+CELL = {"cell_type": "code", "source": "x = 1", "metadata": {}, "outputs": [], "execution_count": None}
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"", "expected JSON in UTF-8"), (b"\xff\xfe{}", "expected JSON in UTF-8"),
+    (b"[" * 100_000, "expected JSON in UTF-8"),
+    (b"[]", "expected JSON with a list of cells"), (b'{"cells": 3}', "expected JSON with a list of cells"),
+    (b'{"nbformat": 3, "worksheets": [{"cells": []}]}', "its format is 3, expected 4.*nbconvert"),
+    (b'{"cells": [{}]}', "cell 1 lacks source, type or metadata"),
+    (json.dumps({"cells": [CELL, CELL | {"metadata": 3}]}).encode(), "cell 2 lacks"),
+    (json.dumps({"cells": [CELL, CELL | {"metadata": {"nbgrader": 3}}]}).encode(), "cell 2 lacks"),
+    (json.dumps({"cells": [CELL, CELL, CELL | {"source": "x = '\ud83d'"}]}).encode(),
+     r"cell 3 holds half a character, '\\ud83d': delete it")])
+def test_what_is_wrong_with_a_notebook_is_said(content, words, tmp_path):
+    (tmp_path / "a.ipynb").write_bytes(content)
+    with pytest.raises(TitoError, match=f"a.ipynb: .*{words}"):
+        read_notebook(tmp_path / "a.ipynb")
+
+
+def test_a_byte_order_mark_and_cells_without_metadata_are_put_right(tmp_path):
+    bare = {name: value for name, value in CELL.items() if name != "metadata"}
+    content = json.dumps({"cells": [bare, CELL | {"metadata": None}]}).encode()
+    (tmp_path / "a.ipynb").write_bytes(b"\xef\xbb\xbf" + content)
+    assert [cell["metadata"] for cell in read_notebook(tmp_path / "a.ipynb")["cells"]] == [{}, {}]
+
+
+@pytest.mark.parametrize("source, line", [
+    ("#| export\nx = 1", ""), ("\n  #|export nn.init\n", ""), ("#| hide\n\n# | export\nx", ""),
+    ("# export the model\nx", ""), ("# a comment\n#| export\nx", "#| export"), ("import a\n#| exporti", "#| exporti"),
+    ("x\n# | export nn", "# | export nn"),
+    ("#export\nx", "#export"), ("# export\nx", "# export"), ("# a comment\n#export nn.init\nx", "#export nn.init"),
+    ("#default_exp nn", "#default_exp nn"), ("x = 1\n# export\n", ""), ("", "")])
+def test_lines_that_were_meant_to_export_a_cell(source, line):
+    assert unheard_directive(source) == line
+
+
+def test_both_halves_of_a_split_cell_are_the_exercise(course):
+    notebook = stripped(course / "modules" / "01_double.ipynb")
+    place, cell = next((i, c) for i, c in enumerate(notebook["cells"], 1) if grading(c).get("solution"))
+    lines = "".join(cell["source"]).split("\n")
+    notebook["cells"].insert(place, cell | {"source": lines[-1]})
+    cell["source"] = "\n".join(lines[:-1])
+    assert exercises(notebook) == {"twice": "\n".join(lines)} and open_exercises(notebook) == ["twice"]
+    assert named_twice(notebook) == {"twice": [place, place + 1]}

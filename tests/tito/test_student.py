@@ -8,7 +8,7 @@ import sys
 import pytest
 from small_course import write
 
-from tito.strip import STILL_OPEN
+from tito.strip import STILL_OPEN, grading
 from tito.suite import Outcome, summary
 
 SOLVED = "    return x + x\n"
@@ -535,7 +535,57 @@ def taken_name(tito):
                                .replace('"cell_type": "markdown",\n   "id": "say"', '"cell_type": "code", "id": "say"'))
 
 
+def changed_exercise(tito, change):
+    content = json.loads(tito.notebook().read_text())
+    place, cell = next((i, c) for i, c in enumerate(content["cells"], 1) if grading(c).get("solution"))
+    change(cell, content["cells"], place)
+    tito.notebook().write_text(json.dumps(content))
+    return place
+
+
+def comment_on_top(tito):
+    changed_exercise(tito, lambda cell, *_: cell.update(source=["# mine\n", *cell["source"]]))
+
+
+def old_directive(tito):
+    def change(cell, *_):
+        cell["source"] = "".join(cell["source"]).replace("#| export", "#export", 1)
+    changed_exercise(tito, change)
+
+
+def half_a_character(tito):
+    changed_exercise(tito, lambda cell, *_: cell.update(source=[*cell["source"], "\n# \ud83d"]))
+
+
+def old_format(tito):
+    cells = json.loads(tito.notebook().read_text())["cells"]
+    tito.notebook().write_text(json.dumps({"nbformat": 3, "metadata": {}, "worksheets": [{"cells": cells}]}))
+
+
+def test_an_exercise_that_stands_there_twice_is_told_and_exported(tito):
+    tito("start", "01")
+    tito.solve()
+    place = changed_exercise(tito, lambda cell, cells, place: cells.insert(place, dict(cell, id="copy")))
+    said = tito("export", "01")
+    assert f"cells {place} and {place + 1} are all named twice" in said
+
+
+def test_a_notebook_with_a_byte_order_mark_and_bare_cells(tito):
+    tito("start", "01")
+    tito.solve()
+    content = json.loads(tito.notebook().read_text())
+    for cell in content["cells"]:
+        if not cell["metadata"]:
+            del cell["metadata"]
+    tito.notebook().write_bytes(b"\xef\xbb\xbf" + json.dumps(content).encode())
+    tito("check", "01")
+
+
 @pytest.mark.parametrize("spoil, words", [
+    (comment_on_top, "cell 7 (exercise twice) is not exported: `#| export` has to be its first line"),
+    (old_directive, "cell 7 (exercise twice) is not exported: `#export` has to be its first line"),
+    (half_a_character, "cell 7 holds half a character"),
+    (old_format, "its format is 3, expected 4"),
     (not_json, "not a notebook"),
     (not_a_notebook, "not a notebook"),
     (missing_marker, "solution markers do not pair"),
