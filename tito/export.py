@@ -151,10 +151,10 @@ def _heard(notebook: Path) -> dict:
         raise TitoError(str(error).replace(str(notebook), notebook.name, 1)) from error
     for number, cell in enumerate(content["cells"], 1):
         if cell["cell_type"] == "code" and (line := unheard_directive(source_of(cell))):
-            name = grading(cell).get("grade_id")
+            exercise = f" (exercise {grading(cell)['grade_id']})" if grading(cell).get("solution") else ""
             raise TitoError(
-                f"{notebook.name}: cell {number}{f' (exercise {name})' if name else ''} is not exported: `{line}` has to be its"
-                " first line, and to begin with `#|`"
+                f"{notebook.name}: cell {number}{exercise} is not exported: `{line}` has to be its first line,"
+                " and to begin with `#|`"
             )
     return content
 
