@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import traceback
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
@@ -19,16 +20,23 @@ import pytest
 from tito.overlay import EXPORTED, NOT_WRITTEN
 
 LONGEST = 300  # characters of a value
+LEAST_SECONDS = 3  # for a check, once others did not end: a suite of endless loops comes to its end all the same
 encoded = json.JSONEncoder().encode  # tests may replace json.dumps for a while
 
 
 class Recorder:
-    def __init__(self, path):
+    def __init__(self, path, seconds=None):
         self.file = open(path, "a", encoding="utf-8")
-        self.compared = None
+        self.compared, self.seconds = None, seconds
 
     def write(self, **line):
         print(encoded(line), file=self.file, flush=True)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item):
+        if self.seconds:
+            item.add_marker(pytest.mark.timeout(self.seconds))
+        return (yield)
 
     def pytest_runtest_logstart(self, nodeid):
         self.write(begins=nodeid)
@@ -43,6 +51,9 @@ class Recorder:
             line = {"ends": item.nodeid, "outcome": report.outcome, "check": title(item), "seconds": call.duration}
             if report.failed:
                 line |= failure(call.excinfo, item.path, self.compared)
+                if line["error"] == "Failed" and line["message"].startswith("Timeout"):
+                    line["message"] = f"stopped after {self.seconds:g} s: a loop that does not end?"
+                    self.seconds = min(self.seconds, max(self.seconds / 3, LEAST_SECONDS))
             elif report.skipped and isinstance(report.longrepr, tuple):
                 line["why"] = report.longrepr[2].removeprefix("Skipped: ")
             self.write(**line)
@@ -63,7 +74,20 @@ class Recorder:
 
 def pytest_configure(config):
     if "TITO_RECORD" in os.environ:
-        config.pluginmanager.register(Recorder(os.environ["TITO_RECORD"]))
+        limited = config.pluginmanager.has_plugin("pytest_timeout")
+        seconds = float(os.environ.get("TITO_SECONDS", 0)) if limited else None
+        limit_memory(int(os.environ.get("TITO_BYTES", 0)))
+        config.pluginmanager.register(Recorder(os.environ["TITO_RECORD"], seconds))
+
+
+def limit_memory(size):
+    "Let this process have `size` bytes of data, where the system knows such a limit; more is a MemoryError."
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        if size and (most == resource.RLIM_INFINITY or size < most):
+            resource.setrlimit(resource.RLIMIT_DATA, (size, most))
 
 
 def title(item):

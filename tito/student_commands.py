@@ -1,5 +1,6 @@
 """The commands for those who work through the chapters; `tito.commands` puts them next to the others."""
 
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
@@ -78,7 +79,7 @@ Open = Annotated[
     ),
 ]  # fmt: skip
 Anyway = Annotated[bool, typer.Option("--anyway", help="Even though the chapter is not green yet.")]
-Timeout = Annotated[int, typer.Option(min=1, help="Seconds that a suite may take.")]
+Timeout = Annotated[int, typer.Option(min=1, help="Seconds that one check may take.")]
 Every = Annotated[bool, typer.Option("--all", help="Show every failure, not just the first ones.")]
 Choice = Annotated[str, typer.Option("--only", "-k", help="Only checks whose name holds this.", show_default=False)]
 
@@ -137,7 +138,7 @@ def export(chapters: Chapters = None) -> None:
 
 @app.command()
 def test(
-    chapters: Chapters = None, every: Every = False, only: Choice = "", timeout: Timeout = 600
+    chapters: Chapters = None, every: Every = False, only: Choice = "", timeout: Timeout = 30
 ) -> None:  # fmt: skip
     """Test what you exported, with the suite of the chapter.
 
@@ -150,7 +151,7 @@ def test(
 
 @app.command()
 def check(
-    chapters: Chapters = None, every: Every = False, only: Choice = "", timeout: Timeout = 600
+    chapters: Chapters = None, every: Every = False, only: Choice = "", timeout: Timeout = 30
 ) -> None:  # fmt: skip
     """Export, then test.
 
@@ -274,8 +275,9 @@ def undo() -> None:
         tell(workspace)
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def lab(
+    context: typer.Context,
     chapter: Annotated[
         str | None, typer.Argument(metavar="NN", help="What to open.", show_default=False,
                                    autocompletion=chapter_names),
@@ -283,17 +285,20 @@ def lab(
 ) -> None:  # fmt: skip
     """Open JupyterLab in the workspace.
 
+    Further options are JupyterLab's own: --no-browser, --port, --allow-root. Its server ends with this command.
+
     Exit status: JupyterLab's; 2 it is not installed, no such chapter, or not begun.
     """
     with plain_errors():
         workspace = workspace_here()
-        made = begun(workspace, [chapter]) if chapter else []
+        options = [*([chapter] if chapter and chapter.startswith("-") else []), *context.args]
+        made = begun(workspace, [chapter]) if chapter and chapter not in options else []
         if find_spec("jupyterlab") is None:
             raise TitoError("JupyterLab is missing: pip install '.[lab]' in your clone of tinytorch\n"
                             "(other editors of notebooks will do)")
         print(whose_files_or_why(workspace), flush=True)
-        command = [sys.executable, "-m", "jupyterlab", *[str(workspace.notebook(one)) for one in made]]
-        status = subprocess.run(command, cwd=workspace.folder, env=environment(workspace)).returncode
+        command = [sys.executable, "-m", "jupyterlab", *[str(workspace.notebook(one)) for one in made], *options]
+        status = run_server(command, workspace)
     raise typer.Exit(status)
 
 
@@ -354,6 +359,27 @@ def run_milestone(
 
 
 # ---- what they share
+
+
+def run_server(command: list[str], workspace: Workspace) -> int:
+    """Run a server until it ends, and end it with this process: by Ctrl-C, a closed terminal or `kill`."""
+    def stop(*_):
+        raise SystemExit(143)
+
+    before = {name: signal.signal(name, stop) for name in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))}
+    process = subprocess.Popen(command, cwd=workspace.folder, env=environment(workspace))
+    try:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # which the server gets too, and asks what is meant
+                continue
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(10)
+        for name, handler in before.items():
+            signal.signal(name, handler)
 
 
 def workspace_here() -> Workspace:

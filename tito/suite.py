@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from tito.project import TitoError
 from tito.workspace import Workspace
 
 SHOWN = 8  # failures in full
+MOST_BYTES = 4 << 30  # of memory, for the process of a suite
 
 
 @dataclass(frozen=True)
@@ -119,32 +121,50 @@ def forget_compiled(folder: Path) -> None:
 
 
 def run_suite(workspace: Workspace, chapter: Chapter, timeout: int, chosen: str = "") -> Outcome:
-    """Run the chapter's tests in a process of their own, of at most `timeout` seconds."""
+    """Run the chapter's tests in a process of their own; each check may take `timeout` seconds, all 20 times that."""
     forget_compiled(workspace.folder / "tests")
     with tempfile.TemporaryDirectory(prefix="tito-") as folder:
         record = Path(folder, "record.jsonl")
         record.touch()
         command = [sys.executable, "-P", "-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-p", "tito.recorder"]
         command += ["-p", "no:cacheprovider", "-q", "--tb=short", *(["-k", chosen] if chosen else [])]
+        if hasattr(signal, "setitimer"):  # elsewhere only the suite as a whole is stopped
+            command += ["-p", "pytest_timeout", "--timeout-method=signal"]
         command += [name for name in suite_files(workspace, chapter) if Path(name).name.startswith("test_")]
         with open(Path(folder, "output.txt"), "w+b") as output:
-            told = {"TITO_RECORD": str(record), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+            told = {"TITO_RECORD": str(record), "TITO_SECONDS": str(timeout), "TITO_BYTES": str(MOST_BYTES),
+                    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # fmt: skip
             process = subprocess.Popen(
                 command, cwd=workspace.folder, stdout=output, stderr=subprocess.STDOUT,
                 env=environment(workspace, chapter.files) | told,
                 start_new_session=hasattr(os, "setsid"),
             )  # fmt: skip
             try:
-                status = process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                status = None
+                status = wait_for(process, record, 20 * timeout)
             finally:
                 end(process)
             output.seek(0)
             said = output.read().decode(errors="replace")
         lines = [json.loads(line) for line in record.read_text(encoding="utf-8").split("\n") if line.endswith("}")]
     checks = [line for line in lines if "ends" in line]
-    return Outcome(checks, trouble(status, timeout, lines, checks, said))
+    return Outcome(checks, trouble(status, 20 * timeout, lines, checks, said))
+
+
+def wait_for(process: subprocess.Popen, record: Path, seconds: float) -> int | None:
+    """Return its exit status, None if it takes longer; a terminal sees how many checks have ended meanwhile."""
+    terminal, latest = sys.stderr.isatty(), time.monotonic() + seconds
+    try:
+        while time.monotonic() < latest:
+            try:
+                return process.wait(min(0.5, seconds))
+            except subprocess.TimeoutExpired:
+                if terminal:
+                    ended = record.read_bytes().count(b'"ends": ')
+                    print(f"\r{plural(ended, 'check')} so far ", end="", file=sys.stderr, flush=True)
+    finally:
+        if terminal:
+            print("\r" + " " * 30 + "\r", end="", file=sys.stderr, flush=True)
+    return None
 
 
 def end(process: subprocess.Popen) -> None:

@@ -2,8 +2,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from small_course import write
@@ -133,10 +135,26 @@ def test_only_some_checks_are_run_and_nothing_is_recorded(tito):
 
 def test_an_endless_loop_is_stopped_and_named(tito):
     tito("start", "01")
-    tito.solve(body="    while True: pass\n")
-    said = tito("check", "01", "--timeout", "4", status=1)
-    assert "stopped after 4 s in tests/01_double/test_double.py::test_twice_is_the_sum_with_itself[0]" in said
-    assert "stopped after 4 s" in row(tito("status"), "01_double")
+    tito.solve(body="    while x == 0:\n        pass\n    return x + x\n")
+    said = tito("check", "01", "--timeout", "3", status=1)
+    assert "stopped after 3 s: a loop that does not end?" in said and "4 checks: 3 passed, 1 failed" in said
+    assert "01_double.ipynb, cell 7, line 5" in said or "01_double.ipynb, cell 7, line 4" in said
+    assert "01_double" in row(tito("status"), "01_double")
+
+
+def test_a_suite_of_endless_loops_comes_to_its_end(tito):
+    tito("start", "01")
+    tito.solve(body="    while True:\n        try:\n            pass\n        except ValueError:\n            pass\n")
+    said = tito("check", "01", "--timeout", "9", status=1)
+    assert "4 checks: 0 passed, 4 failed" in said and "stopped after 9 s" in said and "stopped after 600" not in said
+
+
+def test_memory_has_an_end_too(tito, monkeypatch):
+    monkeypatch.setattr("tito.suite.MOST_BYTES", 1 << 30)
+    tito("start", "01")
+    tito.solve(body="    kept = bytearray(1 << 31)\n    return x + x\n")
+    said = tito("check", "01", status=1)
+    assert "MemoryError" in said and "kept = bytearray(1 << 31)" in said and "4 checks: 0 passed, 4 failed" in said
 
 
 def test_a_process_that_dies_is_not_green(tito):
@@ -681,15 +699,46 @@ def test_a_workspace_that_cannot_be_written(tito, monkeypatch):
     assert "01_double.ipynb: Permission denied" in tito("start", "01", status=2)
 
 
+FAKE_LAB = """
+import json, os, sys, time
+with open("started.json.new", "w") as file:
+    json.dump([os.getpid(), sys.argv[1:]], file)
+os.rename("started.json.new", "started.json")
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_lab_hands_options_on_and_takes_its_server_with_it(tito, name):
+    write(tito.folder / "jupyterlab" / "__main__.py", FAKE_LAB)
+    write(tito.folder / "jupyterlab" / "__init__.py", "")
+    started = tito.folder / "started.json"
+    command = [sys.executable, "-m", "tito", "lab", "--no-browser", "--port", "9000"]
+    with subprocess.Popen(command, cwd=tito.folder, stdout=subprocess.DEVNULL) as process:
+        wait_until(started.exists)
+        server, options = json.loads(started.read_text())
+        process.send_signal(getattr(signal, name))
+        assert process.wait(30) == 143 and options == ["--no-browser", "--port", "9000"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(server, 0)
+
+
+def wait_until(it_is, seconds=60):
+    latest = time.monotonic() + seconds
+    while not it_is():
+        assert time.monotonic() < latest
+        time.sleep(0.05)
+
+
 def test_lab_starts_jupyterlab_with_the_notebook(tito, monkeypatch):
     tito("start", "01")
     started = []
 
-    def run(command, **options):
-        started.append((command, options["cwd"]))
-        return subprocess.CompletedProcess(command, 0)
+    def run(command, workspace):
+        started.append((command, workspace.folder))
+        return 0
 
-    monkeypatch.setattr("tito.student_commands.subprocess.run", run)
+    monkeypatch.setattr("tito.student_commands.run_server", run)
     monkeypatch.setattr("tito.student_commands.find_spec", lambda name: True)
     monkeypatch.setattr("tito.student_commands.whose_files", lambda workspace: "yours: all")
     assert "yours: all" in tito("lab", "01")
