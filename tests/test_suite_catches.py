@@ -6,12 +6,8 @@ for the library as it is and must fail, as a test fails and not as an import doe
 
     python -m pytest tests/test_suite_catches.py -k softmax -rP     # which test noticed
 """
-import os
+import importlib.util
 import re
-import shutil
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -464,57 +460,46 @@ class Mutation(NamedTuple):
 
 MUTATIONS = [Mutation(what, file, old, new, tests) for (file, tests), rows in MISTAKES.items()
              for what, old, new in rows]
-TESTS, PACKAGE = Path(__file__).parent, Path(tinytorch.__file__).parent
+TESTS, PACKAGE = Path(__file__).resolve().parent, Path(tinytorch.__file__).parent
+spec = importlib.util.spec_from_file_location("run_with", TESTS / "wrong_solutions" / "run_with.py")
+run_with = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(run_with)
 
 
-class Run(NamedTuple):
-    "How pytest ended (0: all green, 1: a test failed, else it never came to testing), and what it printed."
-    code: int
-    output: str
-
-
-def run(tests, folder, mutation=None):
-    "The files `tests`, in a process of their own, on a copy of the library in `folder`."
-    shutil.copytree(PACKAGE, folder / "tinytorch", ignore=shutil.ignore_patterns("__pycache__"))
+def job_for(tests, mutation=None):
+    "The files `tests` on a copy of the library, up to the first that fails; an error where the table is stale."
+    job = {"tests": str(TESTS / tests), "options": ["-x", "--tb=line"]}
     if mutation:
-        file = folder / "tinytorch" / mutation.file
-        source = file.read_text(encoding="utf-8")
-        if source.count(mutation.old) != 1:
-            return Run(-1, f"this table is stale: {mutation.file} holds {source.count(mutation.old)} times the text\n"
-                           f"{mutation.old}\nupdate the row '{mutation.what}'")
-        file.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
-    (folder / "torch.py").write_text("raise ModuleNotFoundError('hidden: our own tests must notice')\n")
-    options = ["-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-c", TESTS.parent / "pyproject.toml",
-               "--rootdir", TESTS.parent]
-    environment = {k: v for k, v in os.environ.items() if k != "CI"}
-    environment |= {"PYTHONPATH": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = subprocess.run([sys.executable, "-m", "pytest", *options, TESTS / tests], cwd=folder, env=environment,
-                          capture_output=True, text=True, timeout=300)
-    return Run(done.returncode, done.stdout + done.stderr)
+        source = (PACKAGE / mutation.file).read_text(encoding="utf-8")
+        assert source.count(mutation.old) == 1, (
+            f"this table is stale: {mutation.file} holds {source.count(mutation.old)} times the text\n{mutation.old}\n"
+            f"update the row '{mutation.what}'")
+        job |= {"file": mutation.file, "source": source.replace(mutation.old, mutation.new)}
+    return job
 
 
 @pytest.fixture(scope="module")
-def runs(request, tmp_path_factory):
-    "Futures of all runs that this session will ask for, two at a time: by mutation, and unmodified by test file."
+def printed(request, tmp_path_factory):
+    "What pytest printed in each run that this session asks for: by mutation, and unmodified by test file."
     wanted = [item.callspec.params["mutation"] for item in request.session.items
               if getattr(item, "function", None) is test_the_suite_goes_red]
-    pool = ThreadPoolExecutor(2)
-
-    def start(tests, mutation=None):
-        return pool.submit(run, tests, tmp_path_factory.mktemp("copy"), mutation)
-
-    green = {tests: start(tests) for tests in dict.fromkeys(mutation.tests for mutation in wanted)}
-    yield green | {mutation: start(mutation.tests, mutation) for mutation in wanted}
-    pool.shutdown(cancel_futures=True)
+    jobs, stale = {mutation.tests: job_for(mutation.tests) for mutation in wanted}, {}
+    for mutation in wanted:
+        try:
+            jobs[mutation] = job_for(mutation.tests, mutation)
+        except AssertionError as error:
+            stale[mutation] = str(error)
+    return stale | run_with.outputs(jobs, tmp_path_factory.mktemp("mutations"))
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.what)
-def test_the_suite_goes_red(mutation, runs):
-    unmodified, mutated = runs[mutation.tests].result(), runs[mutation].result()
-    assert unmodified.code == 0, f"{mutation.tests} is red without any mistake:\n{unmodified.output}"
-    assert mutated.code != 0, f"{mutation.tests} did not notice this mistake in {mutation.file}: {mutation.what}"
-    failed = re.search(r"^FAILED .*?::(.+?)(?: - .*)?$", mutated.output, re.MULTILINE)
-    assert mutated.code == 1 and failed, f"no test failed, something else went wrong:\n{mutated.output}"
+def test_the_suite_goes_red(mutation, printed):
+    unmodified, mutated = printed[mutation.tests], printed[mutation]
+    assert unmodified.endswith("status 0\n"), f"{mutation.tests} is red without any mistake:\n{unmodified}"
+    assert not mutated.endswith("status 0\n"), (
+        f"{mutation.tests} did not notice this mistake in {mutation.file}: {mutation.what}")
+    failed = re.search(r"^FAILED .*?::(.+?)(?: - .*)?$", mutated, re.MULTILINE)
+    assert mutated.endswith("status 1\n") and failed, f"no test failed, something else went wrong:\n{mutated}"
     print(f"{mutation.what}: noticed by {failed[1]}")
 
 

@@ -5,11 +5,8 @@ chapter's small examples (test_by_hand.py) run on it in a process of their own.
 
     python -m pytest tests/wrong_solutions -k 02_shapes -rP     # and what the student reads
 """
-import json
 import os
 import re
-import subprocess
-import sys
 import textwrap
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -24,17 +21,16 @@ HERE = Path(__file__).resolve().parent
 ROOT, PACKAGE = HERE.parents[1], Path(tinytorch.__file__).parent
 NOTEBOOKS = {path.stem: path for path in notebooks(ROOT)}
 REGION = re.compile(r"^([ \t]*)### BEGIN SOLUTION *\n(.*?)^[ \t]*### END SOLUTION *\n?", re.DOTALL | re.MULTILINE)
-PROCESSES = 2
 
 
-def table():
-    spec = spec_from_file_location("mistakes", HERE / "mistakes.py")
+def load(name):
+    spec = spec_from_file_location(name, HERE / f"{name}.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.MISTAKES
+    return module
 
 
-MISTAKES = table()
+run_with, MISTAKES = load("run_with"), load("mistakes").MISTAKES
 
 
 def with_mistake(mistake):
@@ -58,14 +54,10 @@ def with_mistake(mistake):
     raise AssertionError(f"the solution of {mistake.exercise} is in no file of {mistake.chapter}: tito build?")
 
 
-def job_for(number, mistake, folder):
+def job_for(mistake):
     path, source = with_mistake(mistake)
-    file = folder / f"{number}.py"
-    file.write_text(source, encoding="utf-8")
-    options = ["-q", "--tb=short", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
     tests = str(ROOT / "tests" / mistake.chapter / "test_by_hand.py")
-    return {"module": "tinytorch." + path.removesuffix(".py").replace("/", "."), "file": str(file),
-            "arguments": [*options, tests], "output": str(folder / f"{number}.txt")}
+    return {"tests": tests, "options": ["--tb=short"], "file": path, "source": source}
 
 
 @pytest.fixture(scope="module")
@@ -73,24 +65,13 @@ def told(request, tmp_path_factory):
     "What pytest printed for each of the mistakes that this session asks for."
     wanted = [item.callspec.params["mistake"] for item in request.session.items
               if getattr(item, "function", None) is test_the_suite_names_the_mistake]
-    folder = tmp_path_factory.mktemp("wrong")
-    jobs, printed = {}, {}
-    for number, mistake in enumerate(wanted):
+    jobs, stale = {}, {}
+    for mistake in wanted:
         try:
-            jobs[mistake] = job_for(number, mistake, folder)
+            jobs[mistake] = job_for(mistake)
         except AssertionError as error:
-            printed[mistake] = str(error)
-    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "PYTEST_ADDOPTS")}
-    environment |= {"PYTHONPATH": str(PACKAGE.parent), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "1000"}
-    processes = []
-    for part in range(PROCESSES):
-        list_of_jobs = folder / f"jobs{part}.json"
-        list_of_jobs.write_text(json.dumps(list(jobs.values())[part::PROCESSES]), encoding="utf-8")
-        command = [sys.executable, HERE / "run_with.py", list_of_jobs]
-        processes.append(subprocess.Popen(command, cwd=folder, env=environment))
-    for process in processes:
-        assert process.wait() == 0
-    return printed | {mistake: Path(job["output"]).read_text(encoding="utf-8") for mistake, job in jobs.items()}
+            stale[mistake] = str(error)
+    return stale | run_with.outputs(jobs, tmp_path_factory.mktemp("wrong"))
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: f"{m.chapter}, {m.exercise}: {m.what}")
@@ -100,6 +81,17 @@ def test_the_suite_names_the_mistake(mistake, told):
     reasons = "\n".join(line for line in output.split("\n") if line.startswith("E "))
     assert mistake.words in reasons, f"expected the words {mistake.words!r} in what the student reads:\n{output}"
     print(reasons)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="without forks a job is stopped by the clock alone")
+def test_what_never_ends_is_stopped_and_what_comes_after_it_runs(tmp_path):
+    endless, fine = tmp_path / "test_endless.py", tmp_path / "test_fine.py"
+    endless.write_text("def test_endless():\n    while True: pass\n")
+    fine.write_text("def test_fine(): pass\n")
+    tests = [endless, endless, fine, fine]  # two for each process
+    printed = run_with.outputs({i: {"tests": str(path), "options": [], "seconds": 2} for i, path in enumerate(tests)},
+                               tmp_path)
+    assert ["status 0\n" in printed[i] for i in range(4)] == [False, False, True, True]
 
 
 @pytest.mark.parametrize("chapter", NOTEBOOKS)
