@@ -498,7 +498,7 @@ def test_the_suite_goes_red(mutation, printed):
     assert unmodified.endswith("status 0\n"), f"{mutation.tests} is red without any mistake:\n{unmodified}"
     assert not mutated.endswith("status 0\n"), (
         f"{mutation.tests} did not notice this mistake in {mutation.file}: {mutation.what}")
-    failed = re.search(r"^FAILED .*?::(.+?)(?: - .*)?$", mutated, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) .*?::(.+?)(?: - .*)?$", mutated, re.MULTILINE)  # itself, or its fixture
     assert mutated.endswith("status 1\n") and failed, f"no test failed, something else went wrong:\n{mutated}"
     print(f"{mutation.what}: noticed by {failed[1]}")
 
