@@ -328,8 +328,8 @@ MISTAKES = {
         ("self-attention: new tokens see each other", "is_causal = causal_mask(query.shape[-2], key.shape[-2]), False",
          "is_causal = None, False"),
         ("heads: keys are not turned", "self.rotary(query), self.rotary(key)", "self.rotary(query), key"),
-        ("heads: interleaved instead of side by side", "parts = x.reshape(*x.shape[:-1], num_heads, -1)",
-         "parts = x.reshape(*x.shape[:-1], -1, num_heads).transpose(-1, -2)"),
+        ("heads: interleaved instead of side by side", "x.reshape(*x.shape[:-1], num_heads, x.shape[-1] // num_heads)",
+         "x.reshape(*x.shape[:-1], -1, num_heads).transpose(-1, -2)"),
         ("heads: not brought back in front of the features", "parts = heads.transpose(-2, -3)", "parts = heads"),
     ],
     ("nn/normalization.py", "12_normalization/test_norms.py"): [
