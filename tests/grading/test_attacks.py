@@ -13,6 +13,7 @@ from tito.grading.prepared import code_cells, prepare
 from tito.grading.sandbox import Limits, why_no_sandbox
 from tito.grading.submission import gradable
 from tito.instructor import autograde, gradebook, release
+from tito.project import TitoError
 
 NOTHING = dict.fromkeys(CHECKS, 0)
 ALL = dict.fromkeys(CHECKS, 1)
@@ -103,6 +104,15 @@ def test_right_answers_earn_all_points(prepared, course):
 def test_each_answer_earns_its_own(prepared, course, right):
     done = earned(prepared, course, answered(released(course), {right: SOLUTIONS[right]}))
     assert done == NOTHING | {f"check-{right}": 1}
+
+
+def test_a_check_that_asserts_nothing_is_refused(course, tmp_path):
+    notebook = source_notebook()
+    notebook["cells"][4]["source"] = "print(double(3))"
+    path = tmp_path / f"{ASSIGNMENT}.ipynb"
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    with pytest.raises(TitoError, match="check-double: nothing is asserted"):
+        prepare(path, tmp_path, Limits())
 
 
 @pytest.mark.parametrize("attack", IN_PYTHON)

@@ -82,6 +82,12 @@ class Asking(ast.NodeTransformer):
         both = isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And)
         return [self.asked(part, node.msg) for part in (node.test.values if both else [node.test])]
 
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        testing = isinstance(node.value, ast.Call) and ast.unparse(node.value.func).startswith("np.testing.assert_")
+        if not testing:
+            return self.generic_visit(node)
+        return self.asked(ast.Compare(node.value, [ast.Is()], [ast.Constant(None)]), None)
+
     def asked(self, part: ast.expr, message: ast.expr | None) -> ast.stmt:
         sent, number = [], len(self.questions)
         inside, said = ast.unparse(part), ast.unparse(message) if message else ""
@@ -112,6 +118,8 @@ class Asking(ast.NodeTransformer):
                 return {} if name in (FUNCTIONS | TYPES) - self.stored else None
             case ast.Attribute(value=ast.Name(id="np" | "math" as module), attr=name):
                 return {} if hasattr(MODULES[module], name) and name not in NOT_OF_NUMPY else None
+            case ast.Attribute(value=ast.Attribute(value=ast.Name(id="np"), attr="testing")):
+                return {}
             case ast.Attribute(value=value, attr=name) if name in METHODS and self.known(value):
                 return {"value": value}
             case ast.Tuple() | ast.List() | ast.Set():
@@ -126,7 +134,8 @@ class Asking(ast.NodeTransformer):
                 return {"left": node.left, "right": node.right}
             case ast.Compare():
                 same = any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops)
-                return None if same else {"left": node.left, "comparators": node.comparators}
+                nothing = isinstance(node.left, ast.Call) and self.known(node.left)  # of np.testing: is None
+                return None if same and not nothing else {"left": node.left, "comparators": node.comparators}
             case ast.Call():
                 return self.known_call(node)
         return None

@@ -22,7 +22,6 @@ from IPython.utils.capture import capture_output
 from tito.grading.plain import ASK, GRADIENTS, encode
 
 MOST_TEXT = 100_000  # characters that a cell may print
-NOBODY = 65534
 
 
 def main() -> None:
@@ -31,7 +30,7 @@ def main() -> None:
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     settings = json.loads(commands.readline())
-    give_up_rights(settings["limits"])
+    give_up_rights(settings["limits"], settings["nobody"])
     shell = InteractiveShell.instance()
     for name in settings["imports"]:  # before anything of the submission runs
         with suppress(ImportError):
@@ -44,17 +43,17 @@ def main() -> None:
         process.obey(json.loads(line))
 
 
-def give_up_rights(limits: dict[str, int]) -> None:
-    """From here on no more memory, processes and bytes on the disk than this; and who is root is nobody."""
+def give_up_rights(limits: dict[str, int], nobody: int) -> None:
+    """From here on no more memory, processes and bytes on the disk than this; who is root becomes user `nobody`."""
     for name, most in limits.items():
         import resource  # on Unix
 
         with suppress(ValueError, OSError):  # not on this system
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
-    if "NPROC" in limits and os.getuid() == 0:
+    if nobody and os.getuid() == 0:
         os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+        os.setgid(nobody)
+        os.setuid(nobody)
 
 
 class Process:

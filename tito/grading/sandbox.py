@@ -9,6 +9,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tito.course import HERE, course_folder
+from tito.overlay import PACKAGE_FOLDER
+
 INSIDE = "/course"  # what `make_view` made, in the sandbox
 VARIABLES = {
     "LANG": "C.UTF-8", "MPLBACKEND": "module://matplotlib_inline.backend_inline",
@@ -41,7 +44,7 @@ def sandbox(view: Path, limits: Limits) -> list[str]:
         ["--proc", "/proc"], ["--dev", "/dev"],
         *(["--perms", "1777", "--size", str(limits.disk), "--tmpfs", path] for path in WRITABLE),
         *(["--perms", "0755", "--dir", path] for path in above),
-        *(["--ro-bind", path, path] for path in seen), *(["--tmpfs", path] for path in own_packages()),
+        *(["--ro-bind", path, path] for path in seen), *(["--tmpfs", path] for path in with_solutions()),
         ["--ro-bind", str(view), INSIDE], ["--remount-ro", "/dev"], ["--remount-ro", "/"],
         ["--chdir", "/tmp", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"],
         ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if root else ["--unshare-user"],
@@ -56,13 +59,16 @@ def variables(view: Path | str) -> dict[str, str]:
 
 
 def python_folders() -> list[str]:
-    return list(dict.fromkeys([sys.base_prefix, sys.prefix]))
+    """Where the Python that we run has its files and packages."""
+    folders = [sys.base_prefix, sys.prefix, *(path for path in sys.path if path.endswith("-packages"))]
+    return [path for path in dict.fromkeys(folders) if os.path.isdir(path)]
 
 
-def own_packages() -> list[str]:
-    """Where tinytorch and tito, with all solutions, are installed in the Python that the sandbox sees."""
-    found = [Path(folder, name) for folder in sys.path for name in ("tinytorch", "tito")]
-    return [str(path) for path in found if path.is_dir() and path.is_relative_to(sys.prefix)]
+def with_solutions() -> list[str]:
+    """Folders of the course, and of the package itself, that would be seen with all the rest."""
+    course, seen = course_folder(), [Path("/usr"), *map(Path, python_folders())]
+    folders = [PACKAGE_FOLDER, HERE, *(course / name for name in ("modules", "tests"))]
+    return [str(path) for path in folders if path.is_dir() and any(path.is_relative_to(folder) for folder in seen)]
 
 
 def why_no_sandbox() -> str:
