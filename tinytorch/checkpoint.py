@@ -76,6 +76,11 @@ def read_tensor(path, file, name):
     return (upper_halves << 16).view(np.float32).reshape(entry["shape"])
 
 
+def printable(text):
+    "Return `text`, which may come from a file, with characters that could control a terminal as escapes."
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 @contextmanager
 def _refusing(path):
     try:
@@ -86,7 +91,7 @@ def _refusing(path):
         raise
     except Exception as error:
         why = str(error) if type(error) in (CheckpointError, ValueError) else f"damaged or forged, {error!r}"
-        raise CheckpointError(f"{path}: refused, nothing was loaded: {why[:2000]}") from error
+        raise CheckpointError(f"{path}: refused, nothing was loaded: {printable(why[:2000])}") from error
 
 
 def save_arrays(path, arrays, text):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinytorch.checkpoint import CheckpointError, write_whole
+from tinytorch.checkpoint import CheckpointError, printable, write_whole
 from tinytorch.tensor import Tensor
 
 try:
@@ -26,14 +26,18 @@ __all__ = ["new_run", "read_metrics", "read_config", "Metrics", "progress", "ten
 
 
 def new_run(root="runs", name="run", config=None):
-    "Make the folder root/name-001 (or the next number), with `config` and versions in config.json; return its Path."
-    Path(root).mkdir(parents=True, exist_ok=True)
-    taken = [path.name.removeprefix(f"{name}-") for path in Path(root).glob(f"{name}-*")]
-    for number in count(max([int(n) for n in taken if n.isdecimal()], default=0) + 1):
-        folder = Path(root) / f"{name}-{number:03}"
-        with suppress(FileExistsError):  # of two runs that start at once, only one makes it
-            folder.mkdir()
-            break
+    """Make the folder root/name-001 (or the next number), with `config` and versions in config.json; return its Path.
+    Raises: CheckpointError where it cannot be made."""
+    try:
+        Path(root).mkdir(parents=True, exist_ok=True)
+        taken = [path.name.removeprefix(f"{name}-") for path in Path(root).glob(f"{name}-*")]
+        for number in count(max([int(n) for n in taken if n.isdecimal()], default=0) + 1):
+            folder = Path(root) / f"{name}-{number:03}"
+            with suppress(FileExistsError):  # of two runs that start at once, only one makes it
+                folder.mkdir()
+                break
+    except OSError as error:
+        raise CheckpointError(f"{root}: no folder of a run can be made here: {error.strerror}") from error
     about = {"name": folder.name, "started": datetime.now().isoformat(timespec="seconds"), "command": sys.argv,
              "python": platform.python_version(), "numpy": np.__version__, "config": dict(config or {})}
     write_whole(folder / "config.json", json.dumps(about, indent=1, default=str).encode())
@@ -141,7 +145,7 @@ def locked(folder):
             free = False
         if not free:
             file.seek(0)
-            owner = ascii(file.read(200))[1:-1] or "another process"
+            owner = printable(file.read(200)) or "another process"
             raise FileExistsError(f"Trainer: {folder} is in use by {owner}; stop it, wait for it, or use new_run()")
         file.truncate(0)
         print(f"process {os.getpid()} on {platform.node()}", end="", file=file, flush=True)
@@ -216,7 +220,7 @@ def warn_of_changes(trainer):
         lines = [str(text).splitlines() for text in (before[name], described(trainer)[name])]
         old, new = next(pair for pair in zip_longest(*lines, fillvalue="nothing") if pair[0] != pair[1])
         warnings.warn(f"Trainer: {trainer.folder} was begun with other {name} than it is resumed with: "
-                      f"{ascii(old.strip())}, now {ascii(new.strip())}", stacklevel=4)
+                      f"{printable(old.strip())}, now {new.strip()}", stacklevel=4)
 
 
 def write_status(trainer, text):

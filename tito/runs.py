@@ -2,7 +2,6 @@
 
 import errno
 import json
-import math
 import sys
 import time
 from dataclasses import dataclass
@@ -124,7 +123,8 @@ def own_text(path: Path) -> str:
 
 
 def is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Return whether it is a number that can be computed with: not inf or nan, nor beyond all floats."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 # ---- the table
@@ -166,8 +166,14 @@ def duration(seconds: float | None) -> str:
     return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
+def printable(text: str) -> str:
+    """`text` from a file, without what would control a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def show(table: list[list[str]]) -> None:
     """Print it: with rich in a terminal, else as plain columns."""
+    table = [[printable(cell) for cell in row] for row in table]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table

@@ -14,7 +14,7 @@ import numpy as np
 import tinytorch.nn as nn
 import tinytorch.nn.functional as F
 from tinytorch import Tensor
-from tinytorch.checkpoint import CheckpointError, load_weights, save_weights, write_whole
+from tinytorch.checkpoint import CheckpointError, load_weights, printable, save_weights, write_whole
 from tinytorch.datasets import Corpus, DatasetError, TokenDataset, load, split_text
 from tinytorch.generation import KVCache, generate, next_logits
 from tinytorch.runs import Metrics, new_run, read_config
@@ -147,7 +147,7 @@ def stoppable(parser, folder):
 def refuse(parser, error):
     "Exit with status 2 and one line: the error and its notes."
     text = "; ".join([str(error), *getattr(error, "__notes__", [])])
-    parser.exit(2, f"{parser.prog}: {' '.join(text.split())}\n")
+    parser.exit(2, f"{parser.prog}: {printable(' '.join(text.split()))}\n")
 
 
 # ---- the text

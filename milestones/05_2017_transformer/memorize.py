@@ -262,7 +262,8 @@ def main():
             return ask(args.ask, args.level, settings, folder)
     if folder is None:
         models = {LEVELS[number].name: asdict(LEVELS[number].config) for number in settings["levels"]}
-        folder = new_run(args.runs, "memorize", settings | {"models": models})
+        with refusing_input(parser):
+            folder = new_run(args.runs, "memorize", settings | {"models": models})
     with stoppable(parser, folder):
         return run(settings, folder)
 

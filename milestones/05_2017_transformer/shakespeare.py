@@ -177,9 +177,9 @@ def main():
         if args.sample is not None:
             return sample(args, settings, folder)
         texts = read_texts(settings)
-    if folder is None:
-        config = SIZES[settings["size"]].config(texts.tokenizer.vocab_size)
-        folder = start_run(args, "shakespeare", settings, texts.tokenizer, config)
+        if folder is None:
+            config = SIZES[settings["size"]].config(texts.tokenizer.vocab_size)
+            folder = start_run(args, "shakespeare", settings, texts.tokenizer, config)
     with stoppable(parser, folder):
         return run(settings, folder, texts)
 

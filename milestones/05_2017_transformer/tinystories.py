@@ -333,8 +333,8 @@ def main():
         if settings["twin"]:
             check_twin()
         texts = read_texts(settings)
-    if folder is None:
-        folder = start_run(args, "tinystories", settings, texts.tokenizer, SIZES[settings["size"]].config)
+        if folder is None:
+            folder = start_run(args, "tinystories", settings, texts.tokenizer, SIZES[settings["size"]].config)
     with stoppable(parser, folder):
         return run(settings, folder, texts)
 

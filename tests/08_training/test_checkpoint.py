@@ -526,6 +526,17 @@ def test_a_part_that_fails_late_undoes_the_earlier_ones(good, tmp_path):
     assert fingerprint(model, optimizer, schedule, loader) == before
 
 
+def test_what_a_file_says_cannot_control_a_terminal(good, tmp_path):
+    def rename(state):
+        state["optimizer"]["class"] = "\x1b[31mAdam\x07\u202e"
+
+    (tmp_path / "c").write_bytes(forged(good, None, rename))
+    model, optimizer, schedule, loader, _ = everything()
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(tmp_path / "c", model, optimizer, schedule=schedule, loader=loader)
+    assert r"\x1b[31mAdam\x07\u202e" in str(caught.value) and str(caught.value).replace("\n", "").isprintable()
+
+
 # ---- when writing fails
 
 class FullDisk:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tinytorch.checkpoint import CheckpointError
 from tinytorch.runs import Metrics, new_run, progress, read_config, read_metrics, tensorboard
 
 
@@ -25,6 +26,13 @@ def test_runs_that_start_at_once_get_different_folders(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         folders = list(pool.map(lambda _: new_run(tmp_path, "x"), range(24)))
     assert len(set(folders)) == 24
+
+
+def test_a_root_that_is_no_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for root in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with pytest.raises(CheckpointError, match="file.*: no folder of a run can be made here: "):
+            new_run(root)
 
 
 def test_settings_are_kept(tmp_path):

@@ -90,6 +90,10 @@ def save_arrays(path, arrays, text):
     write_whole(path, b"".join([len(head).to_bytes(8, "little"), head, *parts]))
 
 
+def printable(text):
+    return "".join(c if c.isprintable() or c == "\n" else repr(c).strip("'") for c in text)
+
+
 def _require(fact, words):
     if not fact:
         raise ValueError(words)
@@ -150,7 +154,7 @@ def load_arrays(path, expected_of, signed=True):
     except OSError as error:
         raise CheckpointError(f"{path}: not loaded: {error.strerror or error}") from error
     except (ValueError, RecursionError, OverflowError, MemoryError) as error:
-        raise CheckpointError(f"{path}: not loaded: {str(error)[:2000]}") from None
+        raise CheckpointError(f"{path}: not loaded: {printable(str(error)[:2000])}") from None
     return arrays, text
 
 
@@ -251,7 +255,7 @@ def load_checkpoint(path, model, optimizer, **parts):
         optimizer.load_state_dict(before[1])
         for generator, state in states:
             generator.bit_generator.state = state
-        raise CheckpointError(f"{path}: not loaded: {type(error).__name__}: {str(error)[:2000]}") from error
+        raise CheckpointError(f"{path}: not loaded: {type(error).__name__}: {printable(str(error)[:2000])}") from error
     return saved["config"]
 
 

@@ -251,6 +251,12 @@ def test_bad_arguments_and_texts_are_one_line(arguments, says, monkeypatch, caps
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_place_for_runs_that_is_none_is_one_line(data, monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert main(monkeypatch, "--quick", "--runs", tmp_path / "file") == 2
+    assert "no folder of a run can be made here" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_without_the_text_one_line_says_what_to_put_where(monkeypatch, capsys, tmp_path):
     monkeypatch.delenv("TINYTORCH_DATA", raising=False)
     monkeypatch.setenv("TINYTORCH_CACHE", str(tmp_path / "cache"))

@@ -91,6 +91,17 @@ def test_whatever_lies_in_a_folder_is_listed_or_passed_over(root):
     assert "torn" in result.stdout and "loss 0.5 at 2" in result.stdout and "[bold]x[/bold]" in result.stdout
 
 
+def test_absurd_numbers_and_names_that_would_control_a_terminal(root):
+    huge = '{"step": 1' + "0" * 400 + ', "loss": 1}\n{"step": 3, "loss": 1' + "0" * 400 + ', "seconds": 1e999}\n'
+    folder = write_run(root, "wild\x1b[2J", {"\x1b]0;title\x07": "\x9b31m"}, {"status": "\x1b[31mred", "step": 3,
+                       "best": {"metric": "\x1bc", "value": 0.5, "step": "\r3"}})
+    (folder / "metrics.jsonl").write_text(huge)
+    result = run(root)
+    assert result.exit_code == 0, result.exception
+    assert r"wild\x1b[2J" in result.stdout and r"\x1b[31mred" in result.stdout and r"\x1bc 0.5 at \r3" in result.stdout
+    assert all(c.isprintable() or c == "\n" for c in result.stdout)
+
+
 @pytest.mark.parametrize("arguments, drawn", [
     ([], "loss, val_loss"),
     (["--metric", "val_loss"], "val_loss"),
