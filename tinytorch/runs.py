@@ -47,7 +47,7 @@ def new_run(root="runs", name="run", config=None):
 def read_metrics(folder):
     "Return the records in folder/metrics.jsonl, without lines that were cut off or forged."
     path, records = Path(folder) / "metrics.jsonl", []
-    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if path.is_file() else []:
         with suppress(ValueError, RecursionError):
             records.append(json.loads(line, parse_int=lambda text: int(text) if len(text) < 19 else float(text)))
     return [record for record in records if isinstance(record, dict) and isinstance(record.get("step"), int)]
@@ -58,7 +58,7 @@ def read_config(folder):
     Raises: ValueError, naming the file, for one that it did not write."""
     path = Path(folder) / "config.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))["config"] if path.exists() else None
+        return json.loads(path.read_text(encoding="utf-8-sig"))["config"] if path.is_file() else None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: expected what new_run wrote, got {error!r:.200}; repair or delete it") from None
 
@@ -127,13 +127,18 @@ def tensorboard(folder):
     return write
 
 
+def no_link(path, flags):
+    "Open a file for `open`; a link, which may lead to a file of somebody's, is an OSError (where there is POSIX)."
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
 @contextmanager
 def locked(folder):
     """Hold folder/lock, which says whose it is, as long as this process lives (where there is POSIX).
     Raises: FileExistsError where somebody trains here; CheckpointError where the file cannot be written."""
     path = folder / "lock"
     try:
-        file = open(path, "a+", encoding="utf-8", errors="replace")
+        file = open(path, "a+", encoding="utf-8", errors="replace", opener=no_link)
     except OSError as error:
         raise CheckpointError(f"{path}: not written, nothing has changed: {error.strerror}") from error
     with file:

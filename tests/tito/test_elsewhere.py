@@ -9,6 +9,8 @@ import pytest
 from small_course import write
 
 from tinytorch import workspace as overlay
+from tinytorch.checkpoint import CheckpointError
+from tinytorch.runs import locked, read_config, read_metrics
 from tito.project import TitoError
 from tito.report import report_page
 from tito.runs import read_run
@@ -251,3 +253,21 @@ def test_pipes_and_devices_do_not_hang_a_report(tmp_path):
         os.mkfifo(tmp_path / name)
     (tmp_path / "b.png").symlink_to("/dev/zero")
     assert "<h1>" in report_page(read_run(tmp_path))
+
+
+# ---- a run's folder
+
+def test_a_lock_that_is_a_link_empties_nothing(tmp_path):
+    victim, run = tmp_path / "victim.txt", tmp_path / "run"
+    victim.write_text("kept")
+    run.mkdir()
+    (run / "lock").symlink_to(victim)
+    with pytest.raises(CheckpointError, match="lock"), locked(run):
+        pass
+    assert victim.read_text() == "kept"
+
+
+def test_records_and_settings_that_are_pipes_are_none(tmp_path):
+    for name in ("metrics.jsonl", "config.json"):
+        os.mkfifo(tmp_path / name)
+    assert read_metrics(tmp_path) == [] and read_config(tmp_path) is None
