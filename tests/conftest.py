@@ -13,6 +13,9 @@ import pytest  # noqa: E402
 import tinytorch  # noqa: E402
 from tinytorch.workspace import described  # noqa: E402
 
+LONG = tuple(f"tests/{name}" for name in (
+    "another_hand", "tito", "milestones", "test_suite_catches", "wrong_solutions", "twin", "15", "clinic", "fast"))
+
 # A machine that is busy with other things makes no example wrong.
 hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None,
                                      suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -42,14 +45,30 @@ def seeded():
     tinytorch.manual_seed(0)
 
 
-def pytest_report_header():
-    "In a student's workspace: whose files are tested."
-    return described() or None
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too: they are marked `slow`")
 
 
-def pytest_terminal_summary(terminalreporter):
-    "One line that cannot be missed where the sandbox was not tested."
-    reports = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
-    if why := next((text for text in reports if "no sandbox here: " in text), ""):
-        why = why.partition("no sandbox here: ")[2].rstrip("')")
-        terminalreporter.write_line(f"NOT TESTED: the sandbox of graded submissions. {why}", red=True, bold=True)
+def pytest_collection_modifyitems(config, items):
+    "Leave the slow tests out, unless they are asked for; let processes beside each other begin with the long files."
+    left_out = [] if config.getoption("slow") else [item for item in items if item.get_closest_marker("slow")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist: no short file is to wait for a long one at the end
+        items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    "With `-n`: all tests of a file in one process, so that a model is trained once for those that look at it."
+    from xdist.scheduler import LoadFileScheduling
+
+    if config.option.dist == "load":  # nobody asked for another way
+        config.option.loadscopereorder = False
+        return LoadFileScheduling(config, log)
+
+
+def pytest_report_header(config):
+    "In a student's workspace: whose files are tested. Elsewhere: what is left out."
+    return described() or (None if config.getoption("slow") else "tests marked slow are left out: --slow runs them")

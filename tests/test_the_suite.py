@@ -1,9 +1,15 @@
-"""The suite itself: what makes it slow, or red, on a machine that is busy with other things."""
+"""The suite itself: what makes it slow, or red, on a machine that is busy with other things; and what it leaves out."""
+import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import hypothesis
+import pytest
+
+TESTS = Path(__file__).parent
 
 
 def test_a_product_has_one_thread_here_and_in_processes_that_a_test_starts(torch):
@@ -15,3 +21,58 @@ def test_a_product_has_one_thread_here_and_in_processes_that_a_test_starts(torch
 def test_an_example_may_take_its_time():
     profile = hypothesis.settings()
     assert profile.deadline is None and hypothesis.HealthCheck.too_slow in profile.suppress_health_check
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """run(*options) -> (what pytest printed, [(process, folder) of each test, in order]) of four files.
+
+    That of the folder tito is taken for a long one.
+    """
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\naddopts = --import-mode=importlib\n")
+    log, test = tmp_path / "log", """
+import json, os, pytest
+@pytest.mark.parametrize("number", range(4))
+def test_it(number):
+    with open({log!r}, "a") as file:
+        print(json.dumps([os.environ.get("PYTEST_XDIST_WORKER"), __file__]), file=file)
+@pytest.mark.slow
+def test_slow(): pass
+"""
+    for name in ("01_short", "02_short", "03_short", "tito"):
+        (tmp_path / "tests" / name).mkdir(parents=True)
+        (tmp_path / "tests" / name / "test_it.py").write_text(test.format(log=str(log)))
+    shutil.copy(TESTS / "conftest.py", tmp_path / "tests")
+
+    def run(*options):
+        log.unlink(missing_ok=True)
+        done = subprocess.run([sys.executable, "-m", "pytest", "tests", *options], cwd=tmp_path, capture_output=True,
+                              text=True)
+        assert done.returncode == 0, done
+        began = [json.loads(line) for line in log.read_text().splitlines()]
+        return done.stdout, [(process, Path(path).parent.name) for process, path in began]
+    return run
+
+
+def test_two_processes_share_files_and_begin_with_the_long_ones(suite):
+    printed, began = suite("-n", "2")
+    assert "16 passed" in printed and {process for process, _ in began} == {"gw0", "gw1"}
+    assert len(set(began)) == 4, "all tests of a file run in one process"
+    first = began[[process for process, _ in began].index("gw0")]
+    assert first == ("gw0", "tito")
+
+
+def test_one_process_follows_the_chapters(suite):
+    printed, began = suite()
+    assert "16 passed, 4 deselected" in printed and "--slow runs them" in printed
+    assert [name for _, name in began][::4] == ["01_short", "02_short", "03_short", "tito"]
+
+
+def test_slow_tests_run_when_asked_for(suite):
+    printed, _ = suite("--slow")
+    assert "20 passed" in printed and "left out" not in printed
+
+
+def test_nothing_but_the_real_mnist_is_left_out():
+    marked = {path.name for path in TESTS.rglob("*.py") if "mark.slow" in path.read_text(encoding="utf-8")}
+    assert marked - {Path(__file__).name} == {"test_mnist.py"}
