@@ -56,7 +56,8 @@ def run_backward(root, gradient, retain_graph=False):
         grad = grad.astype(FLOAT32) if grad.dtype is FLOAT16 else grad  # float16 is too coarse to compute with
         gradients = operation.backward(grad) if observer is None else observer(operation.backward, grad)
         if not isinstance(gradients, tuple) or len(gradients) != len(parents):
-            raise RuntimeError(f"{operation.name}.backward: expected a tuple of {len(parents)} gradients, one an input")
+            raise RuntimeError(f"{operation.name}.backward: expected a tuple of {len(parents)} gradients, one "
+                               f"an input, got {type(gradients).__name__}; is a comma missing?")
         for i, (parent, gradient) in enumerate(zip(parents, gradients)):
             if parent is None:
                 continue

@@ -11,15 +11,17 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tito import student
 from tito.course import chapters, course_folder
 from tito.files import digest_of
-from tito.overlay import PACKAGE_FOLDER, VARIABLE
+from tito.overlay import EXPORTED, NOTEBOOKS, PACKAGE_FOLDER, VARIABLE
 from tito.project import TitoError
 from tito.strip import read_notebook
 from tito.suite import BrokenImport, strangers, whose_files
 from tito.workspace import RECORDS, Workspace, find_workspace, remove_leftovers
 
-NEEDED = ("numpy", "nbdev", "nbformat", "nbclient", "ipykernel", "typer", "pytest", "hypothesis", "matplotlib")
+NEEDED = ("numpy", "nbdev", "nbformat", "nbclient", "ipykernel", "typer", "pytest", "pytest-timeout", "hypothesis",
+          "matplotlib")  # fmt: skip
 HELPFUL = {"jupyterlab": "tito lab needs it: pip install '.[lab]' in your clone of tinytorch"}
 
 
@@ -27,7 +29,7 @@ def report() -> tuple[list[tuple[str, str]], list[str]]:
     """(name, value) rows, and a text for each problem."""
     rows, problems = [("python", f"{platform.python_version()} at {sys.executable}")], []
     rows.append(("system", platform.platform()))
-    rows.append(("tinytorch", f"{installed('tinytorch') or 'not installed'}, {PACKAGE_FOLDER}"))
+    rows.append(("tinytorch", f"{installed('tinytorch-course') or 'not installed'}, {PACKAGE_FOLDER}"))
     found = importlib.util.find_spec("tinytorch")
     if found is None or Path(found.origin or "").resolve().parent != PACKAGE_FOLDER:
         problems.append(
@@ -60,7 +62,12 @@ def of_workspace(workspace: Workspace, problems: list[str]) -> list[tuple[str, s
     rows.append(("free space", f"{free / 1e9:.1f} GB"))
     if free < 100e6:
         problems.append(f"only {free / 1e6:.0f} MB are free: saving may fail")
+    for folder in (workspace.folder, *(workspace.folder / name for name in (RECORDS, NOTEBOOKS, EXPORTED, "runs"))):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            problems.append(f"{folder} may not be written by you: ask its owner, or `chmod u+wx` it")
     for chapter in chapters():
+        problems += [f"{name} looks like {chapter.name}.ipynb, and tito does not read it: rename or delete it"
+                     for name in student.copies(workspace, chapter)]  # fmt: skip
         if workspace.started(chapter):
             try:
                 read_notebook(workspace.notebook(chapter))

@@ -175,6 +175,12 @@ def export_text(workspace: Workspace, chapter: Chapter) -> list[Module]:
     return modules
 
 
+def copies(workspace: Workspace, chapter: Chapter) -> list[str]:
+    """Notebooks that look like the chapter's, such as "03_tensor (1).ipynb": what a browser or an editor makes."""
+    own = workspace.notebook(chapter)
+    return sorted(workspace.shown(path) for path in own.parent.glob(f"*{own.stem}*.ipynb") if path != own)
+
+
 def write_chapter(
     workspace: Workspace, command: str, notebook: Path | None, content: bytes, modules: list[Module], keep_all: bool
 ) -> list[str]:
@@ -211,6 +217,12 @@ def remarks(workspace: Workspace, chapter: Chapter, modules: list[Module]) -> li
     notebook, fresh_one = read_notebook(workspace.notebook(chapter)), stripped(chapter.notebook)
     ids = {cell.get("id") for cell in notebook["cells"]}
     of_old = workspace.depth(chapter) == GUIDED and any(cell["id"] not in ids for cell in fresh_one["cells"])
+    own = workspace.notebook(chapter).stat().st_mtime_ns
+    found += [
+        f"{name} was saved later than {workspace.notebook(chapter).name}, which counts; is it the one you work in?"
+        for name in copies(workspace, chapter)
+        if (workspace.folder / name).stat().st_mtime_ns > own
+    ]
     found += [f"{path}: {why}" for path, why in misfits(everything, of_old).items() if path in paths]
     found += [
         f"cells {' and '.join(map(str, numbers))} are all named {name}, and only the first is graded: make one of them"

@@ -400,7 +400,9 @@ def begun(workspace: Workspace, numbers: list[str] | None) -> list[course.Chapte
     found = [course.chapter(number) for number in numbers]
     for made in found:
         if not workspace.started(made):
-            raise TitoError(f"{made.name} is not begun: `tito start {made.number}`")
+            copies = student.copies(workspace, made)
+            other = f", or rename {' or '.join(copies)} to {made.name}.ipynb" if copies else ""
+            raise TitoError(f"{made.name} is not begun: `tito start {made.number}`{other}")
     return found
 
 

@@ -747,6 +747,28 @@ def test_lab_starts_jupyterlab_with_the_notebook(tito, monkeypatch):
     assert "pip install '.[lab]' in your clone of tinytorch" in tito("lab", "01", status=2)
 
 
+def test_a_copy_of_a_notebook_is_not_taken_for_it(tito):
+    tito("start", "01")
+    copy = tito.notebook("01_double (1)")
+    copy.write_bytes(tito.notebook().read_bytes())
+    os.utime(tito.notebook(), (1, 1))
+    name = "modules/01_double (1).ipynb"
+    assert f"note: {name} was saved later than 01_double.ipynb, which counts" in tito("export", "01")
+    assert f"{name} looks like 01_double.ipynb, and tito does not read it" in tito("doctor", status=1)
+    os.utime(copy, (0, 0))
+    assert "saved later" not in tito("export", "01")
+    tito.notebook().unlink()
+    assert f"not begun: `tito start 01`, or rename {name} to 01_double.ipynb" in tito("export", "01", status=2)
+
+
+def test_doctor_says_where_it_may_not_write(tito, monkeypatch):
+    tito("start", "01")
+    real = os.access
+    assert "may not be written by you" not in tito("doctor")
+    monkeypatch.setattr("tito.doctor.os.access", lambda path, mode: real(path, mode) and path.name != "modules")
+    assert f"{tito.folder / 'modules'} may not be written by you" in tito("doctor", status=1).replace("\n", "")
+
+
 def test_doctor_says_what_is_whose(tito):
     tito("start", "01")
     said = tito("doctor")
