@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import os
+import subprocess
 import sys
 import threading
 
@@ -286,6 +287,16 @@ def test_a_stream_that_breaks_leaves_the_old_file(tokens, tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_tokens(tokens[0], (1 // (50 - i) for i in range(100)), chunk=10)
     assert tokens[0].stat().st_size == 2000 and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tokens):
+    code = ("import resource, sys\nfrom tinytorch.datasets import write_tokens\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+            "write_tokens(sys.argv[1], range(60_000), chunk=99)")
+    done = subprocess.run([sys.executable, "-c", code, tokens[0]], capture_output=True, text=True)
+    assert done.returncode == 1 and "OSError" in done.stderr
+    assert tokens[0].stat().st_size == 2000 and os.listdir(tokens[0].parent) == [tokens[0].name]
 
 
 @pytest.mark.parametrize("stride", [1, 3, 8, 50])

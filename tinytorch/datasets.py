@@ -262,7 +262,7 @@ def write_tokens(path, ids, dtype=np.uint16, chunk=1 << 20):
                 if part.min() < 0 or part.max() > np.iinfo(dtype).max:
                     raise ValueError(f"write_tokens: ids from {part.min()} to {part.max()} do not fit into "
                                      f"{np.dtype(dtype)}; use dtype=np.uint32, here and in TokenDataset")
-                part.astype(dtype).tofile(file)
+                file.write(part.astype(dtype))  # where `tofile` loses the error of a full disk
                 count += len(part)
         if not count:
             raise ValueError(f"write_tokens: no ids to write to {path}; is the text empty?")

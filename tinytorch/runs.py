@@ -208,7 +208,7 @@ def described(trainer):
         for found in (getattr(data, name, None) for name in ("tensors", "tokens", "indices")):
             for array in found if isinstance(found, tuple) else [found]:
                 array = array.data if isinstance(array, Tensor) else array
-                if isinstance(array, np.ndarray) and array.size and array.dtype != object:
+                if isinstance(array, np.ndarray) and array.ndim and len(array) and array.dtype != object:
                     digest.update(array[np.linspace(0, len(array) - 1, 64).astype(int)].tobytes())
         data = getattr(data, "dataset", None)
     return {"model": repr(trainer.model), "data": digest.hexdigest()}
@@ -218,12 +218,13 @@ def warn_of_changes(trainer):
     "Warn where a resumed `trainer` has another model or other data than folder/status.json says."
     try:
         before = json.loads((trainer.folder / "status.json").read_text(encoding="utf-8-sig")) if trainer.step else {}
-        changed = [name for name, now in described(trainer).items() if before.get(name, now) != now]
+        changed = [(name, str(before[name]), now) for name, now in described(trainer).items()
+                   if before.get(name, now) != now]
     except (OSError, ValueError, AttributeError, RecursionError):  # no status, or not ours
         return
-    for name in changed:
-        lines = [str(text).splitlines() for text in (before[name], described(trainer)[name])]
-        old, new = next(pair for pair in zip_longest(*lines, fillvalue="nothing") if pair[0] != pair[1])
+    for name, *texts in changed:
+        lines = zip_longest(*map(str.splitlines, texts), fillvalue="nothing")
+        old, new = next((pair for pair in lines if pair[0] != pair[1]), texts)
         warnings.warn(f"Trainer: {trainer.folder} was begun with other {name} than it is resumed with: "
                       f"{printable(old.strip())}, now {new.strip()}", stacklevel=4)
 

@@ -160,7 +160,7 @@ def cell_of(file, line):
     name = re.search(r"[^/\s]+\.ipynb", exported[0])
     workspace = next((up for up in Path(file).parents if (up / MARKER).is_file()), None)
     try:
-        content = json.loads((workspace / NOTEBOOKS / name[0]).read_text(encoding="utf-8"))
+        content = json.loads((workspace / NOTEBOOKS / name[0]).read_text(encoding="utf-8-sig"))
         rows = [(number, row, text.rstrip()) for number, cell in enumerate(content["cells"], 1)
                 if cell["cell_type"] == "code" and (source := "".join(cell["source"])).lstrip().startswith("#|")
                 for row, text in enumerate(source.split("\n"), 1)

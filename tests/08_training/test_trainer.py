@@ -395,7 +395,7 @@ def test_a_resumed_run_with_another_model_or_other_data_says_so(tmp_path):
 
 def test_data_of_every_kind_can_be_trained_on_and_resumed(tmp_path):
     class Odd:
-        tokens, indices, tensors = object(), "text", [1, None]
+        tokens, indices, tensors = object(), "text", (1, None, np.array(3), np.array([None]), np.zeros((0, 2)))
 
         def __len__(self):
             return 8
@@ -408,6 +408,14 @@ def test_data_of_every_kind_can_be_trained_on_and_resumed(tmp_path):
         make(folder=tmp_path / name, loader=DataLoader(data, 2), steps=1).fit()
         with warnings.catch_warnings(action="error"):
             make(folder=tmp_path / name, loader=DataLoader(data, 2), steps=2).resume().fit()
+
+
+@pytest.mark.parametrize("status", ["", "[]", "[" * 100_000, '{"model": 3, "data": null}', '{"model": "\\n"}'])
+def test_a_status_that_is_none_of_ours_is_no_obstacle(status, tmp_path):
+    make(folder=tmp_path, steps=1).fit()
+    (tmp_path / "status.json").write_text(status)
+    with warnings.catch_warnings(action="ignore"):
+        assert len(make(folder=tmp_path, steps=2).resume().fit()) == 2
 
 
 @pytest.mark.parametrize("content", ['{"config": {"lr"', "[]", "{}", "[" * 100_000])

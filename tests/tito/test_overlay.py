@@ -176,6 +176,9 @@ def test_the_cell_is_found_by_what_stands_around_a_line(tmp_path):
     places = [overlay.cell_of(file, row) for row in (first, second, lines.index("    x = 1") + 1)]
     assert [(place["cell"], place["line"]) for place in places] == [(2, 5), (3, 6), (3, 4)]
     assert overlay.cell_of(file, 999) is None
+    notebook = folder / "modules" / "07_data.ipynb"
+    notebook.write_bytes(b"\xef\xbb\xbf" + notebook.read_bytes())
+    assert overlay.cell_of(file, first)["cell"] == 2, "a byte order mark is no obstacle"
     (folder / "modules" / "07_data.ipynb").unlink()
     assert overlay.cell_of(file, first) is None
 
