@@ -237,7 +237,8 @@ MISTAKES = {
          "columns.append(Tensor(np.stack([v.data for v in values])))"),
     ],
     ("training.py", "08_training/test_training.py"): [
-        ("accumulation: a sum where a mean should be", "(loss * weight).backward()", "loss.backward()"),
+        ("accumulation: a sum where a mean should be", "(loss * (count / unit)).backward()",
+         "loss.backward()"),
         ("training: gradients of the last step are still there", "    optimizer.zero_grad()\n", ""),
         ("training: the schedule is never stepped", "            self.schedule.step()", "            pass"),
         ("evaluation: dropout stays on", "model.eval()\n    try:", "try:"),

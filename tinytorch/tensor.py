@@ -117,9 +117,10 @@ class Tensor(Vocabulary, InPlace):
     """An n-dimensional array of numbers, `data`, that can have a gradient; its methods do what PyTorch's do.
     `data` (copied) may be a number, nested lists, an array or a Tensor. Python floats get the default dtype (float32),
     arrays keep theirs. With `requires_grad`, `backward()` of anything computed from it adds dL/d(self) to `grad`, a
-    Tensor of the same shape and dtype. `grad_fn` is the operation that made it, None for a leaf.
+    Tensor of the same shape and dtype. `grad_fn` is the operation that made it, None for a leaf. A loss that is a mean
+    has `mean_over`: of how many numbers.
     Raises: TypeError for what is not numbers, and for integers that are to require a gradient, now or later."""
-    __slots__ = ("data", "_grad", "_requires_grad", "grad_fn", "__weakref__")
+    __slots__ = ("data", "_grad", "_requires_grad", "grad_fn", "mean_over", "__weakref__")
     __array_ufunc__ = None  # so that ndarray * Tensor becomes Tensor.__rmul__
     def __init__(self, data, requires_grad=False, dtype=None):
         self.data = np.array(_as_array(data.data if isinstance(data, Tensor) else data, dtype))

@@ -10,25 +10,60 @@ from pathlib import Path
 import numpy as np
 
 from tinytorch.anomaly import first_nonfinite
+from tinytorch.autograd import topological_order
 from tinytorch.checkpoint import load_checkpoint, save_checkpoint
 from tinytorch.data import generator_at
+from tinytorch.ops.elementwise import Function
 from tinytorch.optim import clip_grad_norm_
 from tinytorch.runs import read_config, read_metrics, watching, write_status
 from tinytorch.state import default_generator, no_grad
 
 
 def accumulate_gradients(model, batches, loss_fn):
-    """Add the gradient of the mean loss over all examples of `batches` to `.grad`; return that loss, a float.
-    `loss_fn(model, *batch)` is a scalar Tensor, the mean over the `len(batch[0])` examples of a batch.
-    Raises: FloatingPointError for a loss of inf or nan, before it reaches the gradients."""
-    sizes = [len(batch[0]) for batch in batches]
-    total = 0.0
-    for batch, size in zip(batches, sizes):
-        weight = size / sum(sizes)
-        loss = loss_fn(model, *batch)
-        total += weight * _finite(loss.item(), "loss")
-        (loss * weight).backward()
-    return total
+    """Add the gradient of the mean loss over all that counts in `batches` to `.grad`; return that loss, a float.
+    `loss_fn`: see `loss_and_count`. Raises: FloatingPointError for a loss of inf or nan, before it reaches the
+    gradients, and where nothing counts."""
+    total, counted, unit, leaves = 0.0, 0, None, Leaves()
+    for batch in batches:
+        loss, count = loss_and_count(loss_fn, model, batch)
+        if count == 0:
+            continue
+        total += count * _finite(loss.item(), "loss")
+        counted, unit = counted + count, unit or count
+        leaves.expect(loss)
+        (loss * (count / unit)).backward()
+    leaves.scale(unit / counted if counted else 1)
+    return _finite(total / counted if counted else math.nan, "loss")
+
+
+def loss_and_count(loss_fn, model, batch):
+    """Return the loss of a batch, a scalar Tensor, and the count that it is a mean over. `loss_fn(model, *batch)` returns
+    both, or a loss whose `mean_over` is the count, or else a mean over the `len(batch[0])` examples."""
+    loss = loss_fn(model, *batch)
+    if isinstance(loss, tuple):
+        return loss[0], float(loss[1])
+    count = getattr(loss, "mean_over", None)
+    return loss, len(batch[0]) if count is None else count
+
+
+class Leaves:
+    "The leaves whose gradients are being gathered, with those that they had before."
+    def __init__(self):
+        self.before = {}
+    def expect(self, loss):
+        "Set the gradients of the leaves behind `loss` aside, unless they are gathered already."
+        for operation in topological_order(loss.grad_fn) if loss.grad_fn else []:
+            for leaf in operation.parents:
+                if leaf is not None and not isinstance(leaf, Function) and leaf not in self.before:
+                    self.before[leaf], leaf.grad = leaf.grad, None
+    def scale(self, factor):
+        "Multiply what was gathered by `factor`, and add it to what was there before."
+        for leaf, gradient in self.before.items():
+            if factor != 1 and leaf.grad is not None:
+                leaf.grad *= factor
+            if gradient is not None:
+                gradient += 0 if leaf.grad is None else leaf.grad
+                leaf.grad = gradient
 
 
 def _finite(value, name):
@@ -63,13 +98,14 @@ def evaluating(model):
 
 
 def evaluate(model, loader, loss_fn):
-    "Return the mean of `loss_fn(model, *batch)` over all examples of `loader`. Raises: ValueError for no batches."
-    total, examples = 0.0, 0
+    "Return the mean loss over all that counts in `loader` (see `loss_and_count`). Raises: ValueError for nothing."
+    total, counted = 0.0, 0
     with evaluating(model):
         for batch in map(_as_tuple, loader):
-            total += loss_fn(model, *batch).item() * len(batch[0])
-            examples += len(batch[0])
-    return _mean(total, examples, "evaluate")
+            loss, count = loss_and_count(loss_fn, model, batch)
+            if count:
+                total, counted = total + count * loss.item(), counted + count
+    return _mean(total, counted, "evaluate")
 
 
 def _as_tuple(batch): return batch if isinstance(batch, (tuple, list)) else (batch,)

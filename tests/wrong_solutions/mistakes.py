@@ -729,16 +729,16 @@ self.began = generator.bit_generator.state
     Mistake(
         "08_training", "accumulate-gradients", "every piece counts alike",
         (
-            "weight = size / sum(sizes)",
-            "weight = 1 / len(sizes)",
+            "loss, count = loss_and_count(loss_fn, model, batch)",
+            "loss, count = loss_and_count(loss_fn, model, batch)[0], 1",
         ),
         words="weight",
     ),  # fmt: skip
     Mistake(
         "08_training", "accumulate-gradients", "gradients are cleared between the pieces",
         (
-            "    (loss * weight).backward()",
-            "    model.zero_grad()\n    (loss * weight).backward()",
+            "    leaves.expect(loss)\n",
+            "    model.zero_grad()\n    leaves.expect(loss)\n",
         ),
         words="add up",
     ),  # fmt: skip

@@ -13,14 +13,21 @@ from tinytorch.tensor import Tensor, apply
 
 def reduced(losses, reduction, weights=None):
     """Return `losses` ("none"), their "sum", or their "mean": the sum divided by that of the array `weights`, or by how
-    many they are; nan, with gradients 0, where that is 0."""
+    many they are, which `averaged` notes; nan, with gradients 0, where that is 0."""
     if reduction == "none":
         return losses
     total = losses.sum()
     if reduction == "sum":
         return total
     divisor = losses.data.size if weights is None else float(weights.sum())
-    return total / divisor if divisor else total + math.nan
+    return averaged(total / divisor if divisor else total + math.nan, divisor)
+
+
+def averaged(loss, count):
+    "Return `loss`, with the `count` that it is a mean over as its `mean_over`: among others, that is its share."
+    if hasattr(Tensor, "mean_over"):
+        loss.mean_over = count
+    return loss
 
 
 def _check_reduction(reduction):
@@ -194,7 +201,9 @@ def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean
     indices = _class_indices("cross_entropy", input, target, ignore_index)
     operation = CrossEntropyFunction(weights, ignore_index, label_smoothing, reduction)
     loss = apply(operation, _class_rows(input), indices)
-    return loss.reshape(target.shape) if reduction == "none" else loss
+    if reduction == "none":
+        return loss.reshape(target.shape)
+    return averaged(loss, operation.divisor) if reduction == "mean" else loss
 
 
 def _soft_cross_entropy(input, target, weights, reduction, label_smoothing):
