@@ -37,7 +37,7 @@ def accumulate_gradients(model, batches, loss_fn):
 
 
 def loss_and_count(loss_fn, model, batch):
-    """Return the loss of a batch, a scalar Tensor, and the count that it is a mean over. `loss_fn(model, *batch)` returns
+    """Return the loss of a batch, a scalar Tensor, and the count that it is a mean over. `loss_fn(model, *batch)` gives
     both, or a loss whose `mean_over` is the count, or else a mean over the `len(batch[0])` examples."""
     loss = loss_fn(model, *batch)
     if isinstance(loss, tuple):
