@@ -187,7 +187,7 @@ MISTAKES = {
         ("BCELoss: its weight is not saved", 'self.register_buffer("weight", weight)\n        self.reduction',
          "self.weight = weight\n        self.reduction"),
     ],
-    ("optim.py", "06_optimizers/test_updates.py"): [
+    ("optim/optimizers.py", "06_optimizers/test_updates.py"): [
         ("step: does nothing", "self.update([p.data for p in params]", "(lambda *a, **b: 0)([p.data for p in params]"),
         ("step: parameters are replaced", "self.update([p.data for p in params]", "for p in params: p.data = +p.data\n"
          "            self.update([p.data for p in params]"),
@@ -203,7 +203,7 @@ MISTAKES = {
          "velocity[...] = (1 - dampening) * direction"),
         ("SGD: nesterov is ignored", "direction + momentum * velocity if nesterov else velocity", "velocity"),
     ],
-    ("optim.py", "06_optimizers/test_groups_and_state.py"): [
+    ("optim/optimizers.py", "06_optimizers/test_groups_and_state.py"): [
         ("optimizer: zero_grad leaves the gradients", "                p.grad = None\n", "                pass\n"),
         ("optimizer: the step count is not saved", 'if name != "step" else a', 'if name != "step" else 1'),
         ("optimizer: the saved moments are no copies", "name: np.copy(a)", "name: a"),
@@ -212,7 +212,7 @@ MISTAKES = {
          "            mine.update(groups[-1])\n            self.check_settings(groups[-1])\n"),
         ("decay_groups: biases decay as well", '"weight_decay": 0.0}', '"weight_decay": weight_decay}'),
     ],
-    ("optim.py", "06_optimizers/test_clipping_and_schedules.py"): [
+    ("optim/optimizers.py", "06_optimizers/test_clipping_and_schedules.py"): [
         ("norm: overflows in float32", "if not 1e-30 < squares < 1e30:", "if False:"),
         ("clipping: each tensor for itself", "p.grad.data *= scale",
          "p.grad.data *= max_norm / (total_norm([p.grad.data]) + 1e-6)"),

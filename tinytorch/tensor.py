@@ -11,7 +11,7 @@ from tinytorch.inplace import InPlace, writes
 from tinytorch.ops import elementwise, reductions, shapes
 from tinytorch.promotion import FLOAT32, prepared, rounded
 from tinytorch.state import thread
-from tinytorch.vocabulary.methods import Vocabulary
+from tinytorch.vocabulary.methods import Vocabulary, comparable, numpy_names, placed, statistic
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -103,13 +103,6 @@ def _compare(ufunc, x, y):
     return Tensor.wrap(ufunc(x.data, other))
 
 
-def _with_ndim(ndim, name, x, other):
-    "Return x. Raises: ValueError where x or other does not have `ndim` dimensions."
-    if x.ndim != ndim or other.ndim != ndim:
-        raise ValueError(f"{name}: expected two tensors of {ndim} dimensions, got {x.shape} and {other.shape}")
-    return x
-
-
 ValuesIndices = namedtuple("ValuesIndices", "values indices")
 
 
@@ -120,8 +113,7 @@ class Tensor(Vocabulary, InPlace):
     Tensor of the same shape and dtype. `grad_fn` is the operation that made it, None for a leaf. A loss that is a mean
     has `mean_over`: of how many numbers.
     Raises: TypeError for what is not numbers, and for integers that are to require a gradient, now or later."""
-    __slots__ = ("data", "_grad", "_requires_grad", "grad_fn", "mean_over", "__weakref__")
-    __array_ufunc__ = None  # so that ndarray * Tensor becomes Tensor.__rmul__
+    __slots__ = ("data", "_grad", "_requires_grad", "grad_fn", "mean_over", "hooks", "__weakref__")
     def __init__(self, data, requires_grad=False, dtype=None):
         self.data = np.array(_as_array(data.data if isinstance(data, Tensor) else data, dtype))
         self._grad = self.grad_fn = None
@@ -234,8 +226,8 @@ class Tensor(Vocabulary, InPlace):
         return apply(elementwise.Pow(), other, self)
     def __rmatmul__(self, other):
         return apply(reductions.MatMul(), other, self)
-    def __eq__(self, other): return _compare(np.equal, self, other)
-    def __ne__(self, other): return _compare(np.not_equal, self, other)
+    def __eq__(self, other): return _compare(np.equal, self, other) if comparable(other) else NotImplemented
+    def __ne__(self, other): return _compare(np.not_equal, self, other) if comparable(other) else NotImplemented
     def __lt__(self, other): return _compare(np.less, self, other)
     def __le__(self, other): return _compare(np.less_equal, self, other)
     def __gt__(self, other): return _compare(np.greater, self, other)
@@ -243,11 +235,7 @@ class Tensor(Vocabulary, InPlace):
     def __and__(self, other): return _compare(np.bitwise_and, self, other)
     def __or__(self, other): return _compare(np.bitwise_or, self, other)
     __hash__ = object.__hash__
-    add, sub, mul, div, pow = __add__, __sub__, __mul__, __truediv__, __pow__
-    matmul, neg, abs = __matmul__, __neg__, __abs__
-    def mm(self, other): return _with_ndim(2, "mm", self, other).matmul(other)
-    def bmm(self, other): return _with_ndim(3, "bmm", self, other).matmul(other)
-    def outer(self, other): return _with_ndim(1, "outer", self, other).unsqueeze(1) * other
+    mul, pow, matmul, neg, abs = __mul__, __pow__, __matmul__, __neg__, __abs__
 
     # ---- element by element
     def exp(self): return apply(elementwise.Exp(), self)
@@ -255,16 +243,12 @@ class Tensor(Vocabulary, InPlace):
     def log(self): return apply(elementwise.Log(), self)
     def log1p(self): return apply(elementwise.Log1p(), self)
     def sqrt(self): return apply(elementwise.Sqrt(), self)
-    def rsqrt(self): return apply(elementwise.Pow(), self, -0.5)
-    def square(self): return apply(elementwise.Pow(), self, 2)
-    def reciprocal(self): return apply(elementwise.Div(), 1, self)
     def sign(self): return apply(elementwise.Sign(), self)
     def sin(self): return apply(elementwise.Sin(), self)
     def cos(self): return apply(elementwise.Cos(), self)
     def tanh(self): return apply(elementwise.Tanh(), self)
     def sigmoid(self): return apply(elementwise.Sigmoid(), self)
     def relu(self): return apply(elementwise.Relu(), self)
-    def clamp(self, min=None, max=None): return apply(elementwise.Clamp(min, max), self)
     def maximum(self, other): return apply(elementwise.Maximum(), self, other)
     def minimum(self, other): return apply(elementwise.Minimum(), self, other)
     def where(self, condition, other):
@@ -308,15 +292,16 @@ class Tensor(Vocabulary, InPlace):
             return ValuesIndices(values, indices)
         return ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
 
+    sum, mean, prod, amax, amin, cumsum, logsumexp, softmax, log_softmax, argmax, argmin, max, min = map(
+        numpy_names, (sum, mean, prod, amax, amin, cumsum, logsumexp, softmax, log_softmax, argmax, argmin, max, min))
+    var, std = map(statistic, (var, std))
+
     # ---- shapes
     def __getitem__(self, key):
         return apply(shapes.Index(_as_key(key)), self)
-    def __setitem__(self, key, value):
-        raise TypeError("a Tensor is not written in place; use where, masked_fill or cat, or the .data of a leaf")
     def reshape(self, *shape): return apply(shapes.Reshape(*shape_from(shape)), self)
     def permute(self, *dims): return apply(shapes.Permute(*shape_from(dims)), self)
     def expand(self, *shape): return apply(shapes.Expand(*shape_from(shape)), self)
-    def flip(self, *dims): return apply(shapes.Flip(*shape_from(dims)), self)
     def roll(self, shifts, dims=None): return apply(shapes.Roll(shifts, dims), self)
     def gather(self, dim, index): return apply(shapes.Gather(dim), self, index)
     def tril(self, diagonal=0): return apply(shapes.Tril(diagonal), self)
@@ -376,7 +361,4 @@ class Tensor(Vocabulary, InPlace):
         if self.requires_grad and np.dtype(dtype).kind == "f":
             return apply(elementwise.Cast(dtype), self)
         return Tensor.wrap(self.data.astype(dtype))
-    def float(self): return self.to(np.float32)
-    def double(self): return self.to(np.float64)
-    def long(self): return self.to(np.int64)
-    def bool(self): return self.to(np.bool_)
+    to = placed(to)

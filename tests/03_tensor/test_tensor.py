@@ -225,12 +225,6 @@ def test_floats_do_not_index(key):
             leaf((3, 3))[each]
 
 
-def test_nothing_is_written_in_place():
-    x = leaf(3)
-    with pytest.raises(TypeError):
-        x[0] = 1.0
-
-
 # ---- errors name the operation and the shapes
 
 @pytest.mark.parametrize("call, words", [

@@ -195,4 +195,4 @@ def test_flatten_identity_and_what_dropout_looks_like():
     x = randn(2, 3, 4, 5)
     assert Flatten()(x).shape == (2, 60) and Flatten(0, 1)(x).shape == (6, 4, 5) and Flatten(2)(x).shape == (2, 3, 20)
     assert Identity(5, anything=True)(x) is x
-    assert repr(Dropout(0.3)) == "Dropout(p=0.3)"
+    assert repr(Dropout(0.3)) == "Dropout(p=0.3, inplace=False)"

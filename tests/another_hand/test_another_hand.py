@@ -76,4 +76,4 @@ def test_models_learn_with_it(script, options, workspace, tmp_path):
     used = {line.removeprefix("used ") for line in done.stdout.splitlines() if line.startswith("used ")}
     theirs, ours = ({file for file in FILES if str(package / file) in used}
                     for package in (workspace / EXPORTED, ROOT / "tinytorch"))
-    assert theirs >= {"ops/elementwise.py", "tensor.py", "nn/layers.py", "optim.py"} and not ours
+    assert theirs >= {"ops/elementwise.py", "tensor.py", "nn/layers.py", "optim/optimizers.py"} and not ours

@@ -10,7 +10,7 @@ import pytest
 from tinytorch import workspace as overlay
 from tito import __version__
 
-WHERE = "import tinytorch.data as d, tinytorch.optim as o; print(d.__file__); print(o.__file__)"
+WHERE = "import tinytorch.data as d, tinytorch.training as o; print(d.__file__); print(o.__file__)"
 REFERENCE = Path(overlay.__file__).parent
 
 
@@ -46,7 +46,7 @@ def folder(tmp_path):
 
 def test_a_file_of_the_student_replaces_one_of_the_reference(folder):
     assert python("-c", WHERE, cwd=folder).split("\n")[:2] == [
-        str(folder / "exported" / "tinytorch" / "data.py"), str(REFERENCE / "optim.py")]
+        str(folder / "exported" / "tinytorch" / "data.py"), str(REFERENCE / "training.py")]
     assert python("-c", "import tinytorch; print(tinytorch.data.WHOSE)", cwd=folder) == "mine\n"
 
 
@@ -119,14 +119,14 @@ def test_a_notebook_has_the_reference_in_the_place_of_a_file_that_is_open(folder
 
 
 def test_only_the_stubs_that_are_named_count(folder):
-    for name in ("data", "optim"):
+    for name in ("data", "training"):
         (folder / "exported" / "tinytorch" / f"{name}.py").write_text(mine(name, WHOSE="mine") + STUB)
-    show = ("import tinytorch; print([hasattr(m, 'WHOSE') for m in (tinytorch.data, tinytorch.optim)]);"
+    show = ("import tinytorch; print([hasattr(m, 'WHOSE') for m in (tinytorch.data, tinytorch.training)]);"
             "import tinytorch.workspace as w; print(w.described())")
     assert python("-c", show, cwd=folder).startswith("[True, True]\n")
     said = python("-c", show, cwd=folder, TINYTORCH_STUBS="data.py,nn/layers.py")
     assert said == ("[True, False]\nyours: data.py (1 open exercise); the reference: all the rest, "
-                    "and optim.py as long as exercises there are open\n")
+                    "and training.py as long as exercises there are open\n")
     assert python("-c", show, cwd=folder, TINYTORCH_STUBS="").startswith("[False, False]\nyours: no file yet;")
 
 

@@ -9,6 +9,8 @@ from tinytorch.nn.module import Module
 from tinytorch.ops import elementwise
 from tinytorch.ops.elementwise import Function
 from tinytorch.tensor import apply
+from tinytorch.vocabulary.methods import may_overwrite
+from tinytorch.vocabulary.modules import Overwriting
 
 
 class TanhGelu(Function):
@@ -84,13 +86,19 @@ def _floats(name, input):
     return input
 
 
+@may_overwrite
 def relu(input): return input.relu()
 def sigmoid(input): return input.sigmoid()
 def tanh(input): return input.tanh()
-def softmax(input, dim): return input.softmax(dim)
-def log_softmax(input, dim): return input.log_softmax(dim)
+def softmax(input, dim, dtype=None): return input.softmax(dim, dtype=dtype)
+def log_softmax(input, dim, dtype=None): return input.log_softmax(dim, dtype=dtype)
+
+
+@may_overwrite
 def silu(input):
     return apply(SiLUFunction(), _floats("silu", input))
+
+
 def relu_squared(input):
     return apply(ReluSquared(), _floats("relu_squared", input))
 def softplus(input, beta=1.0, threshold=20.0):
@@ -102,6 +110,7 @@ def logsigmoid(input):
     return -softplus(-_floats("logsigmoid", input), threshold=math.inf)
 
 
+@may_overwrite
 def leaky_relu(input, negative_slope=0.01):
     "Return input where it is positive, else `negative_slope` times input; the slope at 0 is `negative_slope`."
     return input.where(input > 0, negative_slope * _floats("leaky_relu", input))
@@ -114,22 +123,24 @@ def gelu(input, approximate="none"):
     return apply(TanhGelu() if approximate == "tanh" else ErfGelu(), _floats("gelu", input))
 
 
-class ReLU(Module):
-    def forward(self, input): return relu(input)
+class ReLU(Overwriting, Module):
+    def forward(self, input): return relu(input, inplace=self.inplace)
 class Sigmoid(Module):
     def forward(self, input): return sigmoid(input)
 class Tanh(Module):
     def forward(self, input): return tanh(input)
-class SiLU(Module):
-    def forward(self, input): return silu(input)
+class SiLU(Overwriting, Module):
+    def forward(self, input): return silu(input, inplace=self.inplace)
 class LogSigmoid(Module):
     def forward(self, input): return logsigmoid(input)
 
 
-class LeakyReLU(Module):
-    def __init__(self, negative_slope=0.01): self.negative_slope = negative_slope
+class LeakyReLU(Overwriting, Module):
+    def __init__(self, negative_slope=0.01, inplace=False):
+        self.negative_slope = negative_slope
+        super().__init__(inplace)
     def forward(self, input):
-        return leaky_relu(input, self.negative_slope)
+        return leaky_relu(input, self.negative_slope, inplace=self.inplace)
 
 
 class GELU(Module):

@@ -9,6 +9,7 @@ from tinytorch.nn.module import Module, Parameter
 from tinytorch.ops.elementwise import Function
 from tinytorch.state import get_default_dtype
 from tinytorch.tensor import Tensor, apply
+from tinytorch.vocabulary.modules import EmbeddingVocabulary
 
 
 @replaceable
@@ -54,7 +55,7 @@ def embedding(indices, weight, padding_idx=None):
     return apply(EmbeddingFunction(padding_row), indices, weight)
 
 
-class Embedding(Module):
+class Embedding(EmbeddingVocabulary, Module):
     """Hold a trained table `weight` (num_embeddings, embedding_dim): ids (...) -> vectors (..., embedding_dim). At
     first normal, variance 1; its row `padding_idx`, kept as counted from the front, is 0. Raises: as `embedding`."""
     def __init__(self, num_embeddings, embedding_dim, padding_idx=None):

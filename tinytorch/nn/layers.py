@@ -10,6 +10,7 @@ from tinytorch.nn.module import Module, Parameter
 from tinytorch.ops.elementwise import Function
 from tinytorch.state import default_generator, get_default_dtype
 from tinytorch.tensor import apply
+from tinytorch.vocabulary.methods import may_overwrite
 
 
 class LinearFunction(Function):
@@ -68,6 +69,7 @@ def _check_probability(p):
         raise ValueError(f"dropout: p is a probability from 0 to 1, got {p}")
 
 
+@may_overwrite
 def dropout(input, p=0.5, training=True):
     "Return input times a `dropout_mask`; `input` itself if not training, or p is 0. Raises: ValueError for a bad p."
     _check_probability(p)
@@ -78,11 +80,11 @@ def dropout(input, p=0.5, training=True):
 
 class Dropout(Module):
     "`dropout` in training mode, nothing in eval mode (Srivastava et al. 2014). Raises: ValueError for p not in [0, 1]."
-    def __init__(self, p=0.5):
+    def __init__(self, p=0.5, inplace=False):
         _check_probability(p)
-        self.p = p
+        self.p, self.inplace = p, inplace
     def forward(self, input):
-        return dropout(input, self.p, self.training)
+        return dropout(input, self.p, self.training, inplace=self.inplace)
 
 
 class Identity(Module):

@@ -7,6 +7,8 @@ import numpy as np
 
 from tinytorch.inplace import writes
 from tinytorch.tensor import Tensor
+from tinytorch.vocabulary.methods import placed
+from tinytorch.vocabulary.modules import ModuleVocabulary
 
 
 class Parameter(Tensor):
@@ -30,7 +32,7 @@ def unique(named):
             yield name, thing
 
 
-class Module:
+class Module(ModuleVocabulary):
     """A layer, a block or a whole model: a subclass assigns its parts in `__init__` and computes in `forward`.
     Nothing is registered, and `super().__init__()` need not be called: its parameters are those attributes that are a
     `Parameter`, its children those that are a `Module`, in the order of assignment; modules in a plain list are not
@@ -52,7 +54,10 @@ class Module:
     def forward(self, *inputs, **options):
         "Compute; every subclass says what. Raises: NotImplementedError, with the name of the class."
         raise NotImplementedError(f"{type(self).__name__}.forward: a Module says there what it computes")
-    def __call__(self, *inputs, **options): return self.forward(*inputs, **options)
+    def __call__(self, *inputs, **options):
+        if self._hooks or self._pre_hooks or self._backward_hooks:
+            return self.call_with_hooks(inputs, options)
+        return self.forward(*inputs, **options)
 
     def named_children(self):
         "Return (name, module) for the modules directly inside this one."
@@ -101,10 +106,13 @@ class Module:
         self._buffers = self._buffers | {name: persistent}
         setattr(self, name, tensor)
 
-    def zero_grad(self):
-        "Set the gradients of all parameters to None."
+    def zero_grad(self, set_to_none=True):
+        "Set the gradients of all parameters to None; with set_to_none=False, those that are there to 0."
         for parameter in self.parameters():
-            parameter.grad = None
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad.zero_()
     def requires_grad_(self, flag=True):
         "Thaw all parameters, or freeze them (False); return self."
         for parameter in self.parameters():
@@ -133,6 +141,7 @@ class Module:
                 tensor.data = tensor.data.astype(dtype, copy=False)
                 tensor.grad = None if tensor.grad is None else tensor.grad.to(dtype)
         return self
+    to = placed(to)
     def float(self): return self.to(np.float32)
     def double(self): return self.to(np.float64)
 

@@ -15,6 +15,7 @@ class Function:
     nobody asks for the gradient of input i: returning None spares the work."""
     needs_grad = (True,) * 32  # of all inputs, unless a graph knows better
     parents = None  # set when the operation is recorded in a graph
+    hooks = ()  # functions of the gradient of its result, called before backward
     kind = None  # what it is for diagnosis, such as "relu" (see `Event` in diagnosis/case.py)
     plain = None  # for a faster form: the class in whose place it is made
 

@@ -18,14 +18,14 @@ __all__ = """
     """.split()
 
 
-class Generator:
+class Generator(np.random.Generator):
     "A source of random numbers of its own; `manual_seed` restarts it, and returns it."
     def __init__(self, device=None):
         check_device(device)
-        self.numbers = np.random.default_rng()
+        super().__init__(np.random.PCG64())
 
     def manual_seed(self, seed):
-        self.numbers = np.random.default_rng(seed)
+        self.bit_generator.state = np.random.PCG64(seed).state
         return self
 
 
@@ -33,10 +33,9 @@ class Generator:
 def drawing_from(generator):
     "Inside, random numbers come from `generator`: a Generator, NumPy's, or None, the thread's own."
     before = thread.generator
-    numbers = getattr(generator, "numbers", generator)
-    if not isinstance(numbers, (np.random.Generator, type(None))):
+    if not isinstance(generator, (np.random.Generator, type(None))):
         raise TypeError(f"generator: expected a Generator, got {type(generator).__name__}")
-    thread.generator = before if numbers is None else numbers
+    thread.generator = before if generator is None else generator
     try:
         yield
     finally:

@@ -24,7 +24,9 @@ METHODS = """
 
 
 def tensor_of(name, value):
-    "Return `value`. Raises: TypeError, naming the function, unless it is a Tensor."
+    "Return `value`, an array as a Tensor around it. Raises: TypeError, naming the function, for anything else."
+    if isinstance(value, np.ndarray):  # such as the .data of a parameter
+        return creation.Tensor.wrap(value)
     if not isinstance(value, Vocabulary):
         raise TypeError(f"{name}: input: expected a Tensor, got {type(value).__name__}; make one with tensor(...)")
     return value
@@ -66,13 +68,13 @@ def where(condition, input=None, other=None):
     return creation.where(condition, input, other)
 
 
-def cat(tensors, dim=0):
-    """Return tensors joined along `dim`; vectors of size 0 fit to any shape, as in PyTorch.
+def cat(tensors, dim=0, axis=None):
+    """Return tensors joined along `dim`, or `axis`; vectors of size 0 fit to any shape, as in PyTorch.
     Raises: TypeError for what is no list of Tensors, ValueError for none."""
     tensors = tensors_of("cat", tensors)
     if not tensors:
         raise ValueError("cat: expected at least one Tensor, got none")
-    return creation.cat([x for x in tensors if x.shape != (0,)] or tensors[:1], dim)
+    return creation.cat([x for x in tensors if x.shape != (0,)] or tensors[:1], dim if axis is None else axis)
 
 
 def stack(tensors, dim=0):

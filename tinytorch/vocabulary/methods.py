@@ -5,10 +5,14 @@ from collections import namedtuple
 
 import numpy as np
 
-from tinytorch.ops.shapes import Cat
-from tinytorch.state import get_default_dtype
+from tinytorch.inplace import in_place, writes
+from tinytorch.ops.elementwise import Clamp
+from tinytorch.ops.shapes import Cat, Flip
+from tinytorch.state import get_default_dtype, thread
 from tinytorch.vocabulary import operations
-from tinytorch.vocabulary.names import check_device, device, dtype_of
+from tinytorch.vocabulary.hooks import hooked
+from tinytorch.vocabulary.names import check_device, dtype_of
+from tinytorch.vocabulary.names import device as device_of
 
 ValuesIndices = namedtuple("ValuesIndices", "values indices")
 MinMax = namedtuple("MinMax", "min max")
@@ -22,6 +26,11 @@ def _apply(operation, *inputs):
 def _array(value):
     "Return the array of a Tensor; anything else as it is."
     return value.data if isinstance(value, Vocabulary) else value
+
+
+def _plain_key(key):
+    "Return an index key with arrays in place of Tensors, in it or alone."
+    return tuple(map(_array, key)) if isinstance(key, tuple) else _array(key)
 
 
 def _floats(x):
@@ -43,14 +52,77 @@ def numpy_names(method):
     "Return `method`, which also takes NumPy's names for dim and keepdim: `axis`, `keepdims`, and `out=None`."
     @functools.wraps(method)
     def call(*args, **options):
-        if "axis" in options:
-            options["dim"] = options.pop("axis")
-        if "keepdims" in options:
-            options["keepdim"] = options.pop("keepdims")
-        if options.pop("out", None) is not None:
-            raise TypeError(f"{method.__name__}: out: not supported, the result is a new Tensor")
+        if options:
+            args, options = _renamed(method.__name__, args, options)
         return method(*args, **options)
     return call
+
+
+def _renamed(name, args, options):
+    for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+        if theirs in options:
+            options[ours] = options.pop(theirs)
+    if options.pop("out", None) is not None:
+        raise TypeError(f"{name}: out: not supported, the result is a new Tensor")
+    dtype = options.pop("dtype", None)
+    return args if dtype is None else (args[0].to(dtype_of(dtype)), *args[1:]), options
+
+
+def statistic(method):
+    "Return `var` or `std`, which also takes `unbiased`, by name or as its first argument, and NumPy's names."
+    @functools.wraps(method)
+    def call(self, dim=None, *more, unbiased=None, **options):
+        if isinstance(dim, builtins.bool):
+            dim, unbiased = None, dim
+        if unbiased is not None:
+            if more or "correction" in options:
+                raise TypeError(f"{method.__name__}: got both unbiased and correction; unbiased=False is correction=0")
+            options["correction"] = builtins.int(unbiased)
+        return numpy_names(method)(self, *([] if "dim" in options or "axis" in options else [dim]), *more, **options)
+    return call
+
+
+def may_overwrite(function):
+    "Return a function of `input` that also takes `inplace=True`: then it writes the result into it, and returns it."
+    @functools.wraps(function)
+    def call(input, *args, inplace=False, **options):
+        result = function(input, *args, **options)
+        return input._overwrite(result, f"{function.__name__}(inplace=True)") if inplace else result
+    return call
+
+
+def placed(method):
+    "Return `to`, a method of dtype, which also takes a device, another Tensor (for its dtype), and both by name."
+    @functools.wraps(method)
+    def call(self, *targets, dtype=None, device=None, non_blocking=False, copy=False):
+        check_device(device)
+        for target in targets:
+            if isinstance(target, Vocabulary):
+                dtype = target.dtype
+            elif isinstance(target, (device_of, str)) and not _names_dtype(target):
+                check_device(target)
+            elif target is not None:
+                dtype = dtype_of(target)
+        moved = self if dtype is None else method(self, dtype_of(dtype))
+        return moved.clone() if copy and moved is self and hasattr(self, "clone") else moved
+    return call
+
+
+def _names_dtype(target):
+    return isinstance(target, str) and target in np.sctypeDict
+
+
+def comparable(value):
+    "Return whether `==` compares a Tensor with `value`, number by number: not with None or a text."
+    return isinstance(value, (Vocabulary, np.ndarray, np.generic, builtins.int, builtins.float, list, tuple))
+
+
+REFLECTED = {  # what Python calls for `array <operator> tensor`
+    np.add: "__radd__", np.subtract: "__rsub__", np.multiply: "__rmul__", np.true_divide: "__rtruediv__",
+    np.power: "__rpow__", np.matmul: "__rmatmul__", np.floor_divide: "__rfloordiv__", np.remainder: "__rmod__",
+    np.equal: "__eq__", np.not_equal: "__ne__", np.less: "__gt__", np.less_equal: "__ge__", np.greater: "__lt__",
+    np.greater_equal: "__le__", np.bitwise_and: "__rand__", np.bitwise_or: "__ror__", np.bitwise_xor: "__rxor__",
+}
 
 
 class Vocabulary:
@@ -59,7 +131,7 @@ class Vocabulary:
     __slots__ = ()
 
     # ---- what it holds
-    device = property(lambda self: device("cpu"))
+    device = property(lambda self: device_of("cpu"))
     is_cuda = property(lambda self: False)
     itemsize = property(lambda self: self.dtype.itemsize)
     nbytes = property(lambda self: self.data.nbytes)
@@ -75,7 +147,43 @@ class Vocabulary:
     def cpu(self): return self
     def cuda(self, device=None): raise RuntimeError('cuda: tensors live on the CPU here; use .to("cpu"), or no device')
     def __format__(self, spec): return format(self.item() if self.ndim == 0 else str(self), spec)
-    def __contains__(self, element): return builtins.bool((self == element).any())
+    def __contains__(self, element): return comparable(element) and builtins.bool((self == element).any())
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        """Compute for NumPy: array * tensor is tensor.__rmul__(array), `array += tensor` writes into the array, and any
+        other function gives a Tensor without a gradient. Raises: RuntimeError where one is required."""
+        if method == "__call__" and not options and ufunc in REFLECTED and not isinstance(inputs[0], Vocabulary):
+            return getattr(self, REFLECTED[ufunc])(inputs[0])
+        arrays = [x.numpy() if isinstance(x, Vocabulary) else x for x in inputs]
+        result = getattr(ufunc, method)(*arrays, **options)
+        return result if options.get("out") else type(self).wrap(result)
+
+    # ---- written in place, and followed through the backward pass
+    def __setitem__(self, key, value):
+        """Write `value`, which broadcasts, where x[key] would read; while it is part of a graph, gradients follow.
+        Raises: RuntimeError for a leaf that requires a gradient while operations are recorded; as `overwrite`."""
+        self._refuse_recorded_leaf("item assignment")
+        key = _plain_key(key)
+        if thread.recording and (self.requires_grad or getattr(value, "requires_grad", False)):
+            self._overwrite(_apply(operations.Put(key), self, value), "item assignment")
+        else:
+            self.data[key] = _array(value)
+            writes.note(self.data, "item assignment")
+
+    def register_hook(self, hook):
+        """Call hook(gradient), a Tensor, once the whole gradient of self is known in a backward pass; what it returns,
+        unless None, takes its place. Return a handle, whose remove() takes the hook back.
+        Raises: RuntimeError where self requires no gradient, TypeError for what is no function."""
+        if not self.requires_grad:
+            raise RuntimeError("register_hook: the tensor requires no gradient, so there will be none")
+        return hooked(self if self.is_leaf else self.grad_fn, "hooks", hook)
+
+    def retain_grad(self):
+        "Keep the gradient of self, the result of an operation, in `grad`, as a leaf does."
+        if not self.is_leaf:
+            self.register_hook(self._keep)
+    def _keep(self, gradient):
+        self.grad = gradient.clone() if self.grad is None else self.grad + gradient
 
     def as_gradient(self, gradient):
         """Return a Tensor, or an array, that can be the gradient of self, as a Tensor around the same numbers.
@@ -90,6 +198,10 @@ class Vocabulary:
         return gradient
 
     # ---- dtypes
+    def float(self): return self.to(np.float32)
+    def double(self): return self.to(np.float64)
+    def long(self): return self.to(np.int64)
+    def bool(self): return self.to(np.bool_)
     def int(self): return self.to(np.int32)
     def short(self): return self.to(np.int16)
     def byte(self): return self.to(np.uint8)
@@ -178,11 +290,16 @@ class Vocabulary:
         return _apply(operations.Pointwise(function), self) if self.is_floating_point() else self.clone()
     fix = trunc
 
+    def rsqrt(self): return self ** -0.5
+    def square(self): return self ** 2
+    def reciprocal(self): return 1 / self
     def absolute(self): return self.abs()
     def negative(self): return self.neg()
     def positive(self): return self
     __pos__ = positive
-    def subtract(self, other, alpha=1): return self.sub(other * alpha)
+    def add(self, other, alpha=1): return self + (other if alpha == 1 else other * alpha)
+    def sub(self, other, alpha=1): return self - (other if alpha == 1 else other * alpha)
+    subtract = sub
     def multiply(self, other): return self.mul(other)
     def true_divide(self, other): return self / other
     def divide(self, other, rounding_mode=None):
@@ -192,6 +309,7 @@ class Vocabulary:
         if rounding_mode is None:
             return self / other
         return self.floor_divide(other) if rounding_mode == "floor" else self._truncated(other)
+    div = divide
     def _truncated(self, other):
         quotient = (self.detach() / other).trunc()
         return quotient.to(np.result_type(self.data, _array(other)))
@@ -218,7 +336,13 @@ class Vocabulary:
         posinf, neginf = limits.max if posinf is None else posinf, limits.min if neginf is None else neginf
         out = self.masked_fill(self.isnan(), nan or 0.0)
         return out.masked_fill(self.data == np.inf, posinf).masked_fill(self.data == -np.inf, neginf)
-    def clip(self, min=None, max=None): return self.clamp(min, max)
+    def clamp(self, min=None, max=None):
+        "Return self held to min <= x <= max, numbers or Tensors; one of them may be None."
+        if not isinstance(min, Vocabulary) and not isinstance(max, Vocabulary):
+            return _apply(Clamp(min, max), self)
+        low = self if min is None else self.where(self >= min, min)
+        return low if max is None else low.where(low <= max, max)
+    clip = clamp
     def clamp_min(self, min): return self.clamp(min=min)
     def clamp_max(self, max): return self.clamp(max=max)
 
@@ -230,6 +354,14 @@ class Vocabulary:
         x = self if dtype is None else self.to(dtype)
         return _apply(operations.VectorNorm(2 if p in ("fro", None) else p, dim, keepdim), x)
     def dist(self, other, p=2): return (self - other).norm(p)
+    def mm(self, mat2): return self._with_ndim(2, "mm", mat2) @ mat2
+    def bmm(self, mat2): return self._with_ndim(3, "bmm", mat2) @ mat2
+    def outer(self, vec2): return self._with_ndim(1, "outer", vec2).unsqueeze(1) * vec2
+    def _with_ndim(self, ndim, name, other):
+        "Return self. Raises: ValueError where self or other does not have `ndim` dimensions."
+        if self.ndim != ndim or other.ndim != ndim:
+            raise ValueError(f"{name}: expected two tensors of {ndim} dimensions, got {self.shape} and {other.shape}")
+        return self
     def dot(self, other): return self._vectors("dot", other).mul(other).sum()
     def inner(self, other):
         "Return the sums of products along the last dims of both; if one of them is a number, the products."
@@ -343,6 +475,9 @@ class Vocabulary:
     def unfold(self, dimension, size, step):
         at = _axis("unfold", dimension, self.ndim)
         return _apply(operations.Windows(at, size, step), self)
+    def flip(self, *axes, dims=None):
+        axes = axes if dims is None else dims
+        return _apply(Flip(*(axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes)), self)
     def fliplr(self): return self.flip(1)
     def flipud(self): return self.flip(0)
     def tile(self, *dims):
@@ -394,6 +529,10 @@ class Vocabulary:
             return self.reshape(1)._indexed(name, dim, index, value, add).reshape(())
         key = (slice(None),) * _axis(name, dim, self.ndim) + (np.atleast_1d(index.data),)
         return _apply(operations.Put(key, add), self, value)
+
+    scatter_, scatter_add_, index_add_, index_copy_, index_fill_, round_, floor_, ceil_ = map(in_place, (
+        "scatter", "scatter_add", "index_add", "index_copy", "index_fill", "round", "floor", "ceil"))
+    def bernoulli_(self, p=0.5): return self._draw("bernoulli_", lambda generator: generator.random(self.shape) < p)
 
     def _broadcast_with(self, other):
         "Return self and `other`, broadcast to their common shape."

@@ -1,22 +1,5 @@
-"""Methods of Module under PyTorch's names, and hooks: functions that are called when a module is."""
-
-
-class Handle:
-    "What registering a hook returns: `remove()` takes it back."
-    def __init__(self, owner, attribute, hook):
-        self.owner, self.attribute, self.hook = owner, attribute, hook
-
-    def remove(self):
-        hooks = getattr(self.owner, self.attribute)
-        setattr(self.owner, self.attribute, tuple(hook for hook in hooks if hook is not self.hook))
-
-
-def hooked(owner, attribute, hook):
-    "Add `hook` to a tuple of them, and return its Handle. Raises: TypeError for what cannot be called."
-    if not callable(hook):
-        raise TypeError(f"register: hook: expected a function, got {type(hook).__name__}")
-    setattr(owner, attribute, (*getattr(owner, attribute, ()), hook))
-    return Handle(owner, attribute, hook)
+"""Methods of Module under PyTorch's names, hooks among them."""
+from tinytorch.vocabulary.hooks import hooked
 
 
 class ModuleVocabulary:
@@ -105,3 +88,26 @@ class ModuleVocabulary:
 
     def cuda(self, device=None):
         raise RuntimeError("cuda: tensors live on the CPU here; leave .cuda() out")
+
+
+class Overwriting:
+    "What a layer inherits that can write its result into its input: `inplace=True`."
+    inplace = False
+
+    def __init__(self, inplace=False):
+        if inplace:  # else it is not shown either
+            self.inplace = True
+
+
+class EmbeddingVocabulary:
+    "What Embedding inherits."
+    num_embeddings = property(lambda self: self.weight.shape[0])
+    embedding_dim = property(lambda self: self.weight.shape[1])
+
+    @classmethod
+    def from_pretrained(cls, embeddings, freeze=True, padding_idx=None):
+        "Return an Embedding of a table (V, D), which is copied, and not trained if `freeze`."
+        made = cls(*embeddings.shape)
+        made.weight.data[...] = embeddings.data
+        made.weight.requires_grad, made.padding_idx = not freeze, padding_idx
+        return made
