@@ -78,6 +78,6 @@ def why_no_sandbox() -> str:
     if shutil.which("bwrap") is None:
         return "bubblewrap, which isolates submissions, is missing: apt-get install bubblewrap"
     command = [*sandbox(Path(__file__).parent, Limits()), sys.executable, "-c", "import numpy"]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300)
     lines = done.stderr.strip().split("\n")
     return f"bubblewrap does not work here: {lines[-1]}" if done.returncode else ""
