@@ -6,6 +6,7 @@ can do with such a folder (feedback, formgrader, the exchange), it can do with t
 """
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -21,19 +22,17 @@ from tito.files import read_file, write_whole
 from tito.project import TitoError
 from tito.strip import STUB, notebook_bytes, read_notebook
 
+STEPS = ["tito.grading.nbgrader.RunInSandbox"]  # of grading; in place of nbgrader's own `Execute`
+STEPS += [f"nbgrader.preprocessors.{name}" for name in (
+    "IgnorePattern", "LimitOutput", "SaveAutoGrades", "AssignLatePenalties", "CheckCellMetadata")]  # fmt: skip
 CONFIG = f'''c = get_config()  # noqa: F821
 
 c.CourseDirectory.course_id = "tinytorch"
 c.ClearSolutions.code_stub = {{"python": "{STUB}"}}
 c.Execute.timeout = 120  # seconds that a cell may take; then it is interrupted, and its check gives no points
 c.OverwriteCells.add_missing_cells = True  # a check that was deleted comes back
+c.Autograde.autograde_preprocessors = {json.dumps(STEPS, indent=4)}
 '''
-
-STEPS = [  # of nbgrader's grading; the first, in place of its own `Execute`, is ours
-    f"--Autograde.autograde_preprocessors={name}"
-    for name in ("tito.grading.nbgrader.RunInSandbox", *(f"nbgrader.preprocessors.{name}" for name in (
-        "IgnorePattern", "LimitOutput", "SaveAutoGrades", "AssignLatePenalties", "CheckCellMetadata")))
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,8 @@ def graded_alone(folder: Path, assignment: str, student: str, limit: float, prep
             write_whole(copy / "timestamp.txt", read_file(there / "timestamp.txt", most=1000))
         trouble = nbgrader(
             folder, limit, "autograde", assignment, f"--student={student}", "--create", "--force",
-            f"--CourseDirectory.submitted_directory={aside}", *STEPS, variables={FOLDER: str(prepared)},
+            f"--CourseDirectory.submitted_directory={aside}",
+            *(f"--Autograde.autograde_preprocessors={step}" for step in STEPS), variables={FOLDER: str(prepared)},
         )  # fmt: skip
     done = (folder / "autograded" / student / assignment / name).exists()
     return Graded(student, assignment, trouble or ("" if done else "nbgrader could not grade it"), remarks)

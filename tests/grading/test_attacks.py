@@ -12,7 +12,7 @@ from attacks import ASSIGNMENT, CHECKS, HEAD, IMPORTS, IN_PYTHON, ON_THE_MACHINE
 from tito.grading.prepared import code_cells, prepare
 from tito.grading.sandbox import Limits, why_no_sandbox
 from tito.grading.submission import gradable
-from tito.instructor import autograde, gradebook, release
+from tito.instructor import autograde, gradebook, nbgrader, release
 from tito.project import TitoError
 
 NOTHING = dict.fromkeys(CHECKS, 0)
@@ -165,6 +165,14 @@ def test_what_a_submission_does_to_the_machine_earns_nothing(attacked, course, a
 def test_the_honest_keep_their_points_beside_attackers(attacked, course):
     assert [points(course, student) for student in ("ann", "eve-0", "eve-1", "eve-2", "zoe")] == [
         ALL, NOTHING, NOTHING, NOTHING, ALL]
+
+
+def test_nbgrader_by_itself_grades_in_the_sandbox_as_well(attacked, course):
+    hand_in(course, "ned", attacking(released(course), IN_PYTHON["transforms the input"]))
+    for student in ("ann", "ned"):
+        trouble = nbgrader(course, 300, "autograde", ASSIGNMENT, f"--student={student}", "--create", "--force")
+        assert trouble == ""
+    assert points(course, "ned") == NOTHING and points(course, "ann") == ALL
 
 
 def test_nothing_is_left_behind(attacked, course):
