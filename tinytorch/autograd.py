@@ -5,9 +5,10 @@ from tinytorch.inplace import writes
 from tinytorch.ops.elementwise import Function
 from tinytorch.promotion import FLOAT16, FLOAT32
 from tinytorch.state import thread
-from tinytorch.vocabulary.hooks import hooked_gradient
+from tinytorch.vocabulary import hooks
 
 FREED = ()  # the `parents` of an operation whose saved arrays are gone
+grad = hooks.grad  # PyTorch's autograd.grad
 
 
 def topological_order(root):
@@ -54,7 +55,7 @@ def run_backward(root, gradient, retain_graph=False):
     while order:
         operation = order.pop()
         grad, parents = collected.pop(operation)[0], operation.parents
-        grad = hooked_gradient(operation, grad) if operation.hooks else grad
+        grad = hooks.hooked_gradient(operation, grad) if operation.hooks else grad
         grad = grad.astype(FLOAT32) if grad.dtype is FLOAT16 else grad  # float16 is too coarse to compute with
         gradients = operation.backward(grad) if observer is None else observer(operation.backward, grad)
         if not isinstance(gradients, tuple) or len(gradients) != len(parents):
@@ -79,25 +80,4 @@ def run_backward(root, gradient, retain_graph=False):
             operation.__dict__.clear()
             operation.parents = FREED
     for leaf, (gradient, _) in collected.items():  # those with hooks, which see the whole gradient
-        leaf.accumulate_grad(hooked_gradient(leaf, gradient), fresh=False)
-
-
-def grad(outputs, inputs, grad_outputs=None, retain_graph=False):
-    """Return a tuple of Tensors: d(outputs)/d(input), times `grad_outputs`, for each of `inputs`; None where there is
-    no influence. All three are one Tensor or a list. No `grad` changes. Raises: as `Tensor.backward`."""
-    def listed(x): return list(x) if isinstance(x, (list, tuple)) else [x]
-    outputs, inputs, weights, found = listed(outputs), listed(inputs), listed(grad_outputs), {}
-    root = outputs[0] if weights == [None] else sum((y * w).sum() for y, w in zip(outputs, weights, strict=True))
-    handles = [x.register_hook(lambda gradient, i=i: found.update({i: gradient})) for i, x in enumerate(inputs)]
-    parents = [p for operation in topological_order(root.grad_fn) for p in operation.parents] if root.grad_fn else []
-    kept = [(leaf, leaf.grad) for leaf in parents if leaf is not None and not isinstance(leaf, Function)]
-    for leaf, _ in kept:
-        leaf.grad = None
-    try:
-        root.backward(retain_graph=retain_graph)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for leaf, before in kept:
-            leaf.grad = before
-    return tuple(found.get(i) for i in range(len(inputs)))
+        leaf.accumulate_grad(hooks.hooked_gradient(leaf, gradient), fresh=False)

@@ -302,10 +302,7 @@ class Tensor(Vocabulary, InPlace):
     def reshape(self, *shape): return apply(shapes.Reshape(*shape_from(shape)), self)
     def permute(self, *dims): return apply(shapes.Permute(*shape_from(dims)), self)
     def expand(self, *shape): return apply(shapes.Expand(*shape_from(shape)), self)
-    def roll(self, shifts, dims=None): return apply(shapes.Roll(shifts, dims), self)
     def gather(self, dim, index): return apply(shapes.Gather(dim), self, index)
-    def tril(self, diagonal=0): return apply(shapes.Tril(diagonal), self)
-    def triu(self, diagonal=0): return apply(shapes.Triu(diagonal), self)
     def clone(self): return apply(shapes.Clone(), self)
     view, broadcast_to = reshape, expand
     def transpose(self, dim0, dim1):

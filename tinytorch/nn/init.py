@@ -3,9 +3,8 @@
 
 import math
 
-import numpy as np
-
 from tinytorch.state import default_generator
+from tinytorch.vocabulary.init import orthogonal_, trunc_normal_  # noqa: F401
 
 
 def uniform_(tensor, a=0.0, b=1.0):
@@ -75,20 +74,3 @@ def kaiming_uniform_(tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu"):
     "Fill from the uniform distribution around 0 with the std of `kaiming_normal_`."
     bound = math.sqrt(3.0) * _std(tensor, calculate_gain(nonlinearity, a), mode)
     return uniform_(tensor, -bound, bound)
-
-
-def trunc_normal_(tensor, mean=0.0, std=1.0, a=-2.0, b=2.0):
-    "Fill from N(mean, std^2), drawing again what falls outside of [a, b]."
-    numbers, outside = np.empty(tensor.shape), np.ones(tensor.shape, bool)
-    while outside.any():
-        numbers[outside] = default_generator().normal(mean, std, outside.sum())
-        outside = (numbers < a) | (numbers > b)
-    return constant_(tensor, numbers)
-
-
-def orthogonal_(tensor, gain=1.0):
-    "Fill a weight (out, ...) with rows, or columns, of length `gain` at right angles (Saxe et al. 2014)."
-    rows = len(tensor)
-    q, r = np.linalg.qr(default_generator().normal(size=sorted((rows, tensor.numel() // rows))[::-1]))
-    q = q * np.sign(np.diag(r)) * gain
-    return constant_(tensor, (q if len(q) == rows else q.T).reshape(tensor.shape))

@@ -7,7 +7,7 @@ import numpy as np
 
 from tinytorch.inplace import in_place, writes
 from tinytorch.ops.elementwise import Clamp
-from tinytorch.ops.shapes import Cat, Flip
+from tinytorch.ops.shapes import Cat, Flip, Roll, Tril, Triu
 from tinytorch.state import get_default_dtype, thread
 from tinytorch.vocabulary import operations
 from tinytorch.vocabulary.hooks import hooked
@@ -478,6 +478,9 @@ class Vocabulary:
     def flip(self, *axes, dims=None):
         axes = axes if dims is None else dims
         return _apply(Flip(*(axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes)), self)
+    def roll(self, shifts, dims=None): return _apply(Roll(shifts, dims), self)
+    def tril(self, diagonal=0): return _apply(Tril(diagonal), self)
+    def triu(self, diagonal=0): return _apply(Triu(diagonal), self)
     def fliplr(self): return self.flip(1)
     def flipud(self): return self.flip(0)
     def tile(self, *dims):
