@@ -306,3 +306,27 @@ def test_the_gradient_of_a_single_number_may_be_a_numpy_scalar(cls):
         assert clip_grad_norm_([p, q], 1e6) > 0.9
         optimizer.step()
     assert p.data.shape == () and p.item() < 0.9 and np.all(q.data < 1)
+
+
+@pytest.mark.parametrize("make", [lambda p: SGD(p, lr=0.1), lambda p: SGD(p, lr=0.1, momentum=0.9), Adam, AdamW])
+@pytest.mark.parametrize("size", [3, LARGE])
+def test_two_parameters_on_one_array_both_move_it(make, size, torch):
+    "b.weight.data = a.weight.data: as in PyTorch, step after step, whoever holds the array"
+    a, b, apart = (Tensor(np.linspace(-1, 1, size, dtype=np.float32), requires_grad=True) for _ in range(3))
+    theirs = [torch.tensor(p.data.copy(), requires_grad=True) for p in (a, b, apart)]
+    b.data, theirs[1].data = a.data, theirs[0].data
+    held, view = a.data, a.detach()
+    optimizer, reference = make([a, b, apart]), getattr(torch.optim, make([a]).name)(theirs, **rates(make([a])))
+    for step in range(4):
+        for i, (p, q) in enumerate(zip((a, b, apart), theirs)):
+            p.grad = np.full(size, 0.5 * i + step - 1, np.float32)
+            q.grad = torch.tensor(np.array(p.grad))
+        optimizer.step()
+        reference.step()
+        assert a.data is held and b.data is held and view.data is held
+        np.testing.assert_allclose(held, theirs[0].detach().numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(apart.data, theirs[2].detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def rates(optimizer):
+    return {name: value for name, value in optimizer.param_groups[0].items() if name in ("lr", "momentum")}

@@ -74,7 +74,8 @@ def update_together(params, grads, exp_avgs, exp_avg_sqs, steps, update, options
     "Update all as one vector, and return True, if both lists of moments are parts of one, in order, of equal step."
     home, other = (homes.get(id(of[0].base)) if of else None for of in (exp_avgs, exp_avg_sqs))
     if home is None or other is None or steps.count(steps[0]) < len(steps) \
-            or home.parts != list(map(id, exp_avgs)) or other.parts != list(map(id, exp_avg_sqs)):
+            or home.parts != list(map(id, exp_avgs)) or other.parts != list(map(id, exp_avg_sqs)) \
+            or len({id(p if p.base is None else p.base) for p in params}) < len(params):  # one moves what another reads
         return not params
     x = np.concatenate(params, axis=None, out=home.values)
     grad = np.concatenate(grads, axis=None, out=home.grads)
