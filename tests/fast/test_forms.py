@@ -231,6 +231,14 @@ def test_self_attention(level, options, dtype):
         assert_same(form, plain)
 
 
+def test_self_attention_takes_a_mask_that_is_a_bare_array(level):
+    found = []
+    for name in ("plain", level):
+        with fast.use(name):
+            found.append(self_attention(Tensor(numbers(2, 9, 24)), 2, numbers(9, 9) > 0).data)
+    np.testing.assert_allclose(*found, atol=1e-6)
+
+
 @pytest.mark.parametrize("rotary", [None, Rotary(4, 16)], ids=["", "rotary"])
 def test_self_attention_with_a_cache(level, rotary):
     found = []

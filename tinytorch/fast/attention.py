@@ -9,7 +9,7 @@ from tinytorch.nn.embedding import rotate
 from tinytorch.nn.layers import dropout_mask
 from tinytorch.ops.elementwise import unbroadcast
 from tinytorch.state import is_grad_enabled
-from tinytorch.tensor import apply
+from tinytorch.tensor import Tensor, apply
 
 
 def largest_over_keys(scores):
@@ -253,7 +253,8 @@ def mask_fits(packed, num_heads, mask, is_causal):
     if mask is None:
         return True
     query = split(packed.data, 3, num_heads)[0]
-    return fits(query, query, query, getattr(mask, "data", mask), is_causal)
+    mask = mask.data if isinstance(mask, Tensor) else np.asarray(mask)
+    return fits(query, query, query, mask, is_causal)
 
 
 @implements(self_attention, "numpy")
