@@ -3,10 +3,8 @@ import importlib.util
 import json
 import os
 import pydoc_data
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,12 +42,8 @@ def data():
         pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
 
 
-def command(*arguments):
-    return [sys.executable, str(SCRIPT), *arguments]
-
-
 def run(*arguments, folder):
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True)
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], cwd=folder, capture_output=True, text=True)
 
 
 def results(folder):
@@ -99,16 +93,12 @@ def test_quick_learns_and_leaves_everything(finished):
     assert "ROMEO:" in page and "src=\"http" not in page
 
 
-def test_a_killed_run_goes_on_and_reaches_the_same_result(finished, tmp_path):
-    process = subprocess.Popen(command("--quick"), cwd=tmp_path, stdout=subprocess.DEVNULL)
-    killed, deadline = tmp_path / "runs" / "shakespeare-001", time.monotonic() + 300
-    while not (killed / "last.safetensors").exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it was to be killed while it trained"
-    again = run("--resume", str(killed), folder=tmp_path)
-    assert again.returncode == 0 and "goes on after step" in again.stdout, again.stdout + again.stderr
-    assert learned(killed) == learned(finished[0])
+def test_a_killed_run_goes_on_and_reaches_the_same_result(killed_and_resumed, tmp_path):
+    text = tmp_path / "text"
+    text.write_text(REAL_TEXT.read_text(encoding="utf-8")[:50_000], encoding="utf-8")
+    shorter = "script.SIZES['quick'] = script.SIZES['quick']._replace(steps=220, batch=8); script.SAMPLE_LENGTH = 30"
+    whole, killed, said = killed_and_resumed(SCRIPT, "--quick", "--text", text, shorter=shorter)
+    assert "goes on after step 100" in said and learned(killed) == learned(whole)
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -50,20 +48,6 @@ def short(monkeypatch):
 
 SHORT = {"model": {"vocab_size": 300, "num_layers": 1, "num_heads": 2, "d_model": 16, "context": 16}, "batch": 4,
          "learning_rate": 3e-3, "steps": 110, "sweep_steps": 60, "order": 2}
-RUN_SHORT = f"import tinystories as t; t.SIZES['quick'] = t.Size(**{SHORT}); raise SystemExit(t.main())"
-
-
-def command(*arguments):
-    "The script in a process of its own, with the short size."
-    return [sys.executable, "-c", RUN_SHORT, *arguments]
-
-
-def run(*arguments, folder):
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=environment())
-
-
-def environment():
-    return os.environ | {"PYTHONPATH": os.pathsep.join([str(SCRIPT.parent), os.environ.get("PYTHONPATH", "")])}
 
 
 def main(monkeypatch, *arguments):
@@ -122,20 +106,12 @@ def test_quick_learns_and_leaves_everything(finished):
     assert "Once upon a time" in page and "src=\"http" not in page
 
 
-def test_a_run_killed_in_its_second_phase_reaches_the_same_result(data, tmp_path):
-    whole = run("--quick", "--seed", "1", folder=tmp_path)
-    assert whole.returncode in (0, 1), whole.stderr
-    killed, checkpoint = tmp_path / "runs" / "tinystories-002", Path("phase-2") / "last.safetensors"
-    process = subprocess.Popen(command("--quick", "--seed", "1"), cwd=tmp_path, stdout=subprocess.DEVNULL,
-                               env=environment())
-    deadline = time.monotonic() + 300
-    while not (killed / checkpoint).exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it was to be killed while it trained"
-    again = run("--resume", str(killed), folder=tmp_path)
-    assert again.returncode == whole.returncode and again.stdout.count("goes on after step") == 2, again.stderr
-    assert learned(killed) == learned(tmp_path / "runs" / "tinystories-001")
+def test_a_run_killed_in_its_second_phase_reaches_the_same_result(data, killed_and_resumed):
+    whole, killed, said = killed_and_resumed(
+        SCRIPT, "--quick", "--seed", 1, shorter=f"script.SIZES['quick'] = script.Size(**{SHORT})",
+        checkpoint=os.path.join("phase-2", "last.safetensors"))
+    assert said.count("goes on after step") == 2 and "goes on after step 50" in said
+    assert learned(killed) == learned(whole)
 
 
 def test_the_twin_in_pytorch_ends_at_the_same_loss(data, short, torch, monkeypatch, tmp_path, capsys):
