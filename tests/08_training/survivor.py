@@ -1,11 +1,12 @@
 """Trains a small model in a folder, from its last checkpoint if there is one: the tests kill it as they like.
 
-    python survivor.py FOLDER OPTIMIZER [--die-at CALL NUMBER] [--die-in STEP]
+    python survivor.py FOLDER OPTIMIZER [--die-at CALL NUMBER] [--die-in STEP] [--die-after STEP CALLS]
     python survivor.py --serve    # forks a process for each line of such arguments, a JSON list, on its input
 
 It prints the number of each step when the step is done, before it is saved, and at the end a digest of the weights.
 `--die-at os.fsync 5`: it kills itself (-9) when it enters the fifth call of a function that writing a checkpoint uses;
 `file.write`: after half of the bytes. `--die-in 7`: in the middle of step 7, with some of the parameters updated.
+`--die-after 7 900`: when 900 functions have been called or have returned since step 7.
 """
 import argparse
 import builtins
@@ -111,6 +112,19 @@ def die_in(trainer, step):
     trainer.optimizer.step = half_a_step
 
 
+def die_after(step, calls):
+    "A callback after which this process kills itself, wherever it is then, some time after that step."
+    left = calls
+
+    def count_down(*_):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            die()
+
+    return lambda record: record["step"] >= step and sys.setprofile(count_down)
+
+
 def serve():
     "Processes that need not import everything again: each tells its number first, and at the end its exit status."
     for line in sys.stdin:
@@ -135,8 +149,11 @@ def main(arguments):
     parser.add_argument("optimizer", choices=OPTIMIZERS)
     parser.add_argument("--die-at", nargs=2, metavar=("CALL", "NUMBER"))
     parser.add_argument("--die-in", type=int)
+    parser.add_argument("--die-after", nargs=2, type=int, metavar=("STEP", "CALLS"))
     args = parser.parse_args(arguments)
-    trainer = build(args.folder, args.optimizer, callbacks=[lambda record: print(record["step"], flush=True)])
+    callbacks = [lambda record: print(record["step"], flush=True)]
+    callbacks += [die_after(*args.die_after)] if args.die_after else []
+    trainer = build(args.folder, args.optimizer, callbacks=callbacks)
     if (args.folder / "last.safetensors").exists():
         trainer.resume()
     if args.die_at:

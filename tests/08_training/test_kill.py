@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections import deque
 from pathlib import Path
 
@@ -80,14 +79,9 @@ def is_whole(folder):
 def test_kills_at_random_moments(optimizer, lives, untouched, tmp_path):
     moments = random.Random(optimizer)
     for k in range(KILLS):
-        target = int((k + moments.random()) * (STEPS - 5) / KILLS) + 1
-        lives.start(tmp_path, optimizer)
-        lines = lives.lines()
-        next(line for line in lines if int(line) >= target)  # until that step is done,
-        time.sleep(moments.random() * 0.006)  # and then a little: into a save, or some steps on
-        os.kill(lives.pid, signal.SIGKILL)
-        deque(lines, maxlen=0)
-        assert lives.status == -signal.SIGKILL, "it was done before it could be killed"
+        step = int((k + moments.random()) * (STEPS - 5) / KILLS) + 1
+        calls = moments.randrange(8000)  # into what follows on that step, such as a save, or some steps on
+        assert lives.dies(tmp_path, optimizer, "--die-after", step, calls), "it was done before it was killed"
     assert lives.finish(tmp_path, optimizer) == untouched[optimizer]
     assert is_whole(tmp_path)
 
