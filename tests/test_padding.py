@@ -120,3 +120,17 @@ def test_other_losses_say_what_they_average_over():
     assert F.cross_entropy(x, Tensor([0, -100])).mean_over == 1
     assert F.cross_entropy(x, y).mean_over == 2
     assert math.isnan(F.cross_entropy(x, Tensor([-100, -100])).item())
+
+
+def test_a_loss_of_nan_leaves_the_gradients_that_were_there():
+    network, calls = model(), []
+    accumulate_gradients(network, batches([4]), simple)
+    before = [np.array(p.grad) for p in network.parameters()]
+
+    def nan_in_the_second(model, ids, targets):
+        calls.append(1)
+        return simple(model, ids, targets) * (1.0 if len(calls) == 1 else math.nan)
+
+    with pytest.raises(FloatingPointError, match="nan"):
+        accumulate_gradients(network, batches([1, 3]), nan_in_the_second)
+    assert all(np.array_equal(p.grad, gradient) for p, gradient in zip(network.parameters(), before))

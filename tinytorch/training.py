@@ -21,18 +21,28 @@ from tinytorch.state import default_generator, no_grad
 
 def accumulate_gradients(model, batches, loss_fn):
     """Add the gradient of the mean loss over all that counts in `batches` to `.grad`; return that loss, a float.
-    `loss_fn`: see `loss_and_count`. Raises: FloatingPointError for a loss of inf or nan, before it reaches the
-    gradients, and where nothing counts."""
-    total, counted, unit, leaves = 0.0, 0, None, Leaves()
-    for batch in batches:
-        loss, count = loss_and_count(loss_fn, model, batch)
-        if count == 0:
-            continue
-        total += count * _finite(loss.item(), "loss")
-        counted, unit = counted + count, unit or count
-        leaves.expect(loss)
-        (loss * (count / unit)).backward()
-    leaves.scale(unit / counted if counted else 1)
+    `loss_fn`: see `loss_and_count`. Raises: FloatingPointError for a loss of inf or nan, and where nothing
+    counts; the gradients then are what they were."""
+    total, counted, unit, before = 0.0, 0, None, {}
+    try:
+        for batch in batches:
+            loss, count = loss_and_count(loss_fn, model, batch)
+            if count == 0:
+                continue
+            total += count * _finite(loss.item(), "loss")
+            counted, unit = counted + count, unit or count
+            set_aside(before, loss)
+            (loss * (count / unit)).backward()
+    except FloatingPointError:
+        for leaf, gradient in before.items():
+            leaf.grad = gradient
+        raise
+    for leaf, gradient in before.items():
+        if unit != counted:
+            leaf.grad *= unit / counted
+        if gradient is not None:
+            gradient += leaf.grad
+            leaf.grad = gradient
     return _finite(total / counted if counted else math.nan, "loss")
 
 
@@ -46,24 +56,12 @@ def loss_and_count(loss_fn, model, batch):
     return loss, len(batch[0]) if count is None else count
 
 
-class Leaves:
-    "The leaves whose gradients are being gathered, with those that they had before."
-    def __init__(self):
-        self.before = {}
-    def expect(self, loss):
-        "Set the gradients of the leaves behind `loss` aside, unless they are gathered already."
-        for operation in topological_order(loss.grad_fn) if loss.grad_fn else []:
-            for leaf in operation.parents:
-                if leaf is not None and not isinstance(leaf, Function) and leaf not in self.before:
-                    self.before[leaf], leaf.grad = leaf.grad, None
-    def scale(self, factor):
-        "Multiply what was gathered by `factor`, and add it to what was there before."
-        for leaf, gradient in self.before.items():
-            if factor != 1 and leaf.grad is not None:
-                leaf.grad *= factor
-            if gradient is not None:
-                gradient += 0 if leaf.grad is None else leaf.grad
-                leaf.grad = gradient
+def set_aside(before, loss):
+    "Move the gradient of each leaf behind `loss` into the dict `before`, {leaf: gradient}, unless it is there."
+    for operation in topological_order(loss.grad_fn) if loss.grad_fn else []:
+        for leaf in operation.parents:
+            if leaf is not None and leaf not in before and not isinstance(leaf, Function):
+                before[leaf], leaf.grad = leaf.grad, None
 
 
 def _finite(value, name):

@@ -737,8 +737,8 @@ self.began = generator.bit_generator.state
     Mistake(
         "08_training", "accumulate-gradients", "gradients are cleared between the pieces",
         (
-            "    leaves.expect(loss)\n",
-            "    model.zero_grad()\n    leaves.expect(loss)\n",
+            "    set_aside(before, loss)\n",
+            "    model.zero_grad()\n    set_aside(before, loss)\n",
         ),
         words="add up",
     ),  # fmt: skip
