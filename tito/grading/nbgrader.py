@@ -4,7 +4,7 @@ an error has passed.
 
 import os
 import resource
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,8 @@ class RunInSandbox(Execute):
     def preprocess(self, nb, resources=None, km=None):
         with prepared_for(resources["nbgrader"]) as grading:
             memory = 2 * grading.limits.memory
-            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))  # what a submission sends may be large
+            with suppress(ValueError, OSError):  # not on this system
+                resource.setrlimit(resource.RLIMIT_AS, (memory, memory))  # what a submission sends may be large
             grading.limits = replace(grading.limits, seconds=self.timeout or NO_LIMIT)
             cells = [cell for cell in nb.cells if cell.cell_type == "code"]
             named = [(cell.metadata.nbgrader["grade_id"] if is_check(cell) else "", cell.source) for cell in cells]

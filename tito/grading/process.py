@@ -83,8 +83,8 @@ class Process:
 
     def check(self, command: dict) -> BaseException | None:
         """Run a check, where the names that it takes from libraries and from earlier checks are theirs."""
-        sys.settrace(None)
         self.library.put_back()
+        sys.settrace(None)
         names, error = self.shell.user_ns, None
         if "origins" not in command:
             self.say(origins={name: self.origin(name) for name in command["names"]})
@@ -193,12 +193,13 @@ def at_most(seconds: float):
 
 
 class Library:
-    """The functions and classes of all modules, as they were before the submission ran."""
+    """The functions and classes that checks stand on, as they were before the submission ran."""
 
     def __init__(self):
-        modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
+        roots = sys.stdlib_module_names | {"numpy", "tinytorch"} - {"__main__"}
+        modules = [module for name, module in list(sys.modules.items()) if name.split(".")[0] in roots]
         self.names = [(vars(module), {name: value for name, value in vars(module).items() if callable(value)})
-                      for module in modules if module.__name__ != "__main__"]  # fmt: skip
+                      for module in modules if isinstance(module, ModuleType)]  # fmt: skip
         inner = {id(f): f for _, own in self.names for value in own.values()
                  if isinstance(f := getattr(value, "__wrapped__", value), FunctionType)}  # fmt: skip
         self.bodies = [(f, f.__code__, f.__defaults__, f.__kwdefaults__) for f in inner.values()]

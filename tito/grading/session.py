@@ -60,8 +60,12 @@ class Session:
         if self.trust:
             del limits["NPROC"]  # it would count all processes of the user
         nobody = 0 if self.trust else NOBODY + os.getpid() % NOBODY  # whose processes are counted for this one alone
-        self.say({"limits": limits, "imports": self.imports, "nobody": nobody})
-        self.hear(time.monotonic() + START)
+        try:
+            self.say({"limits": limits, "imports": self.imports, "nobody": nobody})
+            self.hear(time.monotonic() + START)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error):
@@ -231,7 +235,8 @@ def used_memory(process: subprocess.Popen) -> int:
         family = [parent := psutil.Process(process.pid), *parent.children(recursive=True)]
         for one in family:
             with suppress(psutil.Error):
-                total += one.memory_info().rss - one.memory_info().shared
+                memory = one.memory_info()
+                total += memory.rss - getattr(memory, "shared", 0)
     return total
 
 
