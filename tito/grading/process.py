@@ -196,7 +196,7 @@ class Library:
     """The functions and classes that checks stand on, as they were before the submission ran."""
 
     def __init__(self):
-        roots = sys.stdlib_module_names | {"numpy", "tinytorch"} - {"__main__"}
+        roots = sys.stdlib_module_names | {"numpy", "tinytorch"}
         modules = [module for name, module in list(sys.modules.items()) if name.split(".")[0] in roots]
         self.names = [(vars(module), {name: value for name, value in vars(module).items() if callable(value)})
                       for module in modules if isinstance(module, ModuleType)]  # fmt: skip
