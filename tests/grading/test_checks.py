@@ -11,7 +11,8 @@ from tito.grading.plain import MOST_BYTES, Opaque, decode, encode
 
 @pytest.mark.parametrize("source, tests, sent", [
     ("assert np.allclose(f(1), [1, 2])", ["np.allclose(_0, [1, 2])"], ["f(1)"]),
-    ("assert f(1).tolist() == [1] and f(2) is None", ["_0 == [1]", "_0"], ["f(1).tolist()", "f(2) is None"]),
+    ("assert f(1).tolist() == [1] and f(2) is None", ["_0 == [1]", "_0 is None"], ["f(1).tolist()", "f(2)"]),
+    ("assert f(1) is x", ["_0"], ["f(1) is x"]),
     ("assert 0 < g(x) <= math.exp(2), 'far'", ["0 < _0 <= math.exp(2)"], ["g(x)"]),
     ("assert (f(x) == 0).all()", ["(_0 == 0).all()"], ["f(x)"]),
     ("assert y.dtype == bool", ["_0 == bool"], ["y.dtype"]),

@@ -134,8 +134,8 @@ class Asking(ast.NodeTransformer):
                 return {"left": node.left, "right": node.right}
             case ast.Compare():
                 same = any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops)
-                nothing = isinstance(node.left, ast.Call) and self.known(node.left)  # of np.testing: is None
-                return None if same and not nothing else {"left": node.left, "comparators": node.comparators}
+                constant = all(isinstance(one, ast.Constant) for one in node.comparators)  # is None
+                return None if same and not constant else {"left": node.left, "comparators": node.comparators}
             case ast.Call():
                 return self.known_call(node)
         return None
