@@ -69,7 +69,8 @@ class Attention(Function):
         gradients = (np.matmul(scaled, key), np.matmul(scaled.swapaxes(-1, -2), query),
                      np.matmul(used.swapaxes(-1, -2), grad))
         fitted = [unbroadcast(dx, x.shape) for dx, x in zip(gradients, self.inputs)]
-        dmask = None if self.added is None else unbroadcast(dscores, self.added.shape).astype(self.added.dtype)
+        wanted = self.added is not None and self.needs_grad[3]
+        dmask = unbroadcast(dscores, self.added.shape).astype(self.added.dtype) if wanted else None
         return *fitted, dmask
 
 

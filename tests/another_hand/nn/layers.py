@@ -13,6 +13,7 @@ from tinytorch.ops.elementwise import Function
 from tinytorch.ops.reductions import check_floats
 from tinytorch.state import default_generator, get_default_dtype
 from tinytorch.tensor import apply
+from tinytorch.vocabulary.methods import may_overwrite
 
 
 class LinearFunction(Function):
@@ -73,6 +74,7 @@ def _probability(p):
     return p
 
 
+@may_overwrite
 def dropout(input, p=0.5, training=True):
     if _probability(p) == 0 or not training:
         return input
@@ -80,14 +82,14 @@ def dropout(input, p=0.5, training=True):
 
 
 class Dropout(Module):
-    def __init__(self, p=0.5):
-        self.p = _probability(p)
+    def __init__(self, p=0.5, inplace=False):
+        self.p, self.inplace = _probability(p), inplace
 
     def forward(self, input):
-        return dropout(input, self.p, self.training)
+        return dropout(input, self.p, self.training, inplace=self.inplace)
 
     def extra_repr(self):
-        return f"p={self.p}"
+        return f"p={self.p}, inplace={self.inplace}"
 
 
 class Identity(Module):
