@@ -9,6 +9,7 @@ import numpy as np
 
 from tinytorch.state import thread
 
+PRODUCTS = {"Mul", "MatMul", "LinearFunction", "ConvFunction"}  # of their first two inputs
 KINDS = "biuf"  # in PyTorch's order: numbers may be written into a tensor of a later kind, not of an earlier one
 
 
@@ -31,7 +32,7 @@ class Writes:
             before = getattr(operation, "writes_before", self.count)
             for array in saved_arrays(operation) if before < self.count else ():
                 number, by = self.last.get(id(owner_of(array)), (0, ""))
-                if number > before:
+                if number > before and not is_spare(operation, array):
                     raise RuntimeError(f"backward: {by} changed an array of shape {array.shape} that {operation.name} "
                                        "had saved, and old and new numbers would mix: call backward() before it, or "
                                        "run forward again after it")
@@ -56,6 +57,16 @@ def saved_arrays(operation):
         for part in value if isinstance(value, (tuple, list)) else (value,):
             if isinstance(part, np.ndarray):
                 yield part
+
+
+def is_spare(operation, array):
+    "Return whether `array` is a factor, saved for the gradient of the other, which nobody wants."
+    if operation.name not in PRODUCTS or all(operation.needs_grad[:2]):
+        return False
+    leaf = next(parent for parent in operation.parents if parent is not None)
+    while len(getattr(leaf, "parents", ())) == 1:  # a view, such as the transpose
+        leaf = leaf.parents[0]
+    return owner_of(getattr(leaf, "data", None)) is owner_of(array)
 
 
 def in_place(name):

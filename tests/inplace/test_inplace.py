@@ -197,6 +197,22 @@ def test_what_nobody_saved_may_change():
     assert (kept.grad == 2).all(), "another array with the same numbers"
 
 
+def test_a_factor_may_change_where_the_gradient_of_the_other_is_not_wanted(torch):
+    "linear regression: the weight was saved for the gradient of the inputs, which PyTorch does not save at all"
+    results = []
+    for library, array in ((tinytorch, Tensor), (torch, torch.tensor)):
+        layer, scale = library.nn.Linear(3, 1), array([2.0], requires_grad=True)
+        layer.load_state_dict({"weight": array(A[:1]), "bias": array(B[:1])})
+        optimizer = library.optim.SGD([*layer.parameters(), scale], lr=0.1)
+        loss = layer(array(A)).square().sum() + (array(A) @ layer.weight.T).square().sum() + (scale * array(B)).sum()
+        for _ in range(2):
+            loss.backward(retain_graph=True)
+            optimizer.step()
+        results.append([np.array(p.grad) for p in (layer.weight, layer.bias, scale)])
+    for ours, expected in zip(*results):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5)
+
+
 def test_a_training_loop_of_two_networks():
     "The usual order of a GAN's steps works; the wrong one is refused, in PyTorch as well."
     def losses(library):
