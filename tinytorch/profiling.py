@@ -45,10 +45,8 @@ class Scales:
 Row = namedtuple("Row", "name calls forward backward allocated saved")  # of one kind of operation: ms, bytes
 
 
-class Profile:
+class Profile(namedtuple("Profile", "rows step")):
     "A table to print: `rows`, each a Row, the costliest first, and the milliseconds of a whole `step`."
-    def __init__(self, rows, step):
-        self.rows, self.step = rows, step
     def between(self):
         "Return the milliseconds of a step outside of all operations."
         return self.step - sum(row.forward + row.backward for row in self.rows)

@@ -61,8 +61,6 @@ class Mean(Reduction):
 class Var(Reduction):
     "variance over `dim`: sum((x - mean)^2) / max(n - correction, 0), for n elements; nan or infinite over 0"
     def __init__(self, dim=None, keepdim=False, correction=1):
-        if isinstance(dim, bool):  # PyTorch's x.var(unbiased)
-            dim, correction = None, int(dim)
         super().__init__(dim, keepdim)
         self.correction = correction
     @np.errstate(invalid="ignore")
