@@ -70,7 +70,7 @@ def run_backward(root, gradient, retain_graph=False):
             if gradient.dtype != parent.out_dtype:
                 gradient = gradient.astype(parent.out_dtype)
             fresh = gradient is not grad and gradient.base is None and gradient.flags.writeable
-            if not isinstance(parent, Function) and not getattr(parent, "hooks", ()):
+            if not parent.hooks and not isinstance(parent, Function):
                 parent.accumulate_grad(gradient, fresh)
             elif parent in collected:
                 collected[parent] = add_gradient(collected[parent], gradient, fresh)

@@ -11,7 +11,7 @@ from tinytorch.inplace import InPlace, writes
 from tinytorch.ops import elementwise, reductions, shapes
 from tinytorch.promotion import FLOAT32, prepared, rounded
 from tinytorch.state import thread
-from tinytorch.vocabulary.methods import Vocabulary, comparable, numpy_names, placed, statistic
+from tinytorch.vocabulary.methods import Vocabulary, comparable, numpy_names, of_own_kind, placed, statistic
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -116,7 +116,7 @@ class Tensor(Vocabulary, InPlace):
     __slots__ = ("data", "_grad", "_requires_grad", "grad_fn", "mean_over", "hooks", "__weakref__")
     def __init__(self, data, requires_grad=False, dtype=None):
         self.data = np.array(_as_array(data.data if isinstance(data, Tensor) else data, dtype))
-        self._grad = self.grad_fn = None
+        self._grad, self.grad_fn, self.hooks = None, None, ()
         self.requires_grad = requires_grad
     @staticmethod
     def wrap(array):
@@ -124,7 +124,7 @@ class Tensor(Vocabulary, InPlace):
         tensor = Tensor.__new__(Tensor)
         tensor.data = array if type(array) is np.ndarray else np.asarray(array)
         tensor._grad = tensor.grad_fn = None
-        tensor._requires_grad = False
+        tensor._requires_grad, tensor.hooks = False, ()
         return tensor
     @property
     def requires_grad(self): return self._requires_grad
@@ -255,6 +255,8 @@ class Tensor(Vocabulary, InPlace):
         return apply(elementwise.Where(), condition, self, other)
     def masked_fill(self, mask, value):
         return apply(elementwise.Where(), mask, value, self)
+
+    masked_fill = of_own_kind(masked_fill)
 
     # ---- sums, means, extremes
     def sum(self, dim=None, keepdim=False): return apply(reductions.Sum(dim, keepdim), self)

@@ -10,7 +10,7 @@ from tito.strip import exporting, is_marker, read_notebook, source_of, without_m
 
 LAST = "14"
 MOST_LINES, LEAST_GUIDED, MOST_IN_PACKAGE = 4_000, 0.30, 6_100  # the package: on its way to 5,500
-MOST_IN_VOCABULARY = 2_500
+MOST_IN_VOCABULARY = 2_600
 APART = ("fast", "diagnosis", *VOCABULARY)  # what the limit of the package leaves out
 
 

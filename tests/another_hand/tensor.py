@@ -133,7 +133,7 @@ def _chosen_value(reduce, find):
 
 class Tensor(Vocabulary):
     "An array that remembers which operation made it."
-    __slots__ = ("data", "_slope", "grad_fn", "_wants", "__weakref__")
+    __slots__ = ("data", "_slope", "grad_fn", "_wants", "hooks", "__weakref__")
     __array_ufunc__ = None
     __hash__ = object.__hash__
 
@@ -141,13 +141,14 @@ class Tensor(Vocabulary):
         array = _numbers(data)
         self.data = array if dtype is None else array.astype(dtype, copy=False)
         self._slope = self.grad_fn = None
+        self.hooks = ()
         self._wants = False
         self.requires_grad = requires_grad
 
     @staticmethod
     def wrap(array):
         made = object.__new__(Tensor)
-        made.data, made._slope, made.grad_fn, made._wants = array, None, None, False
+        made.data, made._slope, made.grad_fn, made._wants, made.hooks = array, None, None, False, ()
         return made
 
     @property

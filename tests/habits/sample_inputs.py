@@ -18,12 +18,20 @@ DTYPES = torch.float32, torch.int64, torch.bool
 RANDOM = {"bernoulli", "empty", "empty_like", "multinomial", "nn.functional.dropout", "normal", "rand_like", "randint",
           "randn", "randn_like", "uniform", "randint_like", "new_empty"}
 TIES = {"argsort", "median", "msort", "sort", "topk"}  # which of equal elements comes first is not promised
+CALLED = {  # where op_db's order of arguments, or its copy of the input, is not that of the function
+    "einsum": lambda tensors, equation: tinytorch.einsum(equation, tensors),
+    "nn.functional.embedding": lambda weight, ids, **options: functional.embedding(ids, weight, **options),
+    "zero_": lambda x: x.clone().zero_(),
+    "where": tinytorch.Tensor.where,
+}
 MOST = 40  # samples of one operation and dtype, spread evenly: a few operations have thousands
 
 
 def ours_of(name):
     "Return our function or method of that name in op_db, None if there is none."
     parent, _, last = name.rpartition(".")
+    if name in CALLED:
+        return CALLED[name]
     if parent == "nn.functional":
         return getattr(functional, last, None)
     if parent:
@@ -31,7 +39,8 @@ def ours_of(name):
     method = getattr(tinytorch.Tensor, last, None)
     if isinstance(method, property):
         return method.fget
-    return method if last == "where" else getattr(tinytorch, last, None) or method
+    function = getattr(tinytorch, last, None)
+    return function if callable(function) else method
 
 
 def translated(value, leaves):
@@ -49,6 +58,8 @@ def translated(value, leaves):
         return {name: translated(item, leaves) for name, item in value.items()}
     if isinstance(value, torch.dtype):
         return getattr(tinytorch, str(value).removeprefix("torch."))
+    if isinstance(value, torch.memory_format):
+        return getattr(tinytorch, str(value).removeprefix("torch."), value)
     if isinstance(value, torch.device):
         return tinytorch.device(str(value))
     return value

@@ -86,8 +86,7 @@ def _floats(name, input):
     return input
 
 
-@may_overwrite
-def relu(input): return input.relu()
+def relu(input, inplace=False): return input.relu_() if inplace else input.relu()
 def sigmoid(input): return input.sigmoid()
 def tanh(input): return input.tanh()
 def softmax(input, dim, dtype=None): return input.softmax(dim, dtype=dtype)
@@ -124,7 +123,7 @@ def gelu(input, approximate="none"):
 
 
 class ReLU(Overwriting, Module):
-    def forward(self, input): return relu(input, inplace=self.inplace)
+    def forward(self, input): return relu(input, self.inplace)
 class Sigmoid(Module):
     def forward(self, input): return sigmoid(input)
 class Tanh(Module):

@@ -1,10 +1,9 @@
 """PyTorch's `torch.nn.functional`: names handed on from where they are taught; nothing is defined here."""
-from tinytorch.creation import pad
 from tinytorch.nn.activations import (
     gelu, leaky_relu, log_softmax, logsigmoid, relu, relu_squared, sigmoid, silu, softmax, softplus, tanh,
 )
 from tinytorch.nn.attention import scaled_dot_product_attention
-from tinytorch.nn.convolution import avg_pool1d, avg_pool2d, batch_norm, conv1d, conv2d, max_pool1d, max_pool2d
+from tinytorch.nn.convolution import avg_pool1d, avg_pool2d, batch_norm
 from tinytorch.nn.embedding import embedding
 from tinytorch.nn.layers import dropout, linear
 from tinytorch.nn.losses import (
@@ -14,6 +13,8 @@ from tinytorch.nn.more_functions import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     celu,
+    conv1d,
+    conv2d,
     cosine_similarity,
     elu,
     glu,
@@ -22,8 +23,11 @@ from tinytorch.nn.more_functions import (
     hardtanh,
     huber_loss,
     kl_div,
+    max_pool1d,
+    max_pool2d,
     mish,
     one_hot,
+    pad,
     pairwise_distance,
     relu6,
     selu,

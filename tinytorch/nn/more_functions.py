@@ -1,8 +1,11 @@
 """Functions of `torch.nn.functional` that no chapter teaches, on top of those that one does."""
+import functools
 import math
 
 import numpy as np
 
+from tinytorch import creation
+from tinytorch.nn import convolution
 from tinytorch.nn.losses import reduced
 from tinytorch.nn.normalization import layer_norm
 from tinytorch.tensor import Tensor
@@ -28,7 +31,7 @@ def relu6(input):
 
 
 def hardtanh(input, min_val=-1.0, max_val=1.0):
-    return input.clamp(min_val, max_val)
+    return input.clamp(min_val, max_val).to(input.dtype)
 
 
 def hardsigmoid(input):
@@ -44,8 +47,8 @@ def softsign(input):
     return input / (input.abs() + 1)
 
 
-def softmin(input, dim):
-    return (-input).softmax(dim)
+def softmin(input, dim, dtype=None):
+    return (-input).softmax(dim, dtype=dtype)
 
 
 def tanhshrink(input):
@@ -156,3 +159,79 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
 def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     "Return the p-norm of x1 - x2 + eps along the last dim."
     return (x1 - x2 + eps).norm(p, -1, keepdim)
+
+
+MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}  # PyTorch's name: NumPy's
+
+
+def pad(input, pad, mode="constant", value=None):
+    """Return `input` with a border: `pad` = (before, after) of the last dim, then of the one before it, ...; of
+    `value`, or from the inside: mode="reflect", "replicate" (the edge) or "circular". Negative widths crop.
+    Raises: ValueError for an odd number of widths or too many, another mode, a border that the inside cannot fill."""
+    if mode == "constant":
+        return creation.pad(input, pad, mode, 0.0 if value is None else value)
+    if mode not in MODES or len(pad) % 2 or len(pad) > 2 * input.ndim or value is not None:
+        raise ValueError(f"pad: expected 'constant' or one of {[*MODES]} without a value, (before, after) for dims of "
+                         f"{input.shape}; got {mode!r}, {pad}, {value}")
+    for i, (before, after) in enumerate(zip(pad[::2], pad[1::2])):
+        size = input.shape[-1 - i]
+        places = np.arange(size)[max(-before, 0):size - max(-after, 0)]
+        limit = len(places) - (mode == "reflect") if mode != "replicate" else math.inf
+        if not len(places) or max(before, after) > limit:
+            raise ValueError(f"pad: a border of {before} and {after} around dim {-1 - i} of {input.shape}, {mode!r}")
+        input = input.index_select(-1 - i, np.pad(places, (max(before, 0), max(after, 0)), MODES[mode]))
+    return input
+
+
+def _max_pool(dims, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+    """Return max pooling over the last `dims` dims, and if `return_indices` where each maximum stands in the flattened
+    plane. Its windows are gathered one by one: for options that chapter 16's form has not."""
+    kernel, stride, padding, dilation = ((x,) * dims if isinstance(x, int) else tuple(x) * (dims // len(x)) for x in (
+        kernel_size, kernel_size if stride in (None, ()) else stride, padding, dilation))
+    sizes, places = input.shape[-dims:], []
+    for n, k, s, p, d in zip(sizes, kernel, stride, padding, dilation):
+        reach = n + 2 * p - d * (k - 1) - 1
+        count = (-(-reach // s) if ceil_mode else reach // s) + 1
+        count -= ceil_mode and (count - 1) * s >= n + p  # no window begins in the border behind
+        if count < 1 or 2 * p > k:
+            raise ValueError(f"max_pool: windows of {kernel}, with padding {padding}, in {input.shape}: expected at "
+                             "least one to fit, and a padding of at most half a window")
+        places.append(np.arange(count)[:, None] * s - p + np.arange(k) * d)  # (count, k)
+    grids = np.ix_(*(np.arange(len(place)) for place in places), *(np.arange(k) for k in kernel))
+    at = [place[grids[i], grids[dims + i]] for i, place in enumerate(places)]
+    inside = np.logical_and.reduce(np.broadcast_arrays(*[(x >= 0) & (x < n) for x, n in zip(at, sizes)]))
+    flat = np.ravel_multi_index(tuple(np.broadcast_arrays(*[x.clip(0, n - 1) for x, n in zip(at, sizes)])), sizes)
+    lowest = -np.inf if input.dtype.kind == "f" else np.iinfo(input.dtype).min
+    windows = input.reshape(*input.shape[:-dims], -1)[..., flat].where(input.wrap(inside), lowest).to(input.dtype)
+    rows = flat.shape[:dims]
+    values, index = windows.reshape(*windows.shape[:-dims], -1).max(-1)
+    if not return_indices:
+        return values
+    return values, input.wrap(np.take_along_axis(np.broadcast_to(flat.reshape(*rows, -1), (*index.shape, flat[
+        (0,) * dims].size)), index.data[..., None], -1)[..., 0])
+
+
+def _pool(dims, plain):
+    def call(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        if input.dtype.kind == "f" and input.ndim == dims + 2 and not return_indices:
+            return plain(input, kernel_size, None if stride == () else stride, padding, dilation, ceil_mode)
+        return _max_pool(dims, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    call.__name__ = call.__qualname__ = plain.__name__
+    call.__doc__ = f"{plain.__doc__}\n\n    Also of integers, of one image, and with return_indices: (values, indices)."
+    return call
+
+
+max_pool1d, max_pool2d = _pool(1, convolution.max_pool1d), _pool(2, convolution.max_pool2d)
+
+
+def _of_one(dims, plain):
+    "Return a convolution that also takes one example without the dim of a batch."
+    @functools.wraps(plain)
+    def call(input, *args, **options):
+        if input.ndim == dims + 1:
+            return plain(input.unsqueeze(0), *args, **options).squeeze(0)
+        return plain(input, *args, **options)
+    return call
+
+
+conv1d, conv2d = _of_one(1, convolution.conv1d), _of_one(2, convolution.conv2d)

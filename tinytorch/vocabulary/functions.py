@@ -3,6 +3,7 @@ import numpy as np
 
 from tinytorch import creation
 from tinytorch.ops.elementwise import Pow
+from tinytorch.state import get_default_dtype
 from tinytorch.tensor import Tensor, apply
 from tinytorch.vocabulary import operations
 from tinytorch.vocabulary.methods import Vocabulary
@@ -14,7 +15,7 @@ METHODS = """
     count_nonzero cumprod cumsum detach diag diagonal diff dist div divide dot eq equal erf exp exp2 expm1 fix flatten
     flip fliplr flipud floor floor_divide fmod frac gather ge greater greater_equal gt hypot index_add index_copy
     index_fill index_select inner is_floating_point isclose isfinite isinf isnan le lerp less less_equal log log10
-    log1p log2 log_softmax logaddexp logical_and logical_not logical_or logical_xor logsumexp lt masked_fill
+    log1p log2 log_softmax logaddexp logical_and logical_not logical_or logical_xor lt masked_fill
     masked_select matmul max maximum mean median min minimum mm moveaxis movedim mul multinomial multiply mv
     nan_to_num narrow ne neg negative nonzero norm not_equal numel outer permute positive prod ravel reciprocal relu
     repeat_interleave reshape roll round rsqrt scatter scatter_add select sigmoid sign sin sinh softmax sort
@@ -59,6 +60,13 @@ def pow(input, exponent):
 def remainder(input, other):
     "Return what is left of input / other, of the sign of `other`; one of them may be a number."
     return apply(operations.Remainder(), input, other)
+
+
+def logsumexp(input, dim, keepdim=False):
+    "Return log(sum(exp(input))) over `dim`, of integers in the default dtype."
+    input = tensor_of("logsumexp", input)
+    floats = input if input.is_floating_point() else input.to(get_default_dtype())
+    return floats.logsumexp(dim, keepdim)
 
 
 def where(condition, input=None, other=None):
@@ -127,12 +135,16 @@ def cdist(x1, x2, p=2.0, compute_mode=None):
     return (x1.unsqueeze(-2) - x2.unsqueeze(-3)).norm(p, dim=-1)
 
 
-def var_mean(input, dim=None, correction=1, keepdim=False):
-    return input.var(dim, correction, keepdim), input.mean(dim, keepdim)
+def var_mean(input, dim=None, *args, keepdim=False, **options):
+    "Return input.var(...) and input.mean(...), with the arguments of `var`."
+    over = None if isinstance(dim, bool) else dim
+    return input.var(dim, *args, keepdim=keepdim, **options), input.mean(over, keepdim)
 
 
-def std_mean(input, dim=None, correction=1, keepdim=False):
-    return input.std(dim, correction, keepdim), input.mean(dim, keepdim)
+def std_mean(input, dim=None, *args, **options):
+    "Return input.std(...) and input.mean(...), with the arguments of `std`."
+    variance, mean = var_mean(input, dim, *args, **options)
+    return variance.sqrt(), mean
 
 
 def searchsorted(sorted_sequence, input, out_int32=False, right=False, side=None):
@@ -155,5 +167,6 @@ def is_tensor(obj):
     return isinstance(obj, Tensor)
 
 
-__all__ = [name for name in globals() if not name.startswith("_") and name not in (
-    "np", "Vocabulary", "creation", "operations", "Pow", "Tensor", "apply", "METHODS", "tensor_of", "tensors_of")]
+_NOT_PYTORCHS = {"np", "creation", "operations", "Pow", "Tensor", "Vocabulary", "apply", "get_default_dtype", "METHODS",
+                 "tensor_of", "tensors_of"}
+__all__ = [name for name in globals() if not name.startswith("_") and name not in _NOT_PYTORCHS]

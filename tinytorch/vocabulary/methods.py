@@ -6,12 +6,11 @@ from collections import namedtuple
 import numpy as np
 
 from tinytorch.inplace import in_place, writes
-from tinytorch.ops.elementwise import Clamp
-from tinytorch.ops.shapes import Cat, Flip, Roll, Tril, Triu
+from tinytorch.ops import elementwise, shapes
 from tinytorch.state import get_default_dtype, thread
 from tinytorch.vocabulary import operations
 from tinytorch.vocabulary.hooks import hooked
-from tinytorch.vocabulary.names import check_device, dtype_of
+from tinytorch.vocabulary.names import check_device, check_format, dtype_of
 from tinytorch.vocabulary.names import device as device_of
 
 ValuesIndices = namedtuple("ValuesIndices", "values indices")
@@ -52,20 +51,22 @@ def numpy_names(method):
     "Return `method`, which also takes NumPy's names for dim and keepdim: `axis`, `keepdims`, and `out=None`."
     @functools.wraps(method)
     def call(*args, **options):
-        if options:
-            args, options = _renamed(method.__name__, args, options)
-        return method(*args, **options)
+        if not options:
+            return method(*args)
+        dtype, options = options.pop("dtype", None), _renamed(method.__name__, options)
+        if dtype is None:
+            return method(*args, **options)
+        return method(args[0].to(dtype_of(dtype)), *args[1:], **options).to(dtype_of(dtype))
     return call
 
 
-def _renamed(name, args, options):
+def _renamed(name, options):
     for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
         if theirs in options:
             options[ours] = options.pop(theirs)
     if options.pop("out", None) is not None:
         raise TypeError(f"{name}: out: not supported, the result is a new Tensor")
-    dtype = options.pop("dtype", None)
-    return args if dtype is None else (args[0].to(dtype_of(dtype)), *args[1:]), options
+    return options
 
 
 def statistic(method):
@@ -74,6 +75,8 @@ def statistic(method):
     def call(self, dim=None, *more, unbiased=None, **options):
         if isinstance(dim, builtins.bool):
             dim, unbiased = None, dim
+        if options.get("correction", 1) is None:
+            options["correction"] = 1
         if unbiased is not None:
             if more or "correction" in options:
                 raise TypeError(f"{method.__name__}: got both unbiased and correction; unbiased=False is correction=0")
@@ -91,13 +94,25 @@ def may_overwrite(function):
     return call
 
 
+def of_own_kind(method):
+    "Return `masked_fill`, which turns a value for a mask of booleans into one."
+    @functools.wraps(method)
+    def call(self, mask, value):
+        value = builtins.bool(value) if self.dtype == np.bool_ else value
+        return method(self, mask, value)
+    return call
+
+
 def placed(method):
     "Return `to`, a method of dtype, which also takes a device, another Tensor (for its dtype), and both by name."
     @functools.wraps(method)
-    def call(self, *targets, dtype=None, device=None, non_blocking=False, copy=False):
+    def call(self, *targets, dtype=None, device=None, non_blocking=False, copy=False, memory_format=None):
         check_device(device)
-        for target in targets:
-            if isinstance(target, Vocabulary):
+        check_format(memory_format)
+        for i, target in enumerate(targets):
+            if isinstance(target, builtins.bool):  # non_blocking, then copy
+                copy = target if targets[i - 1] is not target and isinstance(targets[i - 1], builtins.bool) else copy
+            elif isinstance(target, Vocabulary):
                 dtype = target.dtype
             elif isinstance(target, (device_of, str)) and not _names_dtype(target):
                 check_device(target)
@@ -198,14 +213,14 @@ class Vocabulary:
         return gradient
 
     # ---- dtypes
-    def float(self): return self.to(np.float32)
-    def double(self): return self.to(np.float64)
-    def long(self): return self.to(np.int64)
-    def bool(self): return self.to(np.bool_)
-    def int(self): return self.to(np.int32)
-    def short(self): return self.to(np.int16)
-    def byte(self): return self.to(np.uint8)
-    def half(self): return self.to(np.float16)
+    def float(self, memory_format=None): return self.to(np.float32, memory_format=memory_format)
+    def double(self, memory_format=None): return self.to(np.float64, memory_format=memory_format)
+    def long(self, memory_format=None): return self.to(np.int64, memory_format=memory_format)
+    def bool(self, memory_format=None): return self.to(np.bool_, memory_format=memory_format)
+    def int(self, memory_format=None): return self.to(np.int32, memory_format=memory_format)
+    def short(self, memory_format=None): return self.to(np.int16, memory_format=memory_format)
+    def byte(self, memory_format=None): return self.to(np.uint8, memory_format=memory_format)
+    def half(self, memory_format=None): return self.to(np.float16, memory_format=memory_format)
     def type(self, dtype): return self.to(dtype_of(dtype))
     def type_as(self, other): return self.to(other.dtype)
     def new_tensor(self, data, dtype=None): return type(self).wrap(np.array(_array(data), dtype or self.dtype))
@@ -325,7 +340,7 @@ class Vocabulary:
     def hypot(self, other): return (self * self + other * other).sqrt()
     def logaddexp(self, other):
         a, b = self._broadcast_with(other)
-        return _apply(Cat(0), a.unsqueeze(0), b.unsqueeze(0)).logsumexp(0)
+        return _apply(shapes.Cat(0), a.unsqueeze(0), b.unsqueeze(0)).logsumexp(0)
     def lerp(self, end, weight): return self + weight * (end - self)
     def addcmul(self, tensor1, tensor2, value=1): return self + value * tensor1 * tensor2
     def addcdiv(self, tensor1, tensor2, value=1): return self + value * (tensor1 / tensor2)
@@ -339,7 +354,7 @@ class Vocabulary:
     def clamp(self, min=None, max=None):
         "Return self held to min <= x <= max, numbers or Tensors; one of them may be None."
         if not isinstance(min, Vocabulary) and not isinstance(max, Vocabulary):
-            return _apply(Clamp(min, max), self)
+            return _apply(elementwise.Clamp(min, max), self)
         low = self if min is None else self.where(self >= min, min)
         return low if max is None else low.where(low <= max, max)
     clip = clamp
@@ -376,16 +391,22 @@ class Vocabulary:
         if self.ndim != 2 or vec.ndim != 1:
             raise ValueError(f"mv: expected a matrix and a vector, got {self.shape} and {vec.shape}")
         return self @ vec
-    def addmm(self, mat1, mat2, beta=1, alpha=1): return beta * self + alpha * mat1.mm(mat2)
-    def addmv(self, mat, vec, beta=1, alpha=1): return beta * self + alpha * mat.mv(vec)
-    def baddbmm(self, batch1, batch2, beta=1, alpha=1): return beta * self + alpha * batch1.bmm(batch2)
+    def addmm(self, mat1, mat2, beta=1, alpha=1): return self._plus(mat1.mm(mat2), beta, alpha)
+    def addmv(self, mat, vec, beta=1, alpha=1): return self._plus(mat.mv(vec), beta, alpha)
+    def baddbmm(self, batch1, batch2, beta=1, alpha=1): return self._plus(batch1.bmm(batch2), beta, alpha)
+    def _plus(self, product, beta, alpha):
+        "Return beta * self + alpha * product; of integers, both are cut to integers."
+        number = builtins.float if product.dtype.kind == "f" else builtins.int
+        return self * number(beta) + product * number(alpha)
     def cumprod(self, dim, dtype=None):
         return _apply(operations.CumProd(dim), self if dtype is None else self.to(dtype))
     def diff(self, n=1, dim=-1, prepend=None, append=None):
         "Return each element less the one before it, `n` times, once `prepend` and `append` are joined to it."
         axis = (slice(None),) * _axis("diff", dim, self.ndim)
+        if n == 0:
+            return self
         around = [part for part in (prepend, self, append) if part is not None]
-        x = _apply(Cat(dim), *around) if len(around) > 1 else self
+        x = _apply(shapes.Cat(dim), *around) if len(around) > 1 else self
         for _ in range(n):
             later, earlier = x[(*axis, slice(1, None))], x[(*axis, slice(None, -1))]
             x = later - earlier if x.dtype != np.bool_ else later ^ earlier
@@ -474,13 +495,15 @@ class Vocabulary:
     def unbind(self, dim=0): return tuple(self.select(dim, i) for i in range(self.shape[dim]))
     def unfold(self, dimension, size, step):
         at = _axis("unfold", dimension, self.ndim)
+        if self.ndim == 0:
+            return self.reshape(1).unfold(0, size, step).reshape(-1)
         return _apply(operations.Windows(at, size, step), self)
     def flip(self, *axes, dims=None):
         axes = axes if dims is None else dims
-        return _apply(Flip(*(axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes)), self)
-    def roll(self, shifts, dims=None): return _apply(Roll(shifts, dims), self)
-    def tril(self, diagonal=0): return _apply(Tril(diagonal), self)
-    def triu(self, diagonal=0): return _apply(Triu(diagonal), self)
+        return _apply(shapes.Flip(*(axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes)), self)
+    def roll(self, shifts, dims=None): return _apply(shapes.Roll(shifts, dims), self)
+    def tril(self, diagonal=0): return _apply(shapes.Tril(diagonal), self)
+    def triu(self, diagonal=0): return _apply(shapes.Triu(diagonal), self)
     def fliplr(self): return self.flip(1)
     def flipud(self): return self.flip(0)
     def tile(self, *dims):
@@ -514,7 +537,10 @@ class Vocabulary:
         shape = np.broadcast_shapes(self.shape[:at] + (1,) + self.shape[at + 1:], indices.shape)
         ours = self.expand(*shape[:at], self.shape[at], *shape[at + 1:])
         return ours.gather(at, indices.expand(*shape[:at], indices.shape[at], *shape[at + 1:]))
-    def scatter(self, dim, index, src): return self._scattered("scatter", dim, index, src, add=False)
+    def scatter(self, dim, index, src, reduce=None):
+        if reduce not in (None, "add"):
+            raise ValueError(f"scatter: reduce is None or 'add', got {reduce!r}")
+        return self._scattered("scatter", dim, index, src, add=reduce == "add")
     def scatter_add(self, dim, index, src): return self._scattered("scatter_add", dim, index, src, add=True)
     def _scattered(self, name, dim, index, src, add):
         key = list(np.ogrid[tuple(slice(size) for size in index.shape)])
@@ -522,11 +548,14 @@ class Vocabulary:
             key[_axis(name, dim, self.ndim)] = index.data
         if isinstance(src, Vocabulary):
             src = src[tuple(slice(size) for size in index.shape)]
+        elif not self.is_floating_point():
+            src = self.dtype.type(src)
         return _apply(operations.Put(tuple(key), add), self, src)
     def index_add(self, dim, index, source, alpha=1):
         return self._indexed("index_add", dim, index, source * alpha, add=True)
     def index_copy(self, dim, index, source): return self._indexed("index_copy", dim, index, source)
-    def index_fill(self, dim, index, value): return self._indexed("index_fill", dim, index, value)
+    def index_fill(self, dim, index, value):
+        return self._indexed("index_fill", dim, type(self).wrap(np.unique(index.data)), value)
     def _indexed(self, name, dim, index, value, add=False):
         if self.ndim == 0:
             return self.reshape(1)._indexed(name, dim, index, value, add).reshape(())

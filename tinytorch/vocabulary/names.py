@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 __all__ = """
-    bool device double e float float16 float32 float64 half inf int int16 int32 int64 int8 long nan pi short uint8
+    bool contiguous_format device double e float float16 float32 float64 half inf int int16 int32 int64 int8 long nan pi
+    preserve_format short uint8
     """.split()
 
 float16, float32, float64 = map(np.dtype, ("float16", "float32", "float64"))
 int8, int16, int32, int64, uint8 = map(np.dtype, ("int8", "int16", "int32", "int64", "uint8"))
 bool = np.dtype("bool")
 half, float, double, short, int, long = float16, float32, float64, int16, int32, int64
+contiguous_format, preserve_format = "contiguous_format", "preserve_format"  # layouts: arrays decide of their own
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
 
 
@@ -40,6 +42,12 @@ class device:
 
     def __str__(self): return self.type
     def __repr__(self): return f"device(type='{self.type}')"
+
+
+def check_format(memory_format):
+    "Raise TypeError unless a memory format is one of the two that say nothing, or None."
+    if memory_format not in (None, contiguous_format, preserve_format):
+        raise TypeError(f"memory_format: expected contiguous_format or preserve_format, got {memory_format!r}")
 
 
 def check_device(where):
