@@ -14,7 +14,8 @@ import tinytorch  # noqa: E402
 from tinytorch.workspace import described  # noqa: E402
 
 LONG = tuple(f"tests/{name}" for name in (
-    "another_hand", "tito", "milestones", "test_suite_catches", "wrong_solutions", "twin", "15", "clinic", "fast"))
+    "another_hand", "tito", "grading", "milestones", "test_suite_catches", "wrong_solutions", "twin", "15", "clinic",
+    "fast"))
 
 # A machine that is busy with other things makes no example wrong.
 hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None,
