@@ -1,4 +1,9 @@
-"""PyTorch's `torch.nn.functional`: names handed on from where they are taught; nothing is defined here."""
+"""PyTorch's `torch.nn.functional`: names handed on from where they are taught; each looks at its first argument."""
+import functools
+import inspect
+
+import numpy as np
+
 from tinytorch.nn.activations import (
     gelu, leaky_relu, log_softmax, logsigmoid, relu, relu_squared, sigmoid, silu, softmax, softplus, tanh,
 )
@@ -37,3 +42,22 @@ from tinytorch.nn.more_functions import (
     tanhshrink,
 )
 from tinytorch.nn.normalization import layer_norm, normalize, rms_norm
+from tinytorch.vocabulary.methods import Vocabulary
+
+__all__ = [name for name, value in globals().items() if inspect.isfunction(value)]
+
+
+def _looking(function):
+    "Return `function`, which names its first argument if that is no Tensor (or array, or list of indices)."
+    name = next(iter(inspect.signature(function).parameters))
+    taken = (Vocabulary, np.ndarray, list) if function.__name__ == "embedding" else (Vocabulary, np.ndarray)
+
+    @functools.wraps(function)
+    def call(*args, **options):
+        if args and not isinstance(args[0], taken):
+            raise TypeError(f"{function.__name__}: {name}: expected a Tensor, got {type(args[0]).__name__}")
+        return function(*args, **options)
+    return call
+
+
+globals().update({name: _looking(globals()[name]) for name in __all__})

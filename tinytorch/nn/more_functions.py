@@ -115,14 +115,16 @@ def adaptive_avg_pool2d(input, output_size):
     return rows @ input @ columns.T
 
 
-def _same_shape(name, input, target):
+def _same_shape(name, input, target, reduction):
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{name}: reduction is 'none', 'mean' or 'sum', got {reduction!r}")
     if tensor_of(name, input).shape != tensor_of(name, target).shape:
         raise ValueError(f"{name}: input {input.shape} and target {target.shape} must have the same shape")
 
 
 def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
     "Return 0.5 d^2 / beta where d = |input - target| is below beta, else d - 0.5 beta (Girshick 2015)."
-    _same_shape("smooth_l1_loss", input, target)
+    _same_shape("smooth_l1_loss", input, target, reduction)
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     d = (input - target).abs()
@@ -131,7 +133,7 @@ def smooth_l1_loss(input, target, reduction="mean", beta=1.0):
 
 def huber_loss(input, target, reduction="mean", delta=1.0):
     "Return 0.5 d^2 where d = |input - target| is at most delta, else delta (d - 0.5 delta) (Huber 1964)."
-    _same_shape("huber_loss", input, target)
+    _same_shape("huber_loss", input, target, reduction)
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
     d = (input - target).abs()
@@ -141,6 +143,8 @@ def huber_loss(input, target, reduction="mean", delta=1.0):
 def kl_div(input, target, reduction="mean", log_target=False):
     """Return the mean of target * (log(target) - input) for log-probabilities `input`, or their "sum", or "none", or
     with "batchmean" the sum divided by the size of dim 0: the divergence itself. log_target: target is a log, too."""
+    if reduction not in ("none", "mean", "sum", "batchmean"):
+        raise ValueError(f"kl_div: reduction is 'none', 'mean', 'sum' or 'batchmean', got {reduction!r}")
     if log_target:
         losses = target.exp() * (target - input)
     else:

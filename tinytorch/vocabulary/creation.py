@@ -1,6 +1,7 @@
 """The functions that make tensors, with all the arguments that PyTorch's take: size, device, generator, ..."""
 import functools
 import inspect
+import operator
 from contextlib import contextmanager
 
 import numpy as np
@@ -49,27 +50,29 @@ def _sizes(name, shape, size):
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
     for n in shape:
-        if isinstance(n, (bool, float)) or not hasattr(n, "__index__"):
-            raise TypeError(f"{name}: size: expected ints, got {type(n).__name__} in {shape}")
-        if n.__index__() < 0:
+        try:
+            negative = operator.index(n) < 0
+        except TypeError:
+            raise TypeError(f"{name}: size: expected ints, got {type(n).__name__} in {shape}") from None
+        if negative:
             raise ValueError(f"{name}: size: expected no negative one, got {shape}")
-    return tuple(n.__index__() for n in shape)
+    return tuple(map(operator.index, shape))
 
 
-def _of_size(make):
-    "Return `make`, of the chapter, with PyTorch's further arguments."
-    name = make.__name__
+def _of_size(make, name=None):
+    "Return `make`, of the chapter, with PyTorch's further arguments, under a `name` of its own if there is one."
+    name = name or make.__name__
     @functools.wraps(make)
     def call(*shape, size=None, dtype=None, device=None, requires_grad=False, generator=None):
         check_device(device)
         with drawing_from(generator):
             return make(*_sizes(name, shape, size), dtype=dtype and dtype_of(dtype), requires_grad=requires_grad)
-    call.__signature__ = inspect.signature(call, follow_wrapped=False)
+    call.__signature__, call.__name__ = inspect.signature(call, follow_wrapped=False), name
     return call
 
 
 zeros, ones, rand, randn = map(_of_size, (creation.zeros, creation.ones, creation.rand, creation.randn))
-empty = zeros  # what is not filled is 0 here
+empty = _of_size(creation.zeros, "empty")  # what is not filled is 0 here
 
 
 def _like(make):
@@ -82,7 +85,7 @@ def _like(make):
     return call
 
 
-zeros_like, ones_like, empty_like, rand_like, randn_like = map(_like, (zeros, ones, zeros, rand, randn))
+zeros_like, ones_like, empty_like, rand_like, randn_like = map(_like, (zeros, ones, empty, rand, randn))
 
 
 def tensor(data, dtype=None, device=None, requires_grad=False):
@@ -128,6 +131,7 @@ def full(size, fill_value, dtype=None, device=None, requires_grad=False):
 
 
 def full_like(input, fill_value, dtype=None, device=None, requires_grad=False):
+    input = tensor_of("full_like", input)
     return full(input.shape, fill_value, dtype or input.dtype, device, requires_grad)
 
 

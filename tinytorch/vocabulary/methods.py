@@ -492,7 +492,8 @@ class Vocabulary:
             raise IndexError(f"narrow: {start} to {start + length} is outside of dim {dim} of {self.shape}")
         return self[(slice(None),) * at + (slice(start, start + length),)]
     def select(self, dim, index): return self[(slice(None),) * _axis("select", dim, self.ndim) + (index,)]
-    def unbind(self, dim=0): return tuple(self.select(dim, i) for i in range(self.shape[dim]))
+    def unbind(self, dim=0):
+        return tuple(self.select(dim, i) for i in range(self.shape[_axis("unbind", dim, self.ndim)]))
     def unfold(self, dimension, size, step):
         at = _axis("unfold", dimension, self.ndim)
         if self.ndim == 0:
