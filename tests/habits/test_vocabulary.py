@@ -171,6 +171,18 @@ def test_written_elements_are_watched_by_the_graph():
         z.backward()
 
 
+# ---- a model's options
+
+def test_a_gpt_takes_the_base_of_its_angles_and_the_eps_of_its_norms():
+    options = {"vocab_size": 5, "context": 4, "d_model": 4, "num_heads": 2, "positions": "rotary"}
+    for norm, own in (("layer_norm", 1e-5), ("rms_norm", None)):
+        for eps, base in ((None, 10000.0), (1e-3, 500.0)):
+            model = nn.GPT(nn.GPTConfig(**options, norm=norm, norm_eps=eps, rotary_base=base))
+            bases = {module.base for module in model.modules() if isinstance(module, nn.Rotary)}
+            norms = {m.eps for m in model.modules() if isinstance(m, (nn.LayerNorm, nn.RMSNorm))}
+            assert bases == {base} and norms == {own if eps is None else eps}
+
+
 # ---- optimizers and clipping, step by step beside PyTorch's
 
 MAKERS = {

@@ -24,7 +24,7 @@ CHOICES = {  # what the names stand for
 class TransformerConfig:
     """The options of a Transformer and its parts. Raises: ValueError for a name not in CHOICES, or as `head_size`.
     mlp_hidden: width of the MLP, if None 4 d_model, for swiglu round(8/3 d_model). pre_norm: norms before attention
-    and MLP, else behind the sums. dropout: a probability. bias: in linear layers and layer norms."""
+    and MLP, else behind the sums. dropout: a probability. bias: in linear layers and layer norms. norm_eps: theirs."""
     d_model: int
     num_layers: int = 1
     num_heads: int = 1
@@ -34,6 +34,7 @@ class TransformerConfig:
     pre_norm: bool = True
     dropout: float = 0.0
     bias: bool = True
+    norm_eps: float | None = None
     def __post_init__(self):
         head_size(self.d_model, self.num_heads)
         for option in [name for name in CHOICES if hasattr(self, name)]:
@@ -47,6 +48,7 @@ class GPTConfig(TransformerConfig):
     vocab_size: int
     context: int
     positions: str = "learned"
+    rotary_base: float = 10000.0
     tied_head: bool = True
 
 
@@ -70,7 +72,9 @@ class MLP(Module):
 
 def make_norm(config):
     "Return the norm that `config` names, over d_model features; a LayerNorm has a bias if config.bias."
-    return LayerNorm(config.d_model, bias=config.bias) if config.norm == "layer_norm" else RMSNorm(config.d_model)
+    eps = {} if config.norm_eps is None else {"eps": config.norm_eps}
+    is_layer_norm = config.norm == "layer_norm"
+    return LayerNorm(config.d_model, bias=config.bias, **eps) if is_layer_norm else RMSNorm(config.d_model, **eps)
 
 
 class TransformerBlock(Module):
@@ -127,7 +131,7 @@ class GPT(Module):
         self.dropout = Dropout(config.dropout)
         self.token_scale = math.sqrt(config.d_model) if config.positions == "sinusoidal" else 1.0
         turns = config.positions == "rotary"
-        rotary = Rotary(config.d_model // config.num_heads, config.context) if turns else None
+        rotary = Rotary(config.d_model // config.num_heads, config.context, config.rotary_base) if turns else None
         self.token_embedding = Embedding(config.vocab_size, config.d_model)
         self.position_embedding = None if turns else CHOICES["positions"][config.positions](
             config.context, config.d_model)
