@@ -133,6 +133,20 @@ MISTAKES = {
         ("manual_seed: ignored", "thread.generator = np.random.default_rng(seed)",
          "thread.generator = np.random.default_rng()"),
     ],
+    ("inplace.py", "inplace/test_inplace.py"): [
+        ("in place: another array takes the place", "self.data[...] = result.data", "self.data = result.data"),
+        ("in place: nobody hears of it", "            writes.note(self.data, by)\n", ""),
+        ("in place: a leaf changes under a graph", "if self.requires_grad and self.is_leaf and thread.recording:",
+         "if False:"),
+        ("graph: runs on what was overwritten", "if number > before and not is_spare(operation, array):", "if False:"),
+    ],
+    ("promotion.py", "operations/test_dtypes.py"): [
+        ("float16: computed in float16", "in_dtype(a, FLOAT32) if getattr(a, \"dtype\", None) == FLOAT16 and not cast"
+         " else a for a in", "a for a in"),
+    ],
+    ("training.py", "test_padding.py"): [
+        ("accumulation: padding counts", 'count = getattr(loss, "mean_over", None)', "count = None"),
+    ],
     ("nn/layers.py", "04_modules/test_linear_and_dropout.py"): [
         ("linear: the bias gets the mean", "grad.sum(axis=0)", "grad.mean(axis=0)"),
         ("linear: the weight's gradient forgets all rows but one", "grad.T @ self.rows", "grad[:1].T @ self.rows[:1]"),

@@ -11,8 +11,6 @@ from tinytorch import Tensor, nn, no_grad
 from tinytorch.dispatch import plain_forms
 from tinytorch.inplace import writes
 
-torch = pytest.importorskip("torch")
-
 A, B = np.float32([[0.5, -2.0, 3.0], [1.0, 0.25, -0.5]]), np.float32([1.5, 2.0, -1.0])
 OPERATORS = [operator.iadd, operator.isub, operator.imul, operator.itruediv]
 METHODS = {  # what a user writes, for x of the numbers A, and y of B
@@ -32,7 +30,7 @@ METHODS = {  # what a user writes, for x of the numbers A, and y of B
 
 
 @pytest.mark.parametrize("write", METHODS.values(), ids=METHODS)
-def test_writes_into_the_same_array(write):
+def test_writes_into_the_same_array(write, torch):
     x, reference = Tensor(A), torch.tensor(A)
     array, view = x.data, x.detach()[1]
     assert write(x, Tensor(B)) is x and x.data is array and array.dtype == np.float32
@@ -46,7 +44,7 @@ READ_THEMSELVES = {"addcmul_", "addcdiv_", "copy_ of itself"}  # PyTorch's backw
 
 @pytest.mark.parametrize("write", [METHODS[name] for name in METHODS if name not in READ_THEMSELVES],
                          ids=[name for name in METHODS if name not in READ_THEMSELVES])
-def test_inside_of_a_graph_the_gradients_are_pytorchs(write):
+def test_inside_of_a_graph_the_gradients_are_pytorchs(write, torch):
     def gradients(tensor, module):
         x, y = (tensor(array) for array in (A, B))
         x.requires_grad_(), y.requires_grad_()
@@ -63,7 +61,7 @@ def test_inside_of_a_graph_the_gradients_are_pytorchs(write):
 
 
 @pytest.mark.parametrize("write", METHODS.values(), ids=METHODS)
-def test_a_leaf_that_wants_a_gradient_is_refused_while_recording_and_written_otherwise(write):
+def test_a_leaf_that_wants_a_gradient_is_refused_while_recording_and_written_otherwise(write, torch):
     leaf = Tensor(A, requires_grad=True)
     with pytest.raises(RuntimeError, match="leaf.*no_grad"):
         write(leaf, Tensor(B))
@@ -96,7 +94,7 @@ def test_the_loop_that_everybody_writes():
     (lambda t: t.ones(2) > 0, lambda x, t: operator.iadd(x, 1), "int64.*bool|Long.*Bool"),
     (lambda t: t.zeros(1).expand(3), lambda x, t: operator.iadd(x, 1), "clone"),
 ], ids=["shape", "float into int", "quotient into int", "int into bool", "expanded"])
-def test_what_does_not_fit_is_refused_and_nothing_changes(make, write, words):
+def test_what_does_not_fit_is_refused_and_nothing_changes(make, write, words, torch):
     for library in (tinytorch, torch):
         x = make(library)
         before = x.tolist()
@@ -105,7 +103,7 @@ def test_what_does_not_fit_is_refused_and_nothing_changes(make, write, words):
         assert x.tolist() == before
 
 
-def test_dtypes_stay():
+def test_dtypes_stay(torch):
     for write in (lambda x: operator.iadd(x, 2), lambda x: x.fill_(1.5), lambda x: x.mul_(3)):
         for dtype in ("int64", "uint8", "float64", "int32"):
             x, reference = Tensor(np.arange(4, dtype=dtype)), torch.arange(4, dtype=getattr(torch, dtype))
@@ -213,7 +211,7 @@ def test_a_factor_may_change_where_the_gradient_of_the_other_is_not_wanted(torch
         np.testing.assert_allclose(ours, expected, rtol=1e-5)
 
 
-def test_a_training_loop_of_two_networks():
+def test_a_training_loop_of_two_networks(torch):
     "The usual order of a GAN's steps works; the wrong one is refused, in PyTorch as well."
     def losses(library):
         generator, critic = library.nn.Linear(2, 3), library.nn.Linear(3, 1)
