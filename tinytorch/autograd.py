@@ -40,10 +40,11 @@ def add_gradient(collected, gradient, fresh):
 
 def run_backward(root, gradient, retain_graph=False):
     """Run the backward pass from the operation `root`, whose result has this `gradient`, down to the leaves.
-    Each operation runs `backward` once, on the sum over all its uses (through the thread's observer, if there is one:
-    observer(operation.backward, grad)). Each parent gets its gradient as `parent.out_dtype`; a leaf by
-    `leaf.accumulate_grad(gradient, fresh)`, fresh: nobody else holds the array. Unless `retain_graph`, an operation
-    then loses all its attributes, and its `parents` are FREED. Raises: RuntimeError, naming retain_graph, where one is
+    Each operation runs `backward` once, on the sum over all its uses, as its `hooks` leave it (through the thread's
+    observer, if there is one: observer(operation.backward, grad)). Each parent gets its gradient as `parent.out_dtype`;
+    a leaf by `leaf.accumulate_grad(gradient, fresh)`, fresh: nobody else holds the array; one that has `hooks` at the
+    end, the whole of it, as they leave it (`hooked_gradient`). Unless `retain_graph`, an operation then loses all its
+    attributes, and its `parents` are FREED. Raises: RuntimeError, naming retain_graph, where one is
     FREED, and where what one saved was overwritten (`writes.check`), before anything changes; and where `backward`
     returns no tuple with a gradient of `parent.out_shape` for each parent, with the operation's name, the number of
     parents or of the wrong one, and both shapes."""
