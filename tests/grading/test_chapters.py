@@ -24,7 +24,7 @@ def test_solutions_pass_and_are_asked_for_numbers_that_only_the_outside_has(name
     outcomes = prepared.played(cells)
     assert [(name, outcome.error) for (name, _), outcome in zip(cells, outcomes) if outcome.error and name] == []
     questions = [question for check in prepared.checks.values() for question in check.questions]
-    assert sum(question.trusting for question in questions) < 0.05 * len(questions)
+    assert sum(question.trusting for question in questions) <= 1 + 0.02 * len(questions)
     alone = [name for name, check in prepared.checks.items()
              if not check.gradients and not any(map(has_its_own_number, check.questions))]
     assert len(alone) <= 2, f"checks without a question whose answer is only outside: {alone}"
