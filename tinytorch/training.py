@@ -56,12 +56,12 @@ def loss_and_count(loss_fn, model, batch):
     return loss, len(batch[0]) if count is None else count
 
 
-def set_aside(before, loss):
-    "Move the gradient of each leaf behind `loss` into the dict `before`, {leaf: gradient}, unless it is there."
+def set_aside(kept, loss):
+    "Move the gradient of each leaf behind `loss` into the dict `kept`, {leaf: gradient}, unless it is there."
     for operation in topological_order(loss.grad_fn) if loss.grad_fn else []:
         for leaf in operation.parents:
-            if leaf is not None and leaf not in before and not isinstance(leaf, Function):
-                before[leaf], leaf.grad = leaf.grad, None
+            if leaf is not None and leaf not in kept and not isinstance(leaf, Function):
+                kept[leaf], leaf.grad = leaf.grad, None
 
 
 def _finite(value, name):

@@ -164,8 +164,7 @@ class Module(ModuleVocabulary):
         problems = [f"{name}: got shape {array.shape}, expected {ours[name].shape}"
                     for name, array in arrays.items() if array.shape != ours[name].shape]
         if strict:
-            problems += [f"{name}: missing" for name in missing]
-            problems += [f"{name}: unexpected" for name in unexpected]
+            problems += [f"{name}: missing" for name in missing] + [f"{name}: unexpected" for name in unexpected]
         if problems:
             raise RuntimeError("\n  ".join([f"load_state_dict: nothing loaded into {type(self).__name__}", *problems]))
         for name, array in arrays.items():
