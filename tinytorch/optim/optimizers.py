@@ -77,8 +77,9 @@ class Optimizer:
         Raises, before anything is updated: ValueError where a gradient has another shape than its parameter, TypeError
         for a parameter of float16, in which small steps and eps are 0."""
         loss = None if closure is None else closure()
-        for p in self.numbers():
-            if p.grad is not None and p.grad.shape != p.data.shape:
+        trained = [p for p in self.numbers() if p.grad is not None]
+        for p in trained:
+            if p.grad.shape != p.data.shape:
                 raise ValueError(f"{self.name}: a parameter of shape {p.shape} has a gradient of shape {p.grad.shape}")
             if p.data.dtype == np.float16:
                 raise TypeError(f"{self.name}: a parameter of shape {p.shape} is float16, where small steps vanish: "
@@ -95,9 +96,8 @@ class Optimizer:
             moments = [[state[name] for state in states] for name in names]
             steps, settings = [state["step"] for state in states], {name: group[name] for name in self.defaults}
             self.update([p.data for p in params], [p.grad.data for p in params], moments, steps, **settings)
-        for p in self.numbers():
-            if p.grad is not None:
-                writes.note(p.data, f"{self.name}.step")
+        for p in trained:
+            writes.note(p.data, f"{self.name}.step")
         return loss
 
     def moment_names(self, group):
