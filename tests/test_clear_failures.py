@@ -136,7 +136,7 @@ REFUSED = [  # what is called, the error, and words that it must contain
     ("add a list", lambda: M + [1, 2], ValueError, "add (2, 3) (2,)"),
     ("add a word", lambda: M + "a", TypeError, "expected numbers, got str"),
     ("diagonal by einsum", lambda: tinytorch.einsum("ii->i", ones(2, 3)), ValueError, "einsum 'i' (2, 3)"),
-    ("pad by reflection", lambda: F.pad(M, (1, 1), mode="reflect"), ValueError, "pad reflect"),
+    ("pad by reflection", lambda: F.pad(M, (3, 3), mode="reflect"), ValueError, "pad 3 (2, 3) reflect"),
     ("gather by floats", lambda: M.gather(1, ones(2, 1)), IndexError, "gather integer (2, 3) (2, 1)"),
     ("attention mask", lambda: F.scaled_dot_product_attention(M, M, M, attn_mask=ones(5, 5)), ValueError,
         "attention (5, 5) (2, 2)"),

@@ -58,8 +58,8 @@ def test_two_processes_share_files_and_begin_with_the_long_ones(suite):
     printed, began = suite("-n", "2")
     assert "16 passed" in printed and {process for process, _ in began} == {"gw0", "gw1"}
     assert len(set(began)) == 4, "all tests of a file run in one process"
-    first = began[[process for process, _ in began].index("gw0")]
-    assert first == ("gw0", "tito")
+    process = next(process for process, name in began if name == "tito")
+    assert next(name for other, name in began if other == process) == "tito"
 
 
 def test_one_process_follows_the_chapters(suite):
