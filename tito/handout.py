@@ -1,4 +1,4 @@
-"""What a student's notebook has besides its chapter: a kernel, how to work at its head, and its check at its end."""
+"""Give a student's notebook a kernel, how to work at its head, and the check of its chapter at its end."""
 
 from tito.course import Chapter
 from tito.strip import grading, source_of

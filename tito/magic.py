@@ -1,4 +1,4 @@
-"""`%tito check 03` in a notebook: what the command says in a terminal, below the cell. `%load_ext tito` brings it."""
+"""Run `%tito check 03` in a notebook: below the cell stands what a terminal would say. `%load_ext tito` brings it."""
 
 import ast
 import subprocess
