@@ -450,6 +450,17 @@ MISTAKES = {
          "total[i]"),
         ("compiled adam: no decay", "x[i] = keep * x[i]", "x[i] = x[i]"),
     ],
+    ("nn/lora.py", "20_finetuning/test_lora.py"): [
+        ("lora: both factors begin at 0", "normal_(self.lora_A, std=1 / math.sqrt(self.in_features))",
+         "zeros_(self.lora_A)"),
+        ("lora: the base is not frozen", "base.requires_grad_(False)", "base"),
+        ("lora: a tied weight is adapted", "owners[id(layer.weight)] > 1", "False"),
+        ("lora: cross-attention sees the base's weight", "self.base.weight + self.delta()", "self.base.weight"),
+        ("lora: what is missing in a state is passed over", "for path in ours if path not in state_dict]",
+         "for path in ours if False]"),
+        ("lora: a merged adapter is loaded", "if layer.merged]:", "if False]:"),
+        ("lora: merge is not remembered", "        self.merged = True", "        self.merged = False"),
+    ],
     ("workspace.py", "tito/test_overlay.py"): [
         ("overlay: the reference comes first", "sys.meta_path.insert(0, overlay)", "sys.meta_path.append(overlay)"),
         ("overlay: the variable is ignored", "named = os.environ.get(VARIABLE)", "named = None"),

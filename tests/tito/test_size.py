@@ -15,6 +15,7 @@ def test_the_limits_hold():
     assert course.lines <= lines.MOST_LINES
     assert course.guided / course.lines >= lines.LEAST_GUIDED
     assert lines.package_lines(ROOT) <= lines.MOST_IN_PACKAGE
+    assert all(0 < count <= lines.ROOMS[room] for room, count in lines.room_lines(ROOT).items())
     assert lines.vocabulary_lines(ROOT) <= lines.MOST_IN_VOCABULARY
 
 
@@ -33,6 +34,7 @@ def repository(tmp_path):
     write(tmp_path / "tinytorch" / "a.py", "x = 1\ny = 2\n")
     write(tmp_path / "tinytorch" / "fast" / "b.py", "x = 1\n")
     write(tmp_path / "tinytorch" / "nn" / "more_layers.py", "x = 1\n")
+    write(tmp_path / "tinytorch" / "nn" / "lora.py", "x = 1\n" * 3)
     return tmp_path
 
 
@@ -48,5 +50,6 @@ def test_the_table_says_numbers_shares_and_limits(repository):
     assert said[1].split() == ["01_a", "12", "2", "16.7%", "4", "33.3%"]
     assert said[3].split()[:4] == ["01", "to", "14", "12"]
     assert "at most 4,000 lines, guided at least 30%" in said[4]
-    assert said[5] == "tinytorch/ without fast, diagnosis and vocabulary: 2 lines, at most 6,100"
+    assert said[5] == "tinytorch/ without fast, diagnosis, rooms and vocabulary: 2 lines, at most 6,100"
     assert said[6] == f"PyTorch's further vocabulary: 1 lines, at most {lines.MOST_IN_VOCABULARY:,}"
+    assert f"nn/lora.py: 3 lines, at most {lines.ROOMS['nn/lora.py']}" in said[7:]

@@ -1252,4 +1252,49 @@ return float((log_z - logits[np.arange(len(logits)), targets]).mean())
         ("mean / f4(width) if centered else f4(0)", "mean / f4(width)"),
         words="RMSNorm subtracts no mean",
     ),  # fmt: skip
+    # ---- 20_finetuning
+    Mistake(
+        "20_finetuning", "lora-linear", "both factors begin at random",
+        ("zeros_(self.lora_B)", "normal_(self.lora_B)"),
+        words="lora_B must begin at 0",
+    ),  # fmt: skip
+    Mistake(
+        "20_finetuning", "lora-linear", "the scale is forgotten",
+        (" * self.scale", ""),
+        words="the scale alpha / rank is missing", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "20_finetuning", "lora-linear", "merged, the adapter acts twice",
+        "return self.base(input) + linear(linear(input, self.lora_A), self.lora_B) * self.scale",
+        words="the adapter acts twice", region=2,
+    ),  # fmt: skip
+    Mistake(
+        "20_finetuning", "lora-linear", "unmerging adds",
+        ("sign * self.delta()", "self.delta()"),
+        words="added again, not taken off", region=3,
+    ),  # fmt: skip
+    Mistake(
+        "20_finetuning", "add-lora", "only the adapted layers are frozen",
+        ("model.requires_grad_(False)", "pass"),
+        words="not adapted must be frozen",
+    ),  # fmt: skip
+    Mistake(
+        "20_finetuning", "add-lora", "frozen at the end, adapters and all",
+        """
+for parent, name, layer in found:
+    setattr(parent, name, LoRALinear(layer, rank, alpha))
+return model.requires_grad_(False)
+""",
+        words="the adapters must be learned",
+    ),  # fmt: skip
+    Mistake(
+        "20_finetuning", "lora-state", "not copied",
+        (".data.copy()", ".data"),
+        words="a state dict holds copies", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "20_finetuning", "merge-lora", "the layers are put back unmerged",
+        ("adapter.merge()", "pass"),
+        words="what was not merged before is not merged",
+    ),  # fmt: skip
 ]

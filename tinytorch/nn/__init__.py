@@ -9,6 +9,7 @@ from tinytorch.nn.convolution import (
 )
 from tinytorch.nn.embedding import Embedding, LearnedPositions, Rotary, SinusoidalPositions
 from tinytorch.nn.layers import Dropout, Flatten, Identity, Linear
+from tinytorch.nn.lora import LoRALinear, add_lora, load_lora_state_dict, lora_parameters, lora_state_dict, merge_lora
 from tinytorch.nn.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinytorch.nn.module import Module, ModuleDict, ModuleList, Parameter, Sequential
 from tinytorch.nn.more_layers import (
