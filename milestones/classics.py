@@ -4,11 +4,12 @@ from contextlib import closing
 
 import numpy as np
 from criteria import at_least, finish
+from image_sets import load_images
+from sources import DatasetError
 
 import tinytorch
 import tinytorch.nn.functional as F
 from tinytorch import Tensor
-from tinytorch.datasets import DatasetError, load_images
 from tinytorch.optim import AdamW, LambdaLR, warmup_cosine
 from tinytorch.runs import Metrics, new_run
 from tito.curves import pyplot

@@ -15,15 +15,17 @@ import tinytorch.nn as nn
 import tinytorch.nn.functional as F
 from tinytorch import Tensor
 from tinytorch.checkpoint import CheckpointError, load_weights, printable, save_weights, write_whole
-from tinytorch.datasets import Corpus, DatasetError, TokenDataset, load, split_text
+from tinytorch.datasets import TokenDataset
 from tinytorch.generation import KVCache, generate, next_logits
 from tinytorch.runs import Metrics, new_run, read_config
 from tinytorch.tokenizers import Tokenizer
 from tinytorch.training import evaluating
 
-sys.path.append(str(Path(__file__).parents[1]))  # criteria.py
+sys.path.append(str(Path(__file__).parents[1]))  # criteria.py, corpora.py, sources.py
 
+from corpora import Corpus, load, split_text
 from criteria import at_least, at_most, below, finish  # noqa: F401 (for the scripts, which find it through this file)
+from sources import DatasetError
 
 HELD_OUT = 0.1  # share of a text that is never trained on
 MEASURE_BATCH = 64  # windows at a time

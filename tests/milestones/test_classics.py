@@ -10,7 +10,6 @@ import pytest
 
 import tinytorch
 import tinytorch.nn as nn
-from tinytorch.datasets import Images
 from tinytorch.runs import read_metrics
 
 MILESTONES = Path(__file__).parents[2] / "milestones"
@@ -29,6 +28,7 @@ def load(name):
 
 
 perceptron, xor, mlp, cnn = map(load, SCRIPTS)
+image_sets = sys.modules["image_sets"]
 digits = pytest.mark.skipif(importlib.util.find_spec("sklearn") is None,
                             reason="the digits need the extra: pip install -e '.[vision]'")
 
@@ -146,7 +146,8 @@ def test_larger_images_go_the_same_way(main, monkeypatch, module, data):
     shape = (1, 28, 28) if data == "mnist" else (3, 32, 32)
     patterns, labels = generator.random((10, *shape)), generator.integers(0, 10, 160)
     images = (0.7 * patterns[labels] + 0.3 * generator.random((160, *shape))).astype(np.float32)
-    made = Images((images[:120], labels[:120]), (images[120:], labels[120:]), tuple("0123456789"), "the test")
+    pairs = (images[:120], labels[:120]), (images[120:], labels[120:])
+    made = image_sets.Images(*pairs, tuple("0123456789"), "the test")
     monkeypatch.setattr(sys.modules["classics"], "load_images", lambda name, seed: made)
     code, results, _, out = main(module, "--data", data, "--epochs", "2")
     assert code in (0, 1) and 0 <= got(results, "held-out images right") <= 1
@@ -189,11 +190,10 @@ def test_bad_arguments_are_refused(name, arguments, tmp_path, monkeypatch, capsy
 
 
 def test_without_network_mnist_says_which_file_to_put_where(tmp_path, monkeypatch, capsys):
-    from tinytorch import datasets
     monkeypatch.setenv("TINYTORCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TINYTORCH_DATA", raising=False)
-    for name, source in list(datasets.IMAGE_SOURCES.items()):
-        monkeypatch.setitem(datasets.IMAGE_SOURCES, name, source._replace(url="http://127.0.0.1:9/none"))
+    for name, source in list(image_sets.IMAGE_SOURCES.items()):
+        monkeypatch.setitem(image_sets.IMAGE_SOURCES, name, source._replace(url="http://127.0.0.1:9/none"))
     monkeypatch.setattr(sys, "argv", ["cnn.py", "--data", "mnist", "--runs", str(tmp_path / "runs")])
     with pytest.raises(SystemExit) as raised:
         cnn.main()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import tinytorch
-from tinytorch.datasets import Corpus
 from tinytorch.runs import read_metrics
 from tinytorch.tokenizers import CharTokenizer
 
@@ -27,7 +26,7 @@ def load(path):
 
 
 copilot = load(SCRIPT)
-language = sys.modules["language"]
+language, Corpus = sys.modules["language"], sys.modules["corpora"].Corpus
 
 
 def settings(broken=None):

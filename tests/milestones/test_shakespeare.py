@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinytorch
-from tinytorch.datasets import SOURCES, TokenDataset
+from tinytorch.datasets import TokenDataset
 from tinytorch.runs import read_metrics
 
 SCRIPT = Path(__file__).parents[2] / "milestones" / "05_2017_transformer" / "shakespeare.py"
@@ -31,6 +31,7 @@ def load(path):
 
 
 shakespeare = load(SCRIPT)
+SOURCES = sys.modules["corpora"].SOURCES
 
 
 @pytest.fixture(scope="module")

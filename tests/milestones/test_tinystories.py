@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinytorch.datasets import SOURCES
 from tinytorch.runs import read_metrics
 
 SCRIPT = Path(__file__).parents[2] / "milestones" / "05_2017_transformer" / "tinystories.py"
@@ -28,6 +27,7 @@ def load(path):
 
 
 tinystories = load(SCRIPT)
+SOURCES = sys.modules["corpora"].SOURCES
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinytorch import datasets
-from tinytorch.datasets import IMAGE_SOURCES, DatasetError, load_images
+sys.path.append(str(Path(__file__).parents[2] / "milestones"))
 
-sys.path.append(str(Path(__file__).parents[1] / "milestones"))
-
+import image_sets  # noqa: E402
 from augmentation import flipped, shifted, warped  # noqa: E402
+from image_sets import IMAGE_SOURCES, load_images  # noqa: E402
+from sources import DatasetError, local_file  # noqa: E402
 
 GIVEN = os.environ.get("TINYTORCH_DATA")
 RNG = np.random.default_rng(0)
@@ -159,7 +159,7 @@ def test_labels_that_belong_to_other_images(folder):
 
 
 def test_nothing_is_unpickled():
-    with open(datasets.__file__, encoding="utf-8") as file:
+    with open(image_sets.__file__, encoding="utf-8") as file:
         assert "import pickle" not in file.read()
 
 
@@ -199,7 +199,7 @@ def test_unknown_names():
 @pytest.mark.parametrize("name, shape", [("mnist", (60_000, 1, 28, 28)), ("cifar10", (50_000, 3, 32, 32))])
 def test_the_real_files_of_a_local_folder(name, shape):
     wanted = [s for key, s in IMAGE_SOURCES.items() if key.startswith(name)]
-    if not all(datasets.local_file(source) for source in wanted):
+    if not all(local_file(source) for source in wanted):
         pytest.skip(f"TINYTORCH_DATA has no {name}")
     data = load_images(name)
     assert data.train[0].shape == shape and len(data.test[0]) == 10_000 and set(data.train[1]) == set(range(10))
