@@ -11,7 +11,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 import tinytorch  # noqa: E402
-from tinytorch.workspace import described  # noqa: E402
+from tito.overlay import described  # noqa: E402
 
 LONG = tuple(f"tests/{name}" for name in (
     "another_hand", "tito", "grading", "milestones", "test_suite_catches", "wrong_solutions", "twin", "15", "clinic",

@@ -461,7 +461,7 @@ MISTAKES = {
         ("lora: a merged adapter is loaded", "if layer.merged]:", "if False]:"),
         ("lora: merge is not remembered", "        self.merged = True", "        self.merged = False"),
     ],
-    ("workspace.py", "tito/test_overlay.py"): [
+    ("../tito/overlay.py", "tito/test_overlay.py"): [
         ("overlay: the reference comes first", "sys.meta_path.insert(0, overlay)", "sys.meta_path.append(overlay)"),
         ("overlay: the variable is ignored", "named = os.environ.get(VARIABLE)", "named = None"),
         ("overlay: subfolders are outside", "for folder in (here, *here.parents) if", "for folder in (here,) if"),

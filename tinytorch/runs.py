@@ -1,26 +1,19 @@
 """Folders that record what was run and how it went: settings, one line per step, progress, and a Ctrl-C that waits."""
-import hashlib
 import json
 import os
 import platform
 import signal
 import sys
 import threading
-import warnings
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
-from itertools import count, zip_longest
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from tinytorch.checkpoint import CheckpointError, printable, write_whole
-from tinytorch.tensor import Tensor
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # no POSIX
-    fcntl = None
+from tinytorch.checkpoint import CheckpointError, write_whole
+from tinytorch.run_guards import described, locked, warn_of_changes
 
 __all__ = ["new_run", "read_metrics", "read_config", "Metrics", "progress", "tensorboard", "watching", "write_status"]
 
@@ -127,40 +120,6 @@ def tensorboard(folder):
     return write
 
 
-def no_link(path, flags):
-    "Open a file for `open`; a link, which may lead to a file of somebody's, is an OSError (where there is POSIX)."
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
-
-
-@contextmanager
-def locked(folder):
-    """Hold folder/lock, which says whose it is, as long as this process lives (where there is POSIX).
-    Raises: FileExistsError where somebody trains here; CheckpointError where the file cannot be written."""
-    path = folder / "lock"
-    try:
-        file = open(path, "a+", encoding="utf-8", errors="replace", opener=no_link)
-    except OSError as error:
-        raise CheckpointError(f"{path}: not written, nothing has changed: {error.strerror}") from error
-    with file:
-        try:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-        except BlockingIOError:
-            free = False
-        if not free:
-            file.seek(0)
-            owner = printable(file.read(200)) or "another process"
-            raise FileExistsError(f"Trainer: {folder} is in use by {owner}; stop it, wait for it, or use new_run()")
-        file.truncate(0)
-        print(f"process {os.getpid()} on {platform.node()}", end="", file=file, flush=True)
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                path.unlink()
-
-
 @contextmanager
 def watching(trainer):
     """Yield (callbacks, pressed) while `trainer` trains: its own, its metrics and its progress; the list of Ctrl-C,
@@ -199,34 +158,6 @@ def watching(trainer):
     if pressed:
         how = f"{last} is written: build the same Trainer and call .resume().fit()" if folder else "nothing was saved"
         raise KeyboardInterrupt(f"stopped after step {trainer.step}; {how}")
-
-
-def described(trainer):
-    'Return {"model": its repr, "data": a digest of some rows of the loader\'s arrays}, which a resumed run shares.'
-    digest, data = hashlib.sha256(), getattr(trainer.loader, "dataset", None)
-    while data is not None:  # a Subset has a dataset inside, and so on
-        for found in (getattr(data, name, None) for name in ("tensors", "tokens", "indices")):
-            for array in found if isinstance(found, tuple) else [found]:
-                array = array.data if isinstance(array, Tensor) else array
-                if isinstance(array, np.ndarray) and array.ndim and len(array) and array.dtype != object:
-                    digest.update(array[np.linspace(0, len(array) - 1, 64).astype(int)].tobytes())
-        data = getattr(data, "dataset", None)
-    return {"model": repr(trainer.model), "data": digest.hexdigest()}
-
-
-def warn_of_changes(trainer):
-    "Warn where a resumed `trainer` has another model or other data than folder/status.json says."
-    try:
-        before = json.loads((trainer.folder / "status.json").read_text(encoding="utf-8-sig")) if trainer.step else {}
-        changed = [(name, str(before[name]), now) for name, now in described(trainer).items()
-                   if before.get(name, now) != now]
-    except (OSError, ValueError, AttributeError, RecursionError):  # no status, or not ours
-        return
-    for name, *texts in changed:
-        lines = zip_longest(*map(str.splitlines, texts), fillvalue="nothing")
-        old, new = next((pair for pair in lines if pair[0] != pair[1]), texts)
-        warnings.warn(f"Trainer: {trainer.folder} was begun with other {name} than it is resumed with: "
-                      f"{printable(old.strip())}, now {new.strip()}", stacklevel=4)
 
 
 def write_status(trainer, text):

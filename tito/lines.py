@@ -9,9 +9,9 @@ from tito.project import TitoError, notebooks
 from tito.strip import exporting, is_marker, read_notebook, source_of, without_markers
 
 LAST = "14"
-MOST_LINES, LEAST_GUIDED, MOST_IN_PACKAGE = 4_000, 0.30, 6_100  # the package: on its way to 5,500
+MOST_LINES, LEAST_GUIDED, MOST_IN_PACKAGE = 4_000, 0.30, 5_500
 MOST_IN_VOCABULARY = 2_600
-ROOMS = {"nn/lora.py": 160}  # what one does with a model: each has a limit of its own
+ROOMS = {"nn/lora.py": 160, "run_guards.py": 90}  # what came later: each has a limit of its own
 APART = ("fast", "diagnosis", *ROOMS, *VOCABULARY)  # what the limit of the package leaves out
 
 

@@ -17,7 +17,7 @@ from types import FunctionType, MethodType, ModuleType
 
 import pytest
 
-from tito.overlay import EXPORTED, NOT_WRITTEN
+from tito.overlay import EXPORTED, NOT_WRITTEN, cell_of
 
 LONGEST = 300  # characters of a value
 LEAST_SECONDS = 3  # for a check, once others did not end: a suite of endless loops comes to its end all the same
@@ -118,8 +118,6 @@ def failure(raised, test_file, compared):
 
 def place_of(error):
     "The last line of the student's that the error came through: (its cell, its text), or None."
-    from tinytorch.workspace import cell_of
-
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if type(error).__name__ == "GradientError" and Path(frame.filename).name == "gradcheck.py":
             continue  # it brings the news; the fault is in what it looked at
@@ -211,8 +209,6 @@ def cells_about(thing, notebook, depth=3):
 
 def cell_that_defines(thing, notebook):
     "The cell of `notebook` with the function or class that `thing` is, or is made from; None for anything else."
-    from tinytorch.workspace import cell_of
-
     if isinstance(thing, classmethod | staticmethod | MethodType):
         thing = thing.__func__
     thing = thing if isinstance(thing, FunctionType | type) else type(thing)

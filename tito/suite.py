@@ -56,7 +56,7 @@ def whose_files(workspace: Workspace, stubs: Iterable[str] | None = None) -> str
 
     Raises TitoError where the package cannot be imported with them.
     """
-    code = "import tinytorch, tinytorch.workspace as w; print(w.described())"
+    code = "import tinytorch, tito.overlay as w; print(w.described())"
     command = [sys.executable, "-P", "-c", code]  # -P: no file of this folder stands for a package
     options = {"capture_output": True, "text": True, "encoding": "utf-8", "errors": "replace"}
     try:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tinytorch.workspace import EXPORTED, MARKER, VARIABLE, Overlay
 from tito.course import chapters
+from tito.overlay import EXPORTED, MARKER, VARIABLE, Overlay
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -8,9 +8,9 @@ import sys
 import pytest
 from small_course import write
 
-from tinytorch import workspace as overlay
 from tinytorch.checkpoint import CheckpointError
 from tinytorch.runs import locked, read_config, read_metrics
+from tito import overlay
 from tito.project import TitoError
 from tito.report import report_page
 from tito.runs import read_run
@@ -28,7 +28,7 @@ def give(path, user=STRANGER):
 
 def python(code, cwd, **variables):
     done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=60,
-                          env=os.environ | {"PYTHONPATH": os.fspath(overlay.__file__).rsplit("/tinytorch", 1)[0]}
+                          env=os.environ | {"PYTHONPATH": os.fspath(overlay.PACKAGE_FOLDER.parent)}
                           | variables)
     return done.stdout, done.stderr
 

@@ -195,7 +195,7 @@ def test_all_chapters_in_open_form_at_once_can_be_imported(opened, tmp_path):
             write(tmp_path / "exported" / "tinytorch" / module.path, module.text)
     names = [path.removesuffix(".py").replace("/", ".") for chapter, _ in opened for path in chapter.files]
     code = f"import importlib, tinytorch\nfor name in {names}: importlib.import_module(f'tinytorch.{{name}}')\n"
-    code += "import tinytorch.workspace as w; print(w.described())\ntinytorch.tensor([1.0])"
+    code += "import tinytorch, tito.overlay as w; print(w.described())\ntinytorch.tensor([1.0])"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert "yours: " in done.stdout and "tensor.py (" in done.stdout, done.stderr
     assert "NotImplementedError: not written yet: creation.py, tensor (chapter 03_tensor)" in done.stderr

@@ -3,15 +3,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from tinytorch import workspace as overlay
-from tito import __version__
+from tito import __version__, overlay
 
 WHERE = "import tinytorch.data as d, tinytorch.training as o; print(d.__file__); print(o.__file__)"
-REFERENCE = Path(overlay.__file__).parent
+REFERENCE = overlay.PACKAGE_FOLDER
 
 
 def make(folder, **files):
@@ -52,7 +50,7 @@ def test_a_file_of_the_student_replaces_one_of_the_reference(folder):
 
 def test_no_workspace_no_overlay(tmp_path, folder):
     assert str(folder) not in python("-c", WHERE, cwd=tmp_path)
-    assert "''" in python("-c", "import tinytorch.workspace as w; print(repr(w.described()))", cwd=tmp_path)
+    assert "''" in python("-c", "import tinytorch, tito.overlay as w; print(repr(w.described()))", cwd=tmp_path)
 
 
 def test_scripts_in_subfolders_modules_and_threads_of_pytest(folder):
@@ -87,7 +85,7 @@ def test_two_workspaces_at_once(folder, tmp_path):
 
 def test_a_deleted_current_folder(tmp_path):
     code = ("import os, shutil, tempfile; f = tempfile.mkdtemp(); os.chdir(f); shutil.rmtree(f); "
-            "import tinytorch.workspace as w; print(w.find_workspace())")
+            "import tinytorch, tito.overlay as w; print(w.find_workspace())")
     assert python("-c", code, cwd=tmp_path) == "None\n"
 
 
@@ -114,7 +112,7 @@ def test_a_notebook_has_the_reference_in_the_place_of_a_file_that_is_open(folder
     said = python("-c", in_kernel + show, cwd=folder)
     assert said.endswith("reference\n") and "and data.py as long as exercises there are open" in said
     assert python("-c", show, cwd=folder) == "mine\n"  # tests and milestones see the stub: they are red
-    described = python("-c", "import tinytorch.workspace as w; print(w.described())", cwd=folder)
+    described = python("-c", "import tinytorch, tito.overlay as w; print(w.described())", cwd=folder)
     assert described == "yours: data.py (1 open exercise); the reference: all the rest\n"
 
 
@@ -122,7 +120,7 @@ def test_only_the_stubs_that_are_named_count(folder):
     for name in ("data", "training"):
         (folder / "exported" / "tinytorch" / f"{name}.py").write_text(mine(name, WHOSE="mine") + STUB)
     show = ("import tinytorch; print([hasattr(m, 'WHOSE') for m in (tinytorch.data, tinytorch.training)]);"
-            "import tinytorch.workspace as w; print(w.described())")
+            "import tinytorch, tito.overlay as w; print(w.described())")
     assert python("-c", show, cwd=folder).startswith("[True, True]\n")
     said = python("-c", show, cwd=folder, TINYTORCH_STUBS="data.py,nn/layers.py")
     assert said == ("[True, False]\nyours: data.py (1 open exercise); the reference: all the rest, "
@@ -202,7 +200,7 @@ def test_stubs_of_all_chapters_at_once_can_be_imported(tmp_path):
     for chapter in chapters():
         files |= {module.path.removesuffix(".py").replace("/", "__"): module.text for module in fresh(chapter)[1]}
     folder = make(tmp_path / "w", **files)
-    said = python("-c", "import tinytorch, tinytorch.workspace as w; print(w.described())", cwd=folder)
+    said = python("-c", "import tinytorch, tito.overlay as w; print(w.described())", cwd=folder)
     assert f"tensor.py ({overlay.open_exercises(files['tensor'])} open exercises)" in said
 
 

@@ -11,6 +11,13 @@ from tinytorch.nn.normalization import layer_norm
 from tinytorch.tensor import Tensor
 from tinytorch.vocabulary.functions import broadcast_tensors, maximum, tensor_of
 
+__all__ = [
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "celu", "conv1d", "conv2d", "cosine_similarity", "elu",
+    "glu", "group_norm", "hardsigmoid", "hardtanh", "huber_loss", "kl_div", "max_pool1d", "max_pool2d",
+    "mish", "one_hot", "pad", "pairwise_distance", "relu6", "selu", "smooth_l1_loss", "softmin", "softsign",
+    "tanhshrink",
+]
+
 
 def elu(input, alpha=1.0):
     "Return input where it is positive, else alpha * (e^input - 1) (Clevert et al. 2016)."

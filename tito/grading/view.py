@@ -9,7 +9,7 @@ from tito.export import Module, export
 from tito.overlay import PACKAGE_FOLDER
 from tito.strip import notebook_bytes, stripped
 
-OURS = ("__init__.py", "grading/__init__.py", "grading/plain.py", "grading/process.py")
+OURS = ("__init__.py", "overlay.py", "grading/__init__.py", "grading/plain.py", "grading/process.py")
 
 
 def make_view(source: Path, folder: Path, except_for: list[str] | None) -> None:
