@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tinytorch.optim import Optimizer
+from tinytorch.regular_files import regular
 from tinytorch.state import default_generator
 
 
@@ -107,7 +108,7 @@ def load_arrays(path, expected_of, signed=True):
     Raises: CheckpointError that names some `differences` of these; and unless the file is as it was written."""
     with _refusing(path):
         from safetensors import safe_open
-        with safe_open(path, "np") as file:  # reads the header
+        with safe_open(regular(path), "np") as file:  # reads the header
             entries, metadata = {name: file.get_slice(name) for name in file.keys()}, file.metadata() or {}
             found = {name: (e.get_dtype().replace("BF16", "F32"), e.get_shape()) for name, e in entries.items()}
             problems = differences(found, {name: _kind(array) for name, array in expected_of(found).items()})

@@ -9,6 +9,7 @@ ARITHMETIC = (elementwise.Add, elementwise.Sub, elementwise.Mul, elementwise.Div
               elementwise.Where)  # whose inputs meet in one dtype
 OF_FLOATS = (elementwise.Div, elementwise.Exp, elementwise.Expm1, elementwise.Log, elementwise.Log1p, elementwise.Sqrt,
              elementwise.Sin, elementwise.Cos, elementwise.Tanh, elementwise.Sigmoid)  # they make floats of integers
+MEANS = (reductions.Mean, reductions.Var, reductions.Std)  # refused of integers, which would be rounded
 SUMS = (reductions.Sum, reductions.Prod, reductions.CumSum)
 RANKS = {"b": 0, "u": 1, "i": 1, "f": 2}  # of a dtype's kind, and so of a number's
 
@@ -44,8 +45,12 @@ def result_dtype(operation, arrays):
 
 
 def prepared(operation, arrays):
-    "Return `arrays` in the dtype in which the operation computes: that of PyTorch's result, float32 for float16."
+    """Return `arrays` in the dtype in which the operation computes: that of PyTorch's result, float32 for float16.
+    Raises: TypeError for the mean, variance or standard deviation of integers, as in PyTorch."""
     dtype = result_dtype(operation, arrays)
+    if isinstance(operation, MEANS) and arrays[0].dtype.kind != "f":
+        raise TypeError(f"{operation.name.lower()}: expected a tensor of floats, got {arrays[0].dtype}; "
+                        "use .float() first")
     if isinstance(operation, elementwise.Where):
         return [arrays[0], *(in_dtype(array, dtype) for array in arrays[1:])]
     if isinstance(operation, ARITHMETIC + OF_FLOATS):

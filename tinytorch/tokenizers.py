@@ -8,9 +8,9 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from functools import cache, lru_cache
-from pathlib import Path
 
 from tinytorch.checkpoint import write_whole
+from tinytorch.regular_files import read_text
 
 
 def split_special(text, special_tokens):
@@ -126,7 +126,7 @@ class Tokenizer:
     def load(path):
         "Return the tokenizer that `save` wrote, of whatever subclass. Raises: ValueError, naming the file, for others."
         try:
-            state, kinds = json.loads(Path(path).read_text(encoding="utf-8-sig")), [Tokenizer]
+            state, kinds = json.loads(read_text(path)), [Tokenizer]
             for kind in kinds:
                 kinds += kind.__subclasses__()  # and theirs, when it is their turn
             return {kind.__name__: kind for kind in kinds}[state.pop("tokenizer")](**state)
@@ -326,11 +326,11 @@ class BPETokenizer(Tokenizer):
         there come last. Raises: ValueError, naming the file, where one is damaged."""
         path = merges_path
         try:
-            lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+            lines = read_text(path).split("\n")
             merges = [line.split(" ") for line in lines if line and not line.startswith("#version")]
             merges = [(invisible(a), invisible(b)) for a, b in merges]
             path = vocab_path
-            names = {i: name for name, i in json.loads(Path(path).read_text(encoding="utf-8-sig")).items()}
+            names = {i: name for name, i in json.loads(read_text(path)).items()}
             tokens = [names[i] for i in range(len(names))]
             return cls(tokens + [name for name in special_tokens if name not in tokens], merges, special_tokens)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -78,6 +78,20 @@ def test_like_pytorch(torch, kernel, stride, padding, ceil_mode):
         np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy(), atol=1e-12)
 
 
+@pytest.mark.parametrize("kernel, stride, padding", [(2, 2, 0), (3, 1, 1), (3, 2, 1)])
+def test_a_window_with_nan_gives_nan_as_in_pytorch_and_the_last_nan_gets_its_gradient(torch, kernel, stride, padding):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 5, (3, 2, 7, 7)).astype(np.float32)  # with ties
+    x[rng.random(x.shape) < 0.2] = np.nan
+    ours, theirs = Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    out = F.max_pool2d(ours, kernel, stride, padding)
+    expected = torch.nn.functional.max_pool2d(theirs, kernel, stride, padding)
+    cotangent = rng.standard_normal(out.shape).astype(np.float32)
+    out.backward(cotangent), expected.backward(torch.tensor(cotangent))
+    np.testing.assert_array_equal(out.data, expected.detach().numpy())
+    np.testing.assert_allclose(ours.grad.data, theirs.grad.numpy(), atol=1e-6)
+
+
 def test_modules_show_their_options_and_have_no_parameters():
     assert repr(nn.MaxPool2d(2)) == "MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)"
     assert repr(nn.AvgPool1d(3, 1)).startswith("AvgPool1d(kernel_size=3, stride=1, padding=0, ceil_mode=False")

@@ -154,3 +154,12 @@ def test_no_optimizer_takes_steps_in_half_precision(name):
     with pytest.raises(TypeError, match=f"{name}.*float16.*float32"):
         optimizer.step()
     assert np.array_equal(model.weight.data, before)
+
+
+@pytest.mark.parametrize("name", ["mean", "var", "std"])
+@pytest.mark.parametrize("numbers", [[1, 2], [True, False]], ids=["integers", "booleans"])
+def test_means_of_integers_are_refused_as_in_pytorch(name, numbers, torch):
+    with pytest.raises(TypeError, match=rf"{name}: expected a tensor of floats, got (int64|bool); use .float\(\)"):
+        getattr(tinytorch.tensor(numbers), name)()
+    with pytest.raises(RuntimeError):
+        getattr(torch.tensor(numbers), name)()

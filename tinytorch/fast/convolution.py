@@ -186,6 +186,9 @@ class ImagesLastMaxPool(ImagesLastPool, MaxPoolFunction):
             larger = np.maximum(out, view)
             self.winner = np.maximum(self.winner, (larger != out) * np.int32(i))  # faster than assigning by a mask
             out = larger
+        if np.isnan(out).any():  # larger than all
+            for i, view in enumerate(views):
+                self.winner[np.isnan(view)] = i
         return out
 
     def shared(self, grad):

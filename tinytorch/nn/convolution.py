@@ -196,15 +196,14 @@ class PoolFunction(Function):
 
 
 class MaxPoolFunction(PoolFunction):
-    "The largest of each window; the first of those that tie receives the gradient."
+    "The largest of each window, and nan if there is one; the first of those that tie, the last nan, gets the gradient."
     border = -np.inf
 
     def pool(self, views):
         out, self.winner = views[0], np.zeros(views[0].shape, int)
         for i, view in enumerate(views[1:], 1):
-            larger = np.maximum(out, view)
-            self.winner[larger != out] = i
-            out = larger
+            self.winner[(view > out) | np.isnan(view)] = i
+            out = np.maximum(out, view)
         return out
 
     def part(self, grad, i):

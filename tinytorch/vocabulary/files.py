@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tinytorch.checkpoint import CheckpointError, write_whole
+from tinytorch.regular_files import regular
 from tinytorch.tensor import Tensor
 from tinytorch.vocabulary.names import check_device
 
@@ -33,7 +34,7 @@ def load(f, map_location=None, weights_only=True):
     Raises: CheckpointError for a file that `save` did not write, such as PyTorch's own."""
     check_device(map_location)
     try:
-        with np.load(f if hasattr(f, "read") else Path(f), allow_pickle=False) as arrays:
+        with np.load(f if hasattr(f, "read") else Path(regular(f)), allow_pickle=False) as arrays:
             return _put_together(json.loads(arrays["structure"].tobytes()), arrays)
     except FileNotFoundError:
         raise

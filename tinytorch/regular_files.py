@@ -1,0 +1,15 @@
+"""Files that people name: what would be waited for or never end, a pipe or a device, is refused before it is opened."""
+import os
+from pathlib import Path
+
+
+def regular(path):
+    "Return `path`, a file to be read. Raises: ValueError for a pipe, a device or a socket; callers name the path."
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise ValueError("expected a file, got a pipe or device: copy what it holds into a file first")
+    return path
+
+
+def read_text(path):
+    "Return the text of a UTF-8 file, with or without a byte order mark. Raises: as `regular`."
+    return Path(regular(path)).read_text(encoding="utf-8-sig")
