@@ -102,6 +102,8 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 def _averages(before, after, dtype):
     "Return the matrix (after, before) whose row i averages the i-th of `after` windows that cover `before` places."
+    if after < 0:
+        raise ValueError(f"adaptive_avg_pool: output_size: expected 0 or more, got {after}")
     starts, ends = np.arange(after) * before // after, -(np.arange(1, after + 1) * -before // after)
     places = np.arange(before)
     inside = (places >= starts[:, None]) & (places < ends[:, None])
@@ -180,6 +182,9 @@ def pad(input, pad, mode="constant", value=None):
     `value`, or from the inside: mode="reflect", "replicate" (the edge) or "circular". Negative widths crop.
     Raises: ValueError for an odd number of widths or too many, another mode, a border that the inside cannot fill."""
     if mode == "constant":
+        for i, (before, after) in enumerate(zip(pad[::2], pad[1::2])):
+            if i < input.ndim and input.shape[-1 - i] + min(before, 0) + min(after, 0) < 0:
+                raise ValueError(f"pad: {before} and {after} crop more than dim {-1 - i} of {input.shape} has")
         return creation.pad(input, pad, mode, 0.0 if value is None else value)
     if mode not in MODES or len(pad) % 2 or len(pad) > 2 * input.ndim or value is not None:
         raise ValueError(f"pad: expected 'constant' or one of {[*MODES]} without a value, (before, after) for dims of "

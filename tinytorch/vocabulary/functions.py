@@ -6,6 +6,7 @@ from tinytorch.ops.elementwise import Pow
 from tinytorch.state import get_default_dtype
 from tinytorch.tensor import Tensor, apply
 from tinytorch.vocabulary import operations
+from tinytorch.vocabulary.arguments import explained
 from tinytorch.vocabulary.methods import Vocabulary
 
 METHODS = """
@@ -37,6 +38,9 @@ def tensors_of(name, values):
     "Return a list of Tensors. Raises: TypeError, naming the function, for anything else."
     if isinstance(values, Tensor) or not hasattr(values, "__iter__"):
         raise TypeError(f"{name}: tensors: expected several in a list, got one {type(values).__name__}; write [x]")
+    for i, value in enumerate(values := list(values)):
+        if not isinstance(value, (Vocabulary, np.ndarray)):
+            raise TypeError(f"{name}: tensors[{i}]: expected a Tensor, got {type(value).__name__}")
     return [tensor_of(name, value) for value in values]
 
 
@@ -114,6 +118,8 @@ def meshgrid(*tensors, indexing="ij"):
         raise ValueError(f"meshgrid: indexing is 'ij' or 'xy', got {indexing!r}")
     swap = indexing == "xy" and len(tensors) > 1
     order = [tensors[1], tensors[0], *tensors[2:]] if swap else tensors
+    if wrong := [x.shape for x in tensors if x.ndim > 1]:
+        raise ValueError(f"meshgrid: expected vectors or numbers, got shapes {wrong}")
     lines = [x.reshape((-1,) + (1,) * (len(order) - 1 - i)) for i, x in enumerate(order)]
     grid = list(broadcast_tensors(*lines))
     return tuple([grid[1], grid[0], *grid[2:]] if swap else grid)
@@ -168,5 +174,6 @@ def is_tensor(obj):
 
 
 _NOT_PYTORCHS = {"np", "creation", "operations", "Pow", "Tensor", "Vocabulary", "apply", "get_default_dtype", "METHODS",
-                 "tensor_of", "tensors_of"}
+                 "tensor_of", "tensors_of", "explained"}
 __all__ = [name for name in globals() if not name.startswith("_") and name not in _NOT_PYTORCHS]
+globals().update({name: explained(globals()[name]) for name in __all__ if name not in METHODS})

@@ -9,6 +9,7 @@ from tinytorch.inplace import in_place, writes
 from tinytorch.ops import elementwise, shapes
 from tinytorch.state import get_default_dtype, thread
 from tinytorch.vocabulary import operations
+from tinytorch.vocabulary.arguments import explained, methods_explained
 from tinytorch.vocabulary.hooks import hooked
 from tinytorch.vocabulary.names import check_device, check_format, dtype_of
 from tinytorch.vocabulary.names import device as device_of
@@ -100,7 +101,7 @@ def of_own_kind(method):
     def call(self, mask, value):
         value = builtins.bool(value) if self.dtype == np.bool_ else value
         return method(self, mask, value)
-    return call
+    return explained(call)
 
 
 def placed(method):
@@ -132,6 +133,13 @@ def comparable(value):
     return isinstance(value, (Vocabulary, np.ndarray, np.generic, builtins.int, builtins.float, list, tuple))
 
 
+def _operand(name, value):
+    "Return `value`. Raises: TypeError, naming the method, for what is no Tensor, array, number or list."
+    if not comparable(value):
+        raise TypeError(f"{name}: other: expected a Tensor or a number, got {type(value).__name__}")
+    return value
+
+
 REFLECTED = {  # what Python calls for `array <operator> tensor`
     np.add: "__radd__", np.subtract: "__rsub__", np.multiply: "__rmul__", np.true_divide: "__rtruediv__",
     np.power: "__rpow__", np.matmul: "__rmatmul__", np.floor_divide: "__rfloordiv__", np.remainder: "__rmod__",
@@ -140,6 +148,7 @@ REFLECTED = {  # what Python calls for `array <operator> tensor`
 }
 
 
+@methods_explained
 class Vocabulary:
     """What Tensor inherits: methods that need nothing of it but the taught ones. Gradients flow where PyTorch's do.
     A method without a docstring does what PyTorch's method of that name does."""
@@ -228,6 +237,8 @@ class Vocabulary:
     def new_ones(self, *size, dtype=None, device=None): return self._new(np.ones, size, dtype, device)
     def new_empty(self, *size, dtype=None, device=None): return self._new(np.zeros, size, dtype, device)
     def new_full(self, size, fill_value, dtype=None, device=None):
+        if hasattr(size, "__index__"):
+            raise TypeError(f"new_full: size: expected several in a tuple, got {size!r}; write ({size!r},)")
         return self.new_empty(size, dtype=dtype, device=device) + self.new_tensor(fill_value, dtype)
     def _new(self, make, size, dtype, device):
         check_device(device)
@@ -235,8 +246,8 @@ class Vocabulary:
         return type(self).wrap(make(tuple(size), dtype or self.dtype))
 
     # ---- comparisons
-    def eq(self, other): return self == other
-    def ne(self, other): return self != other
+    def eq(self, other): return self == _operand("eq", other)
+    def ne(self, other): return self != _operand("ne", other)
     def lt(self, other): return self < other
     def le(self, other): return self <= other
     def gt(self, other): return self > other
@@ -253,9 +264,9 @@ class Vocabulary:
     def bitwise_or(self, other): return self | other
     def bitwise_xor(self, other): return self ^ other
     def bitwise_not(self): return ~self
-    def logical_and(self, other): return self._logic(np.logical_and, other)
-    def logical_or(self, other): return self._logic(np.logical_or, other)
-    def logical_xor(self, other): return self._logic(np.logical_xor, other)
+    def logical_and(self, other): return self._logic(np.logical_and, _operand("logical_and", other))
+    def logical_or(self, other): return self._logic(np.logical_or, _operand("logical_or", other))
+    def logical_xor(self, other): return self._logic(np.logical_xor, _operand("logical_xor", other))
     def logical_not(self): return self._logic(np.logical_not)
     def isnan(self): return self._logic(np.isnan)
     def isinf(self): return self._logic(np.isinf)
@@ -411,7 +422,10 @@ class Vocabulary:
             later, earlier = x[(*axis, slice(1, None))], x[(*axis, slice(None, -1))]
             x = later - earlier if x.dtype != np.bool_ else later ^ earlier
         return x
-    def trace(self): return self.diagonal().sum()
+    def trace(self):
+        if self.ndim != 2:
+            raise ValueError(f"trace: expected a matrix, got shape {self.shape}")
+        return self.diagonal().sum()
     def median(self, dim=None, keepdim=False):
         "Return the lower median of all elements, or with `dim` ValuesIndices along it."
         if dim is None or self.ndim == 0:
