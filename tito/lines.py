@@ -10,7 +10,7 @@ from tito.strip import exporting, is_marker, read_notebook, source_of, without_m
 
 LAST = "14"
 MOST_LINES, LEAST_GUIDED, MOST_IN_PACKAGE = 4_000, 0.30, 5_500
-MOST_IN_VOCABULARY = 2_650
+MOST_IN_VOCABULARY = 2_740
 ROOMS = {"nn/lora.py": 160, "run_guards.py": 90, "regular_files.py": 25}  # what came later: each has a limit of its own
 APART = ("fast", "diagnosis", *ROOMS, *VOCABULARY)  # what the limit of the package leaves out
 

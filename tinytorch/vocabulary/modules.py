@@ -1,10 +1,17 @@
 """Methods of Module under PyTorch's names, hooks among them."""
 from tinytorch.vocabulary.hooks import hooked
+from tinytorch.vocabulary.options import checked
 
 
 class ModuleVocabulary:
     "What Module inherits: methods that need nothing of it but the taught ones."
     _pre_hooks = _hooks = _backward_hooks = ()
+
+    def __init_subclass__(cls, **options):
+        "Have the options of a module of tinytorch, not of a user's own, checked when one is made."
+        super().__init_subclass__(**options)
+        if cls.__module__.startswith("tinytorch.") and "__init__" in vars(cls):
+            cls.__init__ = checked(cls.__init__)
 
     def register_forward_pre_hook(self, hook):
         "Call hook(module, inputs) before each forward; what it returns, unless None, takes the place of the inputs."
@@ -94,6 +101,7 @@ class Overwriting:
     "What a layer inherits that can write its result into its input: `inplace=True`."
     inplace = False
 
+    @checked
     def __init__(self, inplace=False):
         if inplace:  # else it is not shown either
             self.inplace = True
