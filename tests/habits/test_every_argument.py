@@ -87,3 +87,15 @@ def test_a_class_of_the_users_own_names_its_options_as_it_likes():
         def __init__(self, dim, eps): self.dim, self.eps = dim, eps
 
     assert Block("rows", None).dim == "rows" and tinytorch.is_tensor(nn.Identity(dim="rows")(Tensor([1.0])))
+
+
+@pytest.mark.parametrize("name", [name for name, options in CALLS.items() if "inplace" in options])
+def test_inplace_is_not_ignored(name, torch):
+    numbers = [[-8.0, -0.5, 0.5, 8.0]]
+    ours, theirs = Tensor(numbers), torch.tensor(numbers)
+    options = {"p": 0.0} if name == "Dropout" else {}
+    out = CLASSES[name](**options, inplace=True)(ours)
+    expected = getattr(torch.nn, name)(**options, inplace=True)(theirs)
+    assert out is ours
+    np.testing.assert_allclose(ours.data, theirs.numpy(), atol=1e-6)
+    assert expected is theirs

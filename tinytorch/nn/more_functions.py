@@ -10,6 +10,7 @@ from tinytorch.nn.losses import reduced
 from tinytorch.nn.normalization import layer_norm
 from tinytorch.tensor import Tensor
 from tinytorch.vocabulary.functions import broadcast_tensors, maximum, tensor_of
+from tinytorch.vocabulary.methods import may_overwrite
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "celu", "conv1d", "conv2d", "cosine_similarity", "elu",
@@ -19,32 +20,39 @@ __all__ = [
 ]
 
 
+@may_overwrite
 def elu(input, alpha=1.0):
     "Return input where it is positive, else alpha * (e^input - 1) (Clevert et al. 2016)."
     return input.where(input > 0, input.clamp(max=0).expm1() * alpha)
 
 
+@may_overwrite
 def selu(input):
     "Return `elu` with the alpha, and times the scale, that keep mean 0 and variance 1 (Klambauer et al. 2017)."
     return elu(input, 1.6732632423543772) * 1.0507009873554805
 
 
+@may_overwrite
 def celu(input, alpha=1.0):
     return input.where(input > 0, (input.clamp(max=0) / alpha).expm1() * alpha)
 
 
+@may_overwrite
 def relu6(input):
     return input.clamp(0, 6)
 
 
+@may_overwrite
 def hardtanh(input, min_val=-1.0, max_val=1.0):
     return input.clamp(min_val, max_val).to(input.dtype)
 
 
+@may_overwrite
 def hardsigmoid(input):
     return (input + 3).clamp(0, 6) / 6
 
 
+@may_overwrite
 def mish(input):
     from tinytorch.nn.activations import softplus
     return input * softplus(input).tanh()

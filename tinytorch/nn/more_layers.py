@@ -10,29 +10,33 @@ from tinytorch.nn.losses import MSELoss
 from tinytorch.nn.module import Module, ModuleList, Parameter
 from tinytorch.state import get_default_dtype
 from tinytorch.tensor import Tensor
+from tinytorch.vocabulary.modules import Overwriting
 
 
-class ELU(Module):
-    def __init__(self, alpha=1.0, inplace=False): self.alpha = alpha
-    def forward(self, input): return F.elu(input, self.alpha)
+class ELU(Overwriting, Module):
+    def __init__(self, alpha=1.0, inplace=False):
+        self.alpha = alpha
+        super().__init__(inplace)
+    def forward(self, input): return F.elu(input, self.alpha, inplace=self.inplace)
 
 
-class Hardtanh(Module):
-    def __init__(self, min_val=-1.0, max_val=1.0, inplace=False): self.min_val, self.max_val = min_val, max_val
-    def forward(self, input): return F.hardtanh(input, self.min_val, self.max_val)
+class Hardtanh(Overwriting, Module):
+    def __init__(self, min_val=-1.0, max_val=1.0, inplace=False):
+        self.min_val, self.max_val = min_val, max_val
+        super().__init__(inplace)
+    def forward(self, input): return F.hardtanh(input, self.min_val, self.max_val, inplace=self.inplace)
 
 
 class ReLU6(Hardtanh):
-    def __init__(self, inplace=False): super().__init__(0.0, 6.0)
+    def __init__(self, inplace=False): super().__init__(0.0, 6.0, inplace)
 
 
-class SELU(Module):
-    def __init__(self, inplace=False): pass
-    def forward(self, input): return F.selu(input)
+class SELU(Overwriting, Module):
+    def forward(self, input): return F.selu(input, inplace=self.inplace)
 
 
 class Mish(SELU):
-    def forward(self, input): return F.mish(input)
+    def forward(self, input): return F.mish(input, inplace=self.inplace)
 
 
 class Softsign(Module):
