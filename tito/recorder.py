@@ -103,7 +103,8 @@ def failure(raised, test_file, compared):
     found = {"error": raised.type.__name__, "message": str(raised.value), "notes": notes}
     places = [entry for entry in raised.traceback if Path(entry.path) == Path(test_file)]
     if places:
-        found |= {"line": places[-1].lineno + 1, "source": str(places[-1].statement).strip()}
+        line = places[-1].lineno + 1
+        found |= {"line": line, "source": statement(places[-1].path, line)}
         if tested := tested_in(places, Path(test_file).parent.name):
             found["tested"] = tested
     cause, hidden = raised.value.__cause__, raised.value.__context__
@@ -121,10 +122,16 @@ def place_of(error):
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if type(error).__name__ == "GradientError" and Path(frame.filename).name == "gradcheck.py":
             continue  # it brings the news; the fault is in what it looked at
-        cell = EXPORTED.parts[0] in Path(frame.filename).parts and cell_of(frame.filename, frame.lineno)
+        cell = cell_at(frame.filename, frame.lineno)
         if cell:
             return cell, frame.line
     return None
+
+
+@cache
+def cell_at(file, line):
+    "Where a line of an exported file comes from; None for any other file."
+    return EXPORTED.parts[0] in Path(file).parts and cell_of(file, line) or None
 
 
 # ---- what a test is about, where the error itself came through nothing of the student's
@@ -151,8 +158,7 @@ def mentioned_up_from(entry, names):
         yield behind(entry.frame.raw.f_code, names)
         return
     row = entry.lineno + 1
-    nodes = [node for node in ast.walk(syntax_tree(entry.path)) if isinstance(node, ast.stmt)]
-    around = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.lineno <= row <= node.end_lineno]
+    around = [node for node in statements(entry.path) if isinstance(node, ast.FunctionDef) and node.lineno <= row <= node.end_lineno]
     if around:
         inner = [node for node in ast.walk(around[-1]) if isinstance(node, ast.stmt) and not hasattr(node, "body")]
         for statement in sorted((node for node in inner if node.lineno <= row), key=lambda node: -node.lineno):
@@ -162,6 +168,24 @@ def mentioned_up_from(entry, names):
 @cache
 def syntax_tree(path):
     return ast.parse(Path(path).read_text(encoding="utf-8"))
+
+
+@cache
+def statements(path):
+    "All statements of a file."
+    return [node for node in ast.walk(syntax_tree(path)) if isinstance(node, ast.stmt)]
+
+
+@cache
+def statement(path, row):
+    "The text of the innermost statement of a file in that row; of one that holds others, the head."
+    around = [node for node in statements(path) if node.lineno <= row <= node.end_lineno]
+    if not around:
+        return ""
+    inner = max(around, key=lambda node: (node.lineno, node.col_offset))
+    end = inner.body[0].lineno - 1 if getattr(inner, "body", []) else inner.end_lineno
+    lines = Path(path).read_text(encoding="utf-8").split("\n")
+    return "\n".join(lines[inner.lineno - 1:max(end, inner.lineno)]).strip()
 
 
 def behind(code, names):
@@ -220,7 +244,7 @@ def cell_that_defines(thing, notebook):
         nodes = [node for node in nodes[-1].body if getattr(node, "name", None) == name]
         if not nodes:
             return None
-    place = cell_of(file, nodes[-1].lineno)
+    place = cell_at(file, nodes[-1].lineno)
     return place and place["notebook"] == notebook and place | {"file": Path(file).name} or None
 
 

@@ -127,7 +127,7 @@ def run_suite(workspace: Workspace, chapter: Chapter, timeout: int, chosen: str 
         record = Path(folder, "record.jsonl")
         record.touch()
         command = [sys.executable, "-P", "-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-p", "tito.recorder"]
-        command += ["-p", "no:cacheprovider", "-q", "--tb=short", *(["-k", chosen] if chosen else [])]
+        command += ["-p", "no:cacheprovider", "-q", "--tb=no", *(["-k", chosen] if chosen else [])]
         if hasattr(signal, "setitimer"):  # elsewhere only the suite as a whole is stopped
             command += ["-p", "pytest_timeout", "--timeout-method=signal"]
         command += [name for name in suite_files(workspace, chapter) if Path(name).name.startswith("test_")]
