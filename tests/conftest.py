@@ -70,6 +70,14 @@ def pytest_xdist_make_scheduler(config, log):
         return LoadFileScheduling(config, log)
 
 
+def pytest_terminal_summary(terminalreporter):
+    "Say what could not be tested for want of a program: once for each, and not to be overlooked."
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])
+               if isinstance(report.longrepr, tuple) and " install " in report.longrepr[2]]
+    for reason in dict.fromkeys(reasons):
+        terminalreporter.line(f"NOT TESTED: {reason.removeprefix('Skipped: ')}", red=True, bold=True)
+
+
 def pytest_report_header(config):
     "In a student's workspace: whose files are tested. Elsewhere: what is left out."
     return described() or (None if config.getoption("slow") else "tests marked slow are left out: --slow runs them")

@@ -20,6 +20,7 @@ from tito.export import PACKAGE, export_all
 from tito.files import write_whole
 from tito.instructor import as_csv
 from tito.instructor import autograde as autograde_all
+from tito.instructor import feedback as feedback_pages
 from tito.instructor import gradebook as gradebook_rows
 from tito.instructor import release as release_chapter
 from tito.lines import report as line_report
@@ -258,6 +259,23 @@ def autograde(
         for result in results:
             print("; ".join([f"{result.student:20} {result.trouble or 'graded'}", *result.remarks]))
         stop_at(f"{result.student} was not graded: {result.trouble}" for result in results if result.trouble)
+
+
+@app.command(rich_help_panel="For instructors")
+def feedback(
+    chapter: Annotated[str, typer.Argument(metavar="NN", help="Number or name of a chapter.")],
+    course: Course,
+    hidden_tests: Annotated[
+        bool, typer.Option("--with-hidden-tests/--without-hidden-tests", help="Whether pages show the hidden tests.")
+    ] = False,
+) -> None:
+    """Write a page for each student: what was graded, with points and comments.
+
+    Exit status: 0 done; 2 nothing was graded.
+    """
+    with bad_input_exits_2():
+        for page in feedback_pages(course, chapter_of(chapter).name, hidden_tests):
+            print(f"wrote {page}")
 
 
 @app.command(rich_help_panel="For instructors")

@@ -34,7 +34,7 @@ def handout(chapter: Chapter, notebook: dict, depth: str) -> dict:
     title, *rest = notebook["cells"]
     head = {"cell_type": "markdown", "id": HEAD, "metadata": {}, "source": lines(how_to_work(chapter, notebook, depth))}
     check = {"cell_type": "code", "id": CHECK, "metadata": {}, "execution_count": None, "outputs": [],
-             "source": lines(f"%load_ext tito\n%tito check {chapter.number}")}  # fmt: skip
+             "source": lines(f"%reload_ext tito\n%tito check {chapter.number}")}  # fmt: skip
     return notebook | {
         "cells": [title, head, *rest, check],
         "metadata": notebook["metadata"] | {"kernelspec": KERNEL},

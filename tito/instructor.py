@@ -112,7 +112,9 @@ def graded_alone(folder: Path, assignment: str, student: str, limit: float, prep
     try:
         submitted = submitted_notebook(there / name)
     except TitoError as error:
-        return Graded(student, assignment, f"{(there / name).relative_to(folder)} {error}")
+        others = sorted(path.name for path in there.glob("*.ipynb") if path.name != name)
+        hint = f"; is it {' or '.join(others)}? Rename it" if others else ""
+        return Graded(student, assignment, f"{(there / name).relative_to(folder)} {error}{hint}")
     notebook, remarks = gradable(submitted, read_notebook(folder / "release" / assignment / name))
     with tempfile.TemporaryDirectory(prefix="tito-") as aside:
         copy = Path(aside, student, assignment)
@@ -126,6 +128,25 @@ def graded_alone(folder: Path, assignment: str, student: str, limit: float, prep
         )  # fmt: skip
     done = (folder / "autograded" / student / assignment / name).exists()
     return Graded(student, assignment, trouble or ("" if done else "nbgrader could not grade it"), remarks)
+
+
+FEEDBACK = ["nbgrader.preprocessors.GetGrades", "tito.grading.feedback.LeaveOutHiddenTests",
+            "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor"]  # fmt: skip
+
+
+def feedback(folder: Path, assignment: str, hidden_tests: bool = False) -> list[Path]:
+    """Write a page for each graded submission, without the `hidden_tests` unless they are asked for.
+
+    Returns the pages. Raises TitoError where nothing was graded.
+    """
+    check_course(folder)
+    if not any((folder / "autograded").glob(f"*/{assignment}")):
+        raise TitoError(f"{folder}: nothing of {assignment} is graded; run `tito autograde` first")
+    needs_nbgrader()
+    steps = [] if hidden_tests else [f"--GenerateFeedback.preprocessors={step}" for step in FEEDBACK]
+    if trouble := nbgrader(folder, 600, "generate_feedback", assignment, "--force", *steps):
+        raise TitoError(f"nbgrader could not write the feedback: {trouble}")
+    return sorted((folder / "feedback").glob(f"*/{assignment}/*.html"))
 
 
 def submissions(folder: Path, assignment: str = "*") -> list[str]:

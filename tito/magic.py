@@ -1,4 +1,4 @@
-"""Run `%tito check 03` in a notebook: below the cell stands what a terminal would say. `%load_ext tito` brings it."""
+"""Run `%tito check 03` in a notebook: below the cell stands what a terminal would say. `%reload_ext tito` brings it."""
 
 import ast
 import subprocess

@@ -37,7 +37,7 @@ def standing(workspace: Workspace, chapter: Chapter) -> Standing:
         changed = changed_since_export(workspace, chapter)
         still = not_written(workspace, chapter)
     except TitoError as error:
-        return Standing(IN_PROGRESS, str(error))
+        return Standing(IN_PROGRESS, str(error).split("\n")[0])
     said = []
     if still:
         noun = "functions not written yet" if workspace.depth(chapter) == OPEN else "exercises open"

@@ -56,6 +56,8 @@ class Recorder:
                     self.seconds = min(self.seconds, max(self.seconds / 3, LEAST_SECONDS))
             elif report.skipped and isinstance(report.longrepr, tuple):
                 line["why"] = report.longrepr[2].removeprefix("Skipped: ")
+            else:
+                line["about"] = about(item)
             self.write(**line)
         self.compared = None
         return report
@@ -105,7 +107,7 @@ def failure(raised, test_file, compared):
     if places:
         line = places[-1].lineno + 1
         found |= {"line": line, "source": statement(places[-1].path, line)}
-        if tested := tested_in(places, Path(test_file).parent.name):
+        if tested := tested_in(places, Path(test_file).parent.name, half(str(raised.value))):
             found["tested"] = tested
     cause, hidden = raised.value.__cause__, raised.value.__context__
     place = place_of(raised.value) or cause and place_of(cause)
@@ -137,7 +139,12 @@ def cell_at(file, line):
 # ---- what a test is about, where the error itself came through nothing of the student's
 
 
-def tested_in(entries, chapter):
+def half(message):
+    "The method of an operation that a message is about: what is said of a gradient is said of `backward`."
+    return "backward" if re.search(r"\b(backward|grad|gradients?)\b", message) else "forward"
+
+
+def tested_in(entries, chapter, method):
     """Cells of the chapter's notebook that define what the failing statement of a test mentions, at most three.
 
     Where it mentions nothing, the statements above it are asked, the nearest first, and then the test's callers.
@@ -145,11 +152,22 @@ def tested_in(entries, chapter):
     for entry in reversed(entries):
         names = dict(entry.frame.f_globals) | dict(entry.frame.f_locals)
         for things in mentioned_up_from(entry, names):
-            places = [place for thing in things for place in cells_about(thing, f"{chapter}.ipynb")]
+            places = [place for thing in things for place in cells_about(thing, f"{chapter}.ipynb", method)]
             places.sort(key=lambda place: place["file"] == "gradcheck.py")  # how it is checked, behind what is checked
             if places:
                 return list({place["cell"]: place for place in places}.values())[:3]
     return []
+
+
+def about(item):
+    "The exercises of the chapter, in order, that a test mentions in its text or gets as a parameter."
+    function, notebook = getattr(item, "obj", None), f"{item.path.parent.name}.ipynb"
+    names = getattr(function, "__globals__", {}) | getattr(getattr(item, "callspec", None), "params", {})
+    nodes = [node for node in statements(item.path) if getattr(node, "name", None) == getattr(item, "originalname", "")]
+    things = [thing for node in nodes for inner in ast.walk(node) for thing in meant_by(inner, names)]
+    cells = {id(thing): cells_about(thing, notebook) for thing in things if thing is not None}
+    found = {(cell["cell"], cell["exercise"]) for places in cells.values() for cell in places if cell["exercise"]}
+    return [exercise for _, exercise in sorted(found)]
 
 
 def mentioned_up_from(entry, names):
@@ -158,7 +176,8 @@ def mentioned_up_from(entry, names):
         yield behind(entry.frame.raw.f_code, names)
         return
     row = entry.lineno + 1
-    around = [node for node in statements(entry.path) if isinstance(node, ast.FunctionDef) and node.lineno <= row <= node.end_lineno]
+    functions = [node for node in statements(entry.path) if isinstance(node, ast.FunctionDef)]
+    around = [node for node in functions if node.lineno <= row <= node.end_lineno]
     if around:
         inner = [node for node in ast.walk(around[-1]) if isinstance(node, ast.stmt) and not hasattr(node, "body")]
         for statement in sorted((node for node in inner if node.lineno <= row), key=lambda node: -node.lineno):
@@ -218,21 +237,24 @@ def value_of(node, names):
     return inspect.getattr_static(owner, node.attr, None)
 
 
-def cells_about(thing, notebook, depth=3):
+def cells_about(thing, notebook, method="forward", depth=3):
     "The cell that defines it; where that is no exercise, the exercises that it calls, over at most `depth` others."
-    place = cell_that_defines(thing, notebook)
+    place = cell_that_defines(thing, notebook, method)
     if place is None or place["exercise"] or not depth:
         return [place] if place else []
     owner = thing if isinstance(thing, FunctionType | type) else type(thing)
     methods = vars(owner).values() if isinstance(owner, type) else [owner]
     functions = [inspect.unwrap(method) for method in methods if isinstance(method, FunctionType)]
     called = [other for function in functions for other in behind(function.__code__, function.__globals__)]
-    deeper = [cell for other in called for cell in cells_about(other, notebook, depth - 1) if cell["exercise"]]
+    deeper = [cell for other in called for cell in cells_about(other, notebook, method, depth - 1) if cell["exercise"]]
     return deeper or [place]
 
 
-def cell_that_defines(thing, notebook):
-    "The cell of `notebook` with the function or class that `thing` is, or is made from; None for anything else."
+def cell_that_defines(thing, notebook, method):
+    """The cell of `notebook` with the function or class that `thing` is, or is made from; None for anything else.
+
+    The line is its first; of a class that has the `method`, the first of that.
+    """
     if isinstance(thing, classmethod | staticmethod | MethodType):
         thing = thing.__func__
     thing = thing if isinstance(thing, FunctionType | type) else type(thing)
@@ -244,7 +266,8 @@ def cell_that_defines(thing, notebook):
         nodes = [node for node in nodes[-1].body if getattr(node, "name", None) == name]
         if not nodes:
             return None
-    place = cell_at(file, nodes[-1].lineno)
+    inside = [node for node in nodes[-1].body if getattr(node, "name", None) == method]
+    place = cell_at(file, (inside or nodes)[-1].lineno)
     return place and place["notebook"] == notebook and place | {"file": Path(file).name} or None
 
 

@@ -13,6 +13,7 @@ from tito.project import TitoError
 
 FILES = ("config.json", "status.json", "metrics.jsonl")
 ALIVE = 60  # seconds since the last line of an unfinished run, within which it counts as running
+LONGEST_SETTING, MOST_SETTINGS = 40, 12  # of a row; config.json has them whole
 
 
 @dataclass
@@ -152,9 +153,17 @@ def rows(runs: list[Run]) -> list[list[str]]:
             f"{best[0]} {best[1]:.4g} at {best[2]}" if best else "-",
             f"{run.last['loss']:.4g}" if is_number(run.last.get("loss")) else "-",
             duration(run.seconds),
-            "  ".join(f"{name}={run.config[name]}" for name in names if name in run.config) or "-",
+            settings(run.config, names),
         ])  # fmt: skip
     return table
+
+
+def settings(config: dict, names: list[str]) -> str:
+    """Those settings of a run, long values cut; of many the first few, so that a table stays one."""
+    said = [f"{name}={config[name]}" for name in names if name in config]
+    short = [text if len(text) <= LONGEST_SETTING else f"{text[:LONGEST_SETTING - 3]}..." for text in said]
+    more = len(short) - MOST_SETTINGS
+    return "  ".join(short[:MOST_SETTINGS] + ([f"and {more} more"] if more > 0 else [])) or "-"
 
 
 def duration(seconds: float | None) -> str:

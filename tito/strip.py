@@ -23,6 +23,8 @@ def read_notebook(path: Path) -> dict:
         notebook = json.loads(read_file(path).decode("utf-8-sig"))
     except OSError as error:
         raise TitoError(f"{path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise TitoError(f"{path}: not a notebook: {no_json(error)}") from error
     except (ValueError, RecursionError) as error:
         raise TitoError(f"{path}: not a notebook: expected JSON in UTF-8 ({error})") from error
     if isinstance(notebook, dict) and "worksheets" in notebook:
@@ -40,6 +42,17 @@ def read_notebook(path: Path) -> dict:
         if half := re.search("[\ud800-\udfff]", source):
             raise TitoError(f"{path}: cell {number} holds half a character, {ascii(half[0])}: delete it")
     return notebook
+
+
+def no_json(error: json.JSONDecodeError) -> str:
+    """Where a text stops being JSON, that line, and what can be done about it."""
+    lines = error.doc.split("\n")
+    line = lines[error.lineno - 1].strip() if error.lineno <= len(lines) else ""
+    return (
+        f"expected JSON in UTF-8; line {error.lineno}, column {error.colno}: {error.msg}\n    {line[:100]}\n"
+        "mend that line in a text editor, or put an earlier copy in its place:"
+        " Jupyter keeps one in .ipynb_checkpoints beside the notebook, tito in .tito/backups"
+    )
 
 
 def notebook_bytes(notebook: dict) -> bytes:

@@ -431,7 +431,10 @@ def test_one(workspace: Workspace, made: course.Chapter, every: bool, only: str,
     outcome = run_suite(workspace, made, timeout, only)
     if not only and workspace.fingerprint(made, suite) == before:
         record(workspace, made, outcome, before)
-    print(summary(outcome, made, every))
+    unwritten = []
+    with suppress(TitoError):  # that the notebook is broken was said above
+        unwritten = student.not_written(workspace, made)
+    print(summary(outcome, made, every, unwritten))
     print(f"\n{made.name} is {'green' if outcome.green else 'not green yet'}\n" if not only else "")
     return outcome.green
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from tito.course import HERE, Chapter
 from tito.overlay import FAST_STUDENT, NOT_WRITTEN, STUBS, VARIABLE
 from tito.project import TitoError
+from tito.strip import exercises
 from tito.workspace import Workspace
 
 SHOWN = 8  # failures in full
@@ -214,8 +215,8 @@ def record(workspace: Workspace, chapter: Chapter, outcome: Outcome, fingerprint
 # ---- what the student reads
 
 
-def summary(outcome: Outcome, chapter: Chapter, every: bool = False) -> str:
-    """Return what was checked, and of failures: got, expected, where in the notebook."""
+def summary(outcome: Outcome, chapter: Chapter, every: bool = False, unwritten: Iterable[str] = ()) -> str:
+    """Return what was checked, and of failures: got, expected, where in the notebook; `unwritten` are not right."""
     failed, skipped = outcome.having("failed"), outcome.having("skipped")
     numbers = [f"{len(outcome.having('passed'))} passed", f"{len(failed)} failed"]
     text = f"{plural(len(outcome.checks), 'check')}: {', '.join(numbers)}"
@@ -232,6 +233,7 @@ def summary(outcome: Outcome, chapter: Chapter, every: bool = False) -> str:
     if more:
         text += f"\n\nand {more} more: `tito test {chapter.number} --all`"
     text += still_open([check for check in failed if is_open(check)])
+    text += right_so_far(outcome.having("passed"), failed, unwritten, exercises(chapter.content))
     if outcome.trouble:
         text += f"\n\n{outcome.trouble}"
     return text
@@ -266,6 +268,19 @@ def still_open(checks: list[dict]) -> str:
     return head + "\n".join(rows) if rows else ""
 
 
+def right_so_far(passed: list[dict], failed: list[dict], unwritten: Iterable[str], every: Iterable[str]) -> str:
+    """The exercises that checks looked at and none failed in; of a suite that failed."""
+    blamed = {place["exercise"] for check in failed for place in blamed_by(check)}
+    seen = {name for check in passed for name in check.get("about", [])} - blamed - set(unwritten)
+    right = [name for name in every if name in seen]
+    return f"\n\nright so far: {', '.join(right)}" if failed and right else ""
+
+
+def blamed_by(check: dict) -> list[dict]:
+    """Where a failure came from: the student's line; where there is none, the cells that the check is about."""
+    return [check["place"]] if check.get("place") else check.get("tested", [])
+
+
 def is_open(check: dict) -> bool:
     stub = check["error"] == "NotImplementedError" and check["message"].startswith(NOT_WRITTEN)
     return stub and bool(check.get("place"))
@@ -284,14 +299,22 @@ def described(number: int, checks: list[dict]) -> str:
     elif first.get("message"):
         rows.append(row("message", first["message"]))
     rows += [row(name, first[name]) for name in ("got", "expected") if first.get(name)]
+    if cells := about(first):
+        rows.append(row("look at", "\n".join(cell["text"] for cell in cells)))
     if place:
         rows.append(row("where", place["text"]))
         if first.get("written"):
             rows.append(row("", first["written"]))
-    elif first.get("tested"):
-        rows.append(row("look at", "\n".join(cell["text"] for cell in first["tested"])))
     rows += [row("", note) for note in first.get("notes", [])]
     return "\n".join(rows)
+
+
+def about(check: dict) -> list[dict]:
+    """The cells that a check is about; none where the student's line that failed stands in one of them."""
+    cells, place = check.get("tested", []), check.get("place")
+    if place and place["exercise"] in [cell["exercise"] for cell in cells]:
+        return []
+    return [cell for cell in cells if cell["exercise"]] if place else cells
 
 
 def row(name: str, text: str) -> str:

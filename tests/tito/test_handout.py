@@ -27,7 +27,7 @@ def test_every_notebook_has_its_kernel_a_way_to_work_and_a_check(handouts):
         head = notebook.cells[1].source
         assert head.startswith("**How to work.**") and f"`tito hint {chapter.number}`" in head and "hour" in head
         assert ("exercises is a cell" in head) == (depth == "guided")
-        assert notebook.cells[-1].source == f"%load_ext tito\n%tito check {chapter.number}"
+        assert notebook.cells[-1].source == f"%reload_ext tito\n%tito check {chapter.number}"
 
 
 def test_an_open_exercise_says_which_it_is(handouts):
@@ -99,7 +99,7 @@ def test_names_of_a_cell():
 
 
 def test_the_extension_is_found_in_a_kernel(tmp_path):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%load_ext tito\n%tito --help")])
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%reload_ext tito\n%tito --help")])
     from nbclient import NotebookClient
 
     NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()

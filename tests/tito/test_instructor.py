@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -206,3 +209,57 @@ def test_what_cells_print_and_draw_is_in_the_graded_notebook(course):
     outputs = [output for cell in graded["cells"] for output in cell.get("outputs", [])]
     assert any(output.get("name") == "stdout" for output in outputs)
     assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+def fenced(page):
+    "The commands of the fenced blocks of a page, in their order, but for what installs."
+    blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.splitlines() if "install" not in line]
+
+
+def test_the_loop_of_the_page(tmp_path):
+    "docs/instructors.md, command after command: ann is right, leo never ends, mia's file has another name."
+    commands = fenced(CHAPTER.parents[1] / "docs" / "instructors.md")
+    assert [command.split()[1] for command in commands if command.startswith("tito")] == [
+        "release", "autograde", "gradebook", "gradebook", "feedback", "autograde", "feedback", "gradebook"]
+    course, said = tmp_path / "course", []
+    shell = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    trust = " --trust" if TRUST else ""
+    for command in commands:
+        command += trust if "autograde" in command else ""
+        done = subprocess.run(["bash", "-ec", command], cwd=tmp_path, env=os.environ | shell, capture_output=True,
+                              text=True)
+        said.append((command, done.returncode, done.stdout + done.stderr))
+        if command.startswith("tito release"):
+            config = course / "nbgrader_config.py"
+            config.write_text(config.read_text().replace("timeout = 120", "timeout = 5"))
+            for student, edit in (("ann", half), ("leo", endless), ("mia", honest)):
+                hand_in(course, student, edit)
+            mine = course / "submitted" / "mia" / CHAPTER.stem
+            (mine / CHAPTER.name).rename(mine / "07_data (1).ipynb")
+            (tmp_path / "handed-in").mkdir()
+            shutil.move(course / "submitted/ann" / CHAPTER.stem / CHAPTER.name, tmp_path / "handed-in/ann.ipynb")
+    assert [status for _, status, _ in said] == [1 if "autograde" in command and "--student" not in command else 0
+                                                 for command, *_ in said], said
+    first = next(text for command, _, text in said if command.startswith("tito autograde"))
+    assert "is it 07_data (1).ipynb? Rename it" in first and first.count("  graded") >= 2
+    grades = {row.student: row for row in gradebook(course)}
+    assert 0 < grades["ann"].points < grades["ann"].max_points and grades["mia"].status == "not graded"
+    assert points(course, "leo")["check-random-split"] == 0 < grades["leo"].points
+    page = (course / "feedback" / "ann" / CHAPTER.stem / "07_data.html").read_text()
+    hidden = hidden_lines()
+    assert "hidden tests are left out here" in page and hidden
+    assert not [word for word in hidden if word in page]
+    assert "HIDDEN TESTS" not in page
+    with_them = CliRunner().invoke(app, ["feedback", "07", "--in", str(course), "--with-hidden-tests"])
+    assert with_them.exit_code == 0 and "BEGIN HIDDEN TESTS" in (
+        course / "feedback" / "ann" / CHAPTER.stem / "07_data.html").read_text()
+
+
+def hidden_lines():
+    "Words of hidden tests that only they have."
+    cells = [source(cell) for cell in read(CHAPTER)["cells"]]
+    hidden = [part.split("### END HIDDEN")[0] for text in cells for part in text.split("### BEGIN HIDDEN TESTS")[1:]]
+    visible = "\n".join(text.split("### BEGIN HIDDEN")[0] for text in cells)
+    words = {word for part in hidden for word in re.findall(r"[A-Za-z_]{9,}", part)}
+    return sorted(word for word in words if word not in visible)

@@ -60,6 +60,14 @@ def test_named_runs_in_their_order_and_all_settings_of_a_single_one(root, tmp_pa
     assert run(root, "a-001").stdout.splitlines()[1].endswith("lr=0.01  seed=0  width=64")
 
 
+def test_a_long_configuration_is_cut(root):
+    config = {f"setting{number}": number for number in range(30)} | {"lr": 0.01, "prompts": ["copy this"] * 50}
+    (root / "a-001" / "config.json").write_text(json.dumps({"config": dict(reversed(config.items()))}))
+    for names in (["a-001"], ["a-001", "a-002"]):
+        line = next(line for line in run(root, *names).stdout.splitlines() if line.startswith("a-001"))
+        assert len(line) < 400 and "prompts=['copy this', 'copy this', 'c..." in line and " more" in line
+
+
 def test_a_run_that_just_wrote_is_running(root):
     write_run(root, "b-001", {}, None, losses(3))
     os.utime(root / "b-001" / "metrics.jsonl")

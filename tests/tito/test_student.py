@@ -101,6 +101,73 @@ def test_a_wrong_solution_is_told_with_got_expected_and_where(tito):
     assert row(tito("status"), "01_double").split()[1:3] == ["in", "progress"]
 
 
+OPERATION = """\
+#| export
+class Half:
+    "x / 2"
+    def forward(self, x):
+        return x / 2
+    def backward(self, grad):
+        return {}
+"""
+
+
+def with_an_operation(course, gradient, *tests):
+    "Give the small course an exercise with two methods, and these tests."
+    path = course / "modules" / "01_double.ipynb"
+    content = json.loads(path.read_text())
+    like = next(cell for cell in content["cells"] if cell["id"] == "twice")
+    meta = like["metadata"] | {"nbgrader": like["metadata"]["nbgrader"] | {"grade_id": "half"}}
+    content["cells"].append(like | {"id": "half", "metadata": meta, "source": OPERATION.format(gradient)})
+    path.write_text(json.dumps(content))
+    (course / "tests" / "01_double" / "test_double.py").write_text(
+        "from tinytorch.double import Half, twice\n\n" + "\n\n".join(tests) + "\n")
+
+
+def test_of_a_class_the_method_is_named(tito, course):
+    with_an_operation(course, "grad", "def check(kind): return False",
+                      "def test_it(): assert check(Half), 'gradient of x'")
+    tito("start", "01")
+    assert "cell 9, line 6 (exercise half)" in tito("check", "01", status=1)
+    assert "cell 9, line 4" not in tito("test", "01", status=1)
+
+
+def test_the_exercise_under_test_comes_before_the_helper_that_failed(tito, course):
+    with_an_operation(course, "twice(grad)[0]", "def test_it(): assert Half().backward(2.0) == 1")
+    tito("start", "01")
+    tito.solve(body="    return x.nothing\n")
+    rows = [line for line in tito("check", "01", status=1).split("\n") if "notebook 01_double.ipynb" in line]
+    assert "exercise half" in rows[0] and "look at" in rows[0] and "exercise twice" in rows[1] and "where" in rows[1]
+
+
+def test_what_is_right_so_far_is_said(tito, course):
+    with_an_operation(course, "grad / 2", "def test_it(): assert Half().backward(2.0) == 1",
+                      "def test_twice(): assert twice(1) == 2")
+    tito("start", "01")
+    assert "right so far: half\n" in tito("check", "01", status=1)
+    tito.solve(body="    return x\n")
+    assert "right so far: half\n" in tito("check", "01", status=1)
+    tito("reset", "01")
+    tito.solve()
+    assert "right so far" not in tito("check", "01")
+
+
+def test_broken_json_is_shown_with_its_line_and_a_way_out(tito):
+    tito("start", "01")
+    path = tito.notebook()
+    lines = path.read_text().split("\n")
+    row = next(row for row, line in enumerate(lines) if "def twice" in line)
+    path.write_text("\n".join([*lines[:row], "<<<<<<< mine", *lines[row:]]))
+    said = tito("check", "01", status=2)
+    assert f"line {row + 1}, column" in said and "<<<<<<< mine" in said and ".ipynb_checkpoints" in said
+    assert "\\n" not in row_of_status(tito) and f"line {row + 1}" in row_of_status(tito)
+    assert "is as at its start" in tito("reset", "01")
+
+
+def row_of_status(tito):
+    return next(line for line in tito("status").split("\n") if line.startswith("01_double"))
+
+
 def test_an_error_that_a_test_explains_is_where_it_came_from(tito, course):
     test = course / "tests" / "01_double" / "test_double.py"
     test.write_text("""\
