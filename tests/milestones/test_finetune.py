@@ -1,0 +1,95 @@
+"""The finetuning milestone: --quick learns with adapters and without, broken models fail its check."""
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinytorch.nn as nn
+
+SCRIPT = Path(__file__).parents[2] / "milestones" / "07_finetune" / "finetune.py"
+LOWER, NEAR = "nats below a model from scratch, the worst seed", "adapters: nats above full finetuning, the worst seed"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def data():
+    "Skips where a text is not on this machine; in CI that is a failure."
+    folder = Path(os.environ.get("TINYTORCH_DATA") or "/nowhere")
+    if not ((folder / "tinyshakespeare.txt").exists() and list(folder.glob("tinystories-*.txt"))):
+        text = "needs tinyshakespeare.txt and tinystories-900.txt in the folder TINYTORCH_DATA"
+        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+
+
+def run(*arguments, folder):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], cwd=folder, capture_output=True, text=True)
+
+
+def got(folder):
+    return {each["name"]: each["got"] for each in json.loads((folder / "results.json").read_text())["criteria"]}
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    "(folder of a run of --quick --lora 2, what it printed)"
+    folder = tmp_path_factory.mktemp("quick")
+    done = run("--quick", "--lora", 2, folder=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "runs" / "finetune-001", done.stdout
+
+
+def test_quick_learns_and_leaves_everything(finished):
+    folder, printed = finished
+    assert "LEARNED: every criterion is met" in printed
+    found = got(folder)
+    assert found[LOWER] > 0.1 and found["adapters: share of the model's parameters"] < 0.05
+    assert found["adapters, merged: relative difference"] < 1e-5
+    for name in ("report.html", "samples.txt", "loss.png", "pretrained/config.json", "finetuned/model.safetensors"):
+        assert (folder / name).stat().st_size > 100, name
+    adapters, whole = (folder / name for name in ("lora-0/adapters.safetensors", "pretrained/model.safetensors"))
+    assert adapters.stat().st_size < whole.stat().st_size / 10
+
+
+def test_the_finetuned_model_continues_a_prompt(finished):
+    folder, _ = finished
+    asked = ["--sample", "ROMEO:", "--length", 40]
+    once, again = (run("--resume", folder, *asked, folder=folder.parents[1]) for _ in range(2))
+    assert once.returncode == 0 and once.stdout == again.stdout and once.stdout.startswith("ROMEO:"), once.stderr
+    assert run(*asked, folder=folder.parents[1]).stdout == once.stdout  # the newest run
+
+
+def test_a_finished_run_that_goes_on_has_the_same_numbers(finished):
+    folder, _ = finished
+    before = got(folder)
+    done = run("--resume", folder, folder=folder.parents[1])
+    assert done.returncode == 0 and got(folder) == before, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("broken, missed", [("forgotten", LOWER), ("random", NEAR), ("frozen", NEAR)])
+def test_broken_models_fail(broken, missed, tmp_path):
+    done = run("--quick", "--broken", broken, folder=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert missed in done.stdout.split("NOT LEARNED: ")[1].split("Does the")[0]
+
+
+@pytest.mark.parametrize("arguments", [["--lora", "0"], ["--lora", "99", "--quick"], ["--seed", "-1"]])
+def test_arguments_that_make_no_sense(arguments, tmp_path):
+    done = run(*arguments, folder=tmp_path)
+    assert done.returncode == 2 and "expected" in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_a_saved_model_is_read_as_it_was(tmp_path):
+    sys.path.insert(0, str(SCRIPT.parent))
+    try:
+        spec = importlib.util.spec_from_file_location("finetune", SCRIPT)
+        finetune = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(finetune)
+    finally:
+        sys.path.remove(str(SCRIPT.parent))
+    model = nn.GPT(nn.GPTConfig(vocab_size=7, context=4, d_model=8, tied_head=False))
+    finetune.save_model(tmp_path / "model", model)
+    again = finetune.read_model(tmp_path / "model")
+    assert again.config == model.config
+    assert all((a.data == b.data).all() for a, b in zip(again.parameters(), model.parameters(), strict=True))
