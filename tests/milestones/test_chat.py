@@ -145,7 +145,8 @@ def test_arguments_that_make_no_sense(arguments, monkeypatch, capsys):
 @pytest.fixture
 def page(talk):
     "(address of the page, its conversation); every token takes 20 ms."
-    uvicorn = pytest.importorskip("uvicorn", reason="needs starlette and uvicorn, which the extra web brings")
+    import uvicorn
+
     step = talk.model.forward
 
     def slow(*arguments, **options):
@@ -262,11 +263,12 @@ def test_what_was_recorded_is_what_transformers_says():
 
 @pytest.mark.slow
 def test_tokens_and_template_are_those_of_transformers():
-    transformers = pytest.importorskip("transformers")
+    import tokenizers.pre_tokenizers as pieces
+    import transformers
+
     path = weights.file_of()
     theirs = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
-    pieces = pytest.importorskip("tokenizers").pre_tokenizers  # SmolLM2's own; a GGUF file names them, no more
-    theirs.backend_tokenizer.pre_tokenizer = pieces.Sequence(
+    theirs.backend_tokenizer.pre_tokenizer = pieces.Sequence(  # SmolLM2's own: a GGUF file names them, no more
         [pieces.Digits(individual_digits=True), pieces.ByteLevel(add_prefix_space=False)])
     model, ours = weights.read(context=512)
     for text in ("It cost 1234.50 in   1999,  wasn't it?\n\n 7", "naïve café 東京 Привет 👋🏽",
