@@ -31,8 +31,8 @@ KINDS = {  # names of options: what is said of their kind, and whether a value i
     "dim in_features out_features num_embeddings embedding_dim padding_idx max_len head_dim in_channels out_channels"
     " groups num_features embed_dim num_heads num_groups num_channels start_dim end_dim ignore_index":
         ("an int", is_whole),
-    "eps momentum p dropout negative_slope beta threshold label_smoothing alpha delta min_val max_val":
-        ("a number", is_number),
+    "eps p dropout negative_slope beta threshold label_smoothing alpha delta min_val max_val": ("a number", is_number),
+    "momentum": ("a number or None", lambda x: x is None or is_number(x)),
     "kernel_size stride dilation normalized_shape unflattened_size": ("an int or several in a tuple", are_whole),
     "padding": ("an int, several in a tuple, 'same' or 'valid'", lambda x: are_whole(x) or one_of("same", "valid")(x)),
     "output_size": ("an int or several in a tuple", lambda x: are_whole([1 if n is None else n for n in x])
@@ -46,7 +46,10 @@ KIND_OF = {name: kind for names, kind in KINDS.items() for name in names.split()
 
 
 def checked(init):
-    "Return `__init__` of a module, which looks at its options first. Raises: TypeError that names one of a wrong kind."
+    """Return `__init__` of a module, which looks at its options first.
+
+    Raises: TypeError that names an option of a wrong kind, ValueError for a word that is none of the option's.
+    """
     signature = inspect.signature(init)
 
     @functools.wraps(init)
@@ -59,6 +62,7 @@ def checked(init):
             if name in KIND_OF and not (value is None and signature.parameters[name].default is None):
                 expected, fits = KIND_OF[name]
                 if not fits(value):
-                    raise TypeError(f"{type(self).__name__}: {name}: expected {expected}, got {shown(value)}")
+                    error = ValueError if isinstance(value, str) and "'" in expected else TypeError
+                    raise error(f"{type(self).__name__}: {name}: expected {expected}, got {shown(value)}")
         return init(self, *args, **options)
     return call
