@@ -98,19 +98,19 @@ def gradcheck(f, *tensors, seed=0):
     """Check `f(*tensors).backward(c)`, c = random_cotangent(shape, seed), for each tensor that requires a gradient.
     Uses `data`, `dtype`, `requires_grad` and `grad` (cleared first) of the tensors, and `data`, `shape`, `backward` and
     `grad_fn` (the last operation, or None) of the result. Returns the largest difference. Raises: GradientError as
-    `compare_gradients`, with the name of the last operation; TypeError, naming the dtype, unless it is float64."""
+    `compare_gradients`, after the shape of the tensor at fault; TypeError, naming the dtype, unless it is float64."""
     wanted = [(i, t) for i, t in enumerate(tensors) if t.requires_grad]
     for i, t in wanted:
         if t.dtype != np.float64:
             raise TypeError(f"gradcheck: tensor {i} is {t.dtype}; finite differences need float64")
         t.grad = None
     out = f(*tensors)
-    name = out.grad_fn.name if out.grad_fn else getattr(f, "__name__", "f")
+    where = f"in an expression that ends with {out.grad_fn.name if out.grad_fn else getattr(f, '__name__', 'f')}"
     largest, shapes = 0.0, [*map(np.shape, tensors), out.shape]
     cotangent = random_cotangent(out.shape, seed)
     out.backward(cotangent)
     for i, t in wanted:
         expected = numerical_gradient(lambda: f(*tensors).data, t.data, cotangent)
         got = None if t.grad is None else np.asarray(t.grad)
-        largest = max(largest, compare_gradients(name, i, expected, got, shapes))
+        largest = max(largest, compare_gradients(f"tensor {i}, {t.shape}, {where}", i, expected, got, shapes))
     return largest

@@ -258,7 +258,7 @@ def test_gradcheck_finds_a_wrong_gradient_in_the_middle_of_a_graph():
 
     x = leaf(0.5, -1.0)
     gradcheck(lambda x: (x * 2).tanh(), x)
-    with pytest.raises(GradientError, match="^Tanh: gradient of input 0"):
+    with pytest.raises(GradientError, match="gradient of input 0"):
         gradcheck(lambda x: off(x).tanh(), x)
     with pytest.raises(TypeError, match="float64"):
         gradcheck(lambda x: x, Tensor([1.0], requires_grad=True))
