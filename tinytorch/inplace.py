@@ -18,19 +18,22 @@ class Writes:
     def __init__(self):
         self.count, self.last = 0, {}  # {id of the array that owns the memory: (number, who wrote)}
 
-    def note(self, array, by):
-        "Remember that `by`, such as 'Adam.step', has just changed numbers in `array`, or in what it is a view of."
+    def note(self, by, *arrays):
+        "Remember that `by`, such as 'Adam.step', has just changed numbers in `arrays`, or in what they are views of."
         self.count += 1
-        owner = owner_of(array)
-        if id(owner) not in self.last:
-            weakref.finalize(owner, self.last.pop, id(owner), None)
-        self.last[id(owner)] = self.count, by
+        write, last = (self.count, by), self.last
+        for array in arrays:
+            owner = array if array.base is None else owner_of(array)
+            if id(owner) not in last:
+                weakref.finalize(owner, last.pop, id(owner), None)
+            last[id(owner)] = write
 
     def check(self, operations):
         "Raise RuntimeError if an array that one of `operations` saved was written since: says which, and by whom."
-        for operation in operations:
-            before = getattr(operation, "writes_before", self.count)
-            for array in saved_arrays(operation) if before < self.count else ():
+        now = self.count
+        for operation in [one for one in operations if getattr(one, "writes_before", now) < now]:
+            before = operation.writes_before
+            for array in saved_arrays(operation):
                 number, by = self.last.get(id(owner_of(array)), (0, ""))
                 if number > before and not is_spare(operation, array):
                     raise RuntimeError(f"backward: {by} changed an array of shape {array.shape} that {operation.name} "
@@ -104,7 +107,7 @@ class InPlace:
             raise RuntimeError(f"{by}: several elements share memory, as after expand; use .clone() first")
         else:
             self.data[...] = result.data
-            writes.note(self.data, by)
+            writes.note(by, self.data)
         return self
 
     mul_, div_, pow_, neg_, abs_ = map(in_place, ("mul", "div", "pow", "neg", "abs"))

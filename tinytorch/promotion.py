@@ -4,13 +4,14 @@ import numpy as np
 from tinytorch.ops import elementwise, reductions
 from tinytorch.state import thread
 
-FLOAT16, FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
+FLOAT16, FLOAT32, INT64 = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.int64)
 ARITHMETIC = (elementwise.Add, elementwise.Sub, elementwise.Mul, elementwise.Div, elementwise.Pow, elementwise.Maximum,
               elementwise.Where)  # whose inputs meet in one dtype
 OF_FLOATS = (elementwise.Div, elementwise.Exp, elementwise.Expm1, elementwise.Log, elementwise.Log1p, elementwise.Sqrt,
              elementwise.Sin, elementwise.Cos, elementwise.Tanh, elementwise.Sigmoid)  # they make floats of integers
 MEANS = (reductions.Mean, reductions.Var, reductions.Std)  # refused of integers, which would be rounded
 SUMS = (reductions.Sum, reductions.Prod, reductions.CumSum)
+COMPUTING = ARITHMETIC + OF_FLOATS + SUMS  # what makes other numbers of integers than NumPy
 RANKS = {"b": 0, "u": 1, "i": 1, "f": 2}  # of a dtype's kind, and so of a number's
 
 

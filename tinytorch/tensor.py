@@ -9,7 +9,7 @@ import numpy as np
 from tinytorch.autograd import run_backward
 from tinytorch.inplace import InPlace, writes
 from tinytorch.ops import elementwise, reductions, shapes
-from tinytorch.promotion import FLOAT32, prepared, rounded
+from tinytorch.promotion import COMPUTING, FLOAT32, INT64, prepared, rounded
 from tinytorch.state import thread
 from tinytorch.vocabulary.methods import Vocabulary, comparable, numpy_names, of_own_kind, placed, statistic
 
@@ -51,7 +51,8 @@ def apply(operation, *inputs):
         needs_grad.append(recording and is_tensor and x._requires_grad)
     operation.needs_grad = needs_grad
     observer, operation.writes_before = thread.observer, writes.count
-    usual = getattr(arrays[0] if arrays else None, "dtype", FLOAT32) is FLOAT32
+    dtype = getattr(arrays[0] if arrays else None, "dtype", FLOAT32)
+    usual = dtype is FLOAT32 or dtype is INT64 and not isinstance(operation, COMPUTING)
     given = arrays if usual else prepared(operation, arrays)
     try:
         out = operation.forward(*given) if observer is None else observer(operation.forward, *given)
@@ -60,7 +61,7 @@ def apply(operation, *inputs):
         seen = ", ".join(str(np.shape(array)) for array in arrays if array is not None)
         error.add_note(f"{operation.name.lower().removesuffix('function')}: got {seen}{hint}")
         raise
-    if out.dtype is not FLOAT32 or not usual:
+    if not usual or out.dtype is not FLOAT32 and out.dtype is not dtype:
         out = rounded(operation, out, arrays)
     result = Tensor.wrap(out)
     if True in needs_grad:

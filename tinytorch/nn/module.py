@@ -169,7 +169,7 @@ class Module(ModuleVocabulary):
             raise RuntimeError("\n  ".join([f"load_state_dict: nothing loaded into {type(self).__name__}", *problems]))
         for name, array in arrays.items():
             ours[name].data[...] = array
-            writes.note(ours[name].data, "load_state_dict")
+            writes.note("load_state_dict", ours[name].data)
         return missing, unexpected
 
     def extra_repr(self):

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinytorch.dispatch import replaceable
 from tinytorch.inplace import writes
+from tinytorch.promotion import FLOAT16
 from tinytorch.tensor import Tensor
 
 
@@ -65,7 +66,7 @@ class Optimizer:
 
     def zero_grad(self, set_to_none=True):
         "Forget all gradients; with set_to_none=False, set those that are there to 0."
-        for p in self.numbers():
+        for p in [p for group in self.param_groups for p in group["params"]]:
             if set_to_none:
                 p.grad = None
             elif p.grad is not None:
@@ -77,27 +78,26 @@ class Optimizer:
         Raises, before anything is updated: ValueError where a gradient has another shape than its parameter, TypeError
         for a parameter of float16, in which small steps and eps are 0."""
         loss = None if closure is None else closure()
-        trained = [p for p in self.numbers() if p.grad is not None]
-        for p in trained:
-            if p.grad.shape != p.data.shape:
-                raise ValueError(f"{self.name}: a parameter of shape {p.shape} has a gradient of shape {p.grad.shape}")
-            if p.data.dtype == np.float16:
-                raise TypeError(f"{self.name}: a parameter of shape {p.shape} is float16, where small steps vanish: "
+        trained = [[p for p in group["params"] if p.grad is not None] for group in self.param_groups]
+        for x, gradient in [(p.data, p.grad.data) for params in trained for p in params]:
+            if gradient.shape != x.shape:
+                raise ValueError(f"{self.name}: a parameter of shape {x.shape} has a gradient of shape {gradient.shape}")
+            if x.dtype is FLOAT16:
+                raise TypeError(f"{self.name}: a parameter of shape {x.shape} is float16, where small steps vanish: "
                                 "train in float32, and convert the trained model with .to(np.float16)")
-        for group in self.param_groups:
-            params, names = [p for p in group["params"] if p.grad is not None], self.moment_names(group)
-            states = [self.state.setdefault(p, {"step": 0}) for p in params]
+        for group, params in zip(self.param_groups, trained):
+            arrays, grads = [p.data for p in params], [p.grad.data for p in params]
+            states, names = [self.state[p] for p in params], self.moment_names(group)
             for state in states:
-                state["step"] += 1
+                state["step"] = state.get("step", 0) + 1
             for name in names:
-                new = [(state, p.data) for state, p in zip(states, params) if name not in state]
+                new = [(state, x) for state, x in zip(states, arrays) if name not in state]
                 for (state, _), moment in zip(new, new_moments([np.zeros_like(x) for _, x in new])):
                     state[name] = moment
             moments = [[state[name] for state in states] for name in names]
             steps, settings = [state["step"] for state in states], {name: group[name] for name in self.defaults}
-            self.update([p.data for p in params], [p.grad.data for p in params], moments, steps, **settings)
-        for p in trained:
-            writes.note(p.data, f"{self.name}.step")
+            self.update(arrays, grads, moments, steps, **settings)
+            writes.note(f"{self.name}.step", *arrays)
         return loss
 
     def moment_names(self, group):

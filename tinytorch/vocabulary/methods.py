@@ -192,7 +192,7 @@ class Vocabulary:
             self._overwrite(_apply(operations.Put(key), self, value), "item assignment")
         else:
             self.data[key] = _array(value)
-            writes.note(self.data, "item assignment")
+            writes.note("item assignment", self.data)
 
     def register_hook(self, hook):
         """Call hook(gradient), a Tensor, once the whole gradient of self is known in a backward pass; what it returns,
