@@ -1,8 +1,10 @@
 """Attention in blocks of queries, on views of one packed array: nothing is copied, nothing above the diagonal done."""
+import functools
 import math
 
 import numpy as np
 
+from tinytorch.fast.products import full
 from tinytorch.fast.registry import implements
 from tinytorch.nn.attention import Attention, self_attention
 from tinytorch.nn.embedding import rotate
@@ -10,6 +12,9 @@ from tinytorch.nn.layers import dropout_mask
 from tinytorch.ops.elementwise import unbroadcast
 from tinytorch.state import is_grad_enabled
 from tinytorch.tensor import Tensor, apply
+
+LIMITS = {np.dtype(kind): np.finfo(kind) for kind in (np.float16, np.float32, np.float64)}
+MODERATE = 32  # e^32 and e^-32 are far from the limits of a float32
 
 
 def largest_over_keys(scores):
@@ -24,15 +29,17 @@ def softmax_over_keys(scores, bias=None):
     """Write softmax over axis -2 over `scores` (..., T_key, T_query), and return them.
 
     `bias` (..., n, T_query) is first added to the scores of the last n keys. A query that may attend to nothing gets
-    zeros.
+    zeros. Where all scores are moderate, and what is added is 0 or -inf, e^score stays in range without their maximum.
     """
+    moderate = -MODERATE < scores.min(initial=0) and scores.max(initial=0) < MODERATE  # False for nan
     if bias is not None:
         scores[..., scores.shape[-2] - bias.shape[-2]:, :] += bias
-    lowest = np.finfo(scores.dtype).min
-    scores -= np.maximum(largest_over_keys(scores), lowest)
+        moderate = moderate and bias.ndim == 2 and bool(np.all((bias == 0) | (bias == -np.inf)))
+    if not moderate:
+        scores -= np.maximum(largest_over_keys(scores), LIMITS[scores.dtype].min)
     np.exp(scores, out=scores)
-    total = np.ones(scores.shape[-2], scores.dtype) @ scores  # (..., T_query)
-    np.maximum(total, 1, out=total)  # the largest score contributes e^0 = 1: a smaller total is 0, all masked
+    total = full(scores.shape[-2], 1, scores.dtype) @ scores  # (..., T_query)
+    np.maximum(total, LIMITS[scores.dtype].tiny, out=total)  # 0 where all are masked, else at least e^-MODERATE
     scores *= np.reciprocal(total, out=total)[..., None, :]
     return scores
 
@@ -85,10 +92,12 @@ def blocks_of(T_query, T_key, is_causal, size=64):
         yield slice(start, stop), slice(0, min(stop, T_key) if is_causal and stop < T_query else T_key)
 
 
+@functools.lru_cache(16)
 def causal_block_bias(queries, keys, dtype):
-    "Return what is added to the scores of a block's last keys, those from its first query on: (n, T_query)."
-    shape = (queries.stop - queries.start, max(keys.stop - queries.start, 0))
-    return np.ascontiguousarray(np.triu(np.full(shape, -np.inf, dtype), 1).T)
+    "Return what is added to the scores of a block's last n keys, those from its first query on: (n, queries)."
+    bias = np.ascontiguousarray(np.triu(np.full((queries, keys), -np.inf, dtype), 1).T)
+    bias.flags.writeable = False
+    return bias
 
 
 def fits(query, key, value, mask, is_causal):
@@ -126,7 +135,8 @@ class BlockedHalves:
         for queries, keys in blocks_of(*shape[-2:], self.is_causal):
             block = Block(self, query[..., queries, :], key[..., keys, :], value[..., keys, :])
             if self.is_causal:
-                block.attend(causal_block_bias(queries, keys, query.dtype), out[..., queries, :])
+                sizes = queries.stop - queries.start, max(keys.stop - queries.start, 0)
+                block.attend(causal_block_bias(*sizes, query.dtype), out[..., queries, :])
             else:
                 block.attend(None if bias is None else bias[..., queries], out[..., queries, :])
             self.blocks.append((queries, keys, block))

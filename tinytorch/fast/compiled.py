@@ -7,6 +7,7 @@ import numpy as np
 
 from tinytorch.fast import activations, attention, embedding, optimizers
 from tinytorch.fast.compiling import loops
+from tinytorch.fast.products import full
 from tinytorch.fast.registry import implements
 from tinytorch.fast.rows import BlockedCrossEntropy, RowsLayerNorm, RowsLogSoftmax, RowsRMSNorm, RowsSoftmax
 from tinytorch.nn.activations import ErfGelu, ReluSquared, SiLUFunction, TanhGelu
@@ -80,7 +81,7 @@ class CompiledNorm:
         self.row_shape, self.given = x.shape[x.ndim - self.dims:], (weight is not None, bias is not None)
         width = math.prod(self.row_shape)
         rows = dense(x, -1, width)
-        self.weight = np.ones(width, x.dtype) if weight is None else dense(weight, width)
+        self.weight = full(width, 1, x.dtype) if weight is None else dense(weight, width)
         bias = np.zeros(width, x.dtype) if bias is None else dense(bias, width)
         y, self.scale = np.empty(rows.shape, x.dtype), np.empty((len(rows), 1), x.dtype)
         self.xhat = np.empty(rows.shape, x.dtype) if True in self.needs_grad else y  # which is written last

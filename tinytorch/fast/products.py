@@ -1,4 +1,5 @@
 """Matrix products as NumPy's BLAS likes them: one tall product instead of a stack of small ones."""
+import functools
 import math
 
 import numpy as np
@@ -16,11 +17,16 @@ def as_rows(x, dims=1):
     return x.reshape(math.prod(x.shape[:kept]), math.prod(x.shape[kept:]))
 
 
-def full(n, number, dtype):
-    "Return a vector of n equal numbers: np.full in a third of its time where n is small."
-    vector = np.empty(n, dtype)
-    vector.fill(number)
+@functools.lru_cache(64)
+def constant(n, number, dtype):
+    vector = np.full(n, number, dtype)
+    vector.flags.writeable = False
     return vector
+
+
+def full(n, number, dtype):
+    "Return a vector of n equal numbers, for reading only; a short one is made once."
+    return constant(n, number, dtype) if n < 4096 else np.full(n, number, dtype)
 
 
 def column_sum(rows):

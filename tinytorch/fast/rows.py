@@ -14,9 +14,14 @@ def is_last(dim, x):
     return x.ndim > 0 and dim in (-1, x.ndim - 1)
 
 
+def in_rows(rows, columns):
+    "Return rows[n, columns[n]] for each n, (N,)."
+    return rows[np.arange(len(rows)), columns]
+
+
 def largest_in_rows(rows):
     "Return the maximum of each row of (N, C), as (N, 1): argmax is several times faster than max."
-    return rows[np.arange(len(rows)), rows.argmax(axis=1)][:, None]
+    return in_rows(rows, rows.argmax(axis=1))[:, None]
 
 
 def largest_along(x, dim):
@@ -30,7 +35,7 @@ def sum_along(x, dim):
     "Return the sum of x along `dim`, kept with size 1."
     if not is_last(dim, x):
         return x.sum(axis=dim, keepdims=True)
-    return (as_rows(x) @ np.ones(x.shape[-1], x.dtype)).reshape(*x.shape[:-1], 1)
+    return (as_rows(x) @ full(x.shape[-1], 1, x.dtype)).reshape(*x.shape[:-1], 1)
 
 
 def shift_along(x, dim):
@@ -84,18 +89,18 @@ def row_blocks(rows, size=1 << 17):
 class BlockedCrossEntropy(CrossEntropyFunction):
     "The formula in blocks of rows; the exponentials are kept for the backward pass."
     def forward(self, x, target):
-        self.weights = np.ones(x.shape[1], x.dtype) if self.weight is None else self.weight
+        self.weights = full(x.shape[1], 1, x.dtype) if self.weight is None else self.weight
         self.counts = target != self.ignore_index
         self.target = np.where(self.counts, target, 0)
         picked, spread = self.row_sums(x)
-        log_z = np.log(self.z)
-        losses = (1 - self.label_smoothing) * self.weights[self.target] * (log_z - picked)
+        log_z, self.worth = np.log(self.z), self.weights[self.target]
+        losses = (1 - self.label_smoothing) * self.worth * (log_z - picked)
         if self.label_smoothing:
             losses += self.label_smoothing / x.shape[1] * (log_z * self.weights.sum() - spread)
         losses = np.where(self.counts, losses, 0)
         if self.reduction == "none":
             return losses
-        self.divisor = float(self.weights[self.target] @ self.counts) if self.reduction == "mean" else 1.0
+        self.divisor = float(self.worth @ self.counts) if self.reduction == "mean" else 1.0
         return losses.sum() / self.divisor if self.divisor else losses.sum() + math.nan
 
     def row_sums(self, x):
@@ -105,18 +110,18 @@ class BlockedCrossEntropy(CrossEntropyFunction):
         picked, spread = np.empty(n, x.dtype), np.zeros(n, x.dtype)
         for rows in row_blocks(x):
             shifted = np.subtract(x[rows], largest_in_rows(x[rows]), out=self.exp[rows])
-            picked[rows] = shifted[np.arange(len(shifted)), self.target[rows]]
+            picked[rows] = in_rows(shifted, self.target[rows])
             if self.label_smoothing:
                 spread[rows] = shifted @ self.weights
             np.exp(shifted, out=shifted)
-            self.z[rows] = shifted @ np.ones(classes, x.dtype)
+            self.z[rows] = shifted @ full(classes, 1, x.dtype)
         return picked, spread
 
     def backward(self, grad):
         if self.reduction != "none":
             grad = grad / self.divisor if self.divisor else 0 * grad
         grad = np.where(self.counts, grad, 0)  # one number a row
-        chosen = grad * (1 - self.label_smoothing) * self.weights[self.target]
+        chosen = grad * (1 - self.label_smoothing) * self.worth
         spread = grad * (self.label_smoothing / len(self.weights))
         return self.logits_gradient(chosen, spread), None
 

@@ -55,7 +55,7 @@ class Module(ModuleVocabulary):
         "Compute; every subclass says what. Raises: NotImplementedError, with the name of the class."
         raise NotImplementedError(f"{type(self).__name__}.forward: a Module says there what it computes")
     def __call__(self, *inputs, **options):
-        if self._hooks or self._pre_hooks or self._backward_hooks:
+        if self._has_hooks:
             return self.call_with_hooks(inputs, options)
         return self.forward(*inputs, **options)
 

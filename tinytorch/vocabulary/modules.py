@@ -6,6 +6,7 @@ from tinytorch.vocabulary.options import checked
 class ModuleVocabulary:
     "What Module inherits: methods that need nothing of it but the taught ones."
     _pre_hooks = _hooks = _backward_hooks = ()
+    _has_hooks = False  # or had: the one question that each call asks
 
     def __init_subclass__(cls, **options):
         "Have the options of a module of tinytorch, not of a user's own, checked when one is made."
@@ -15,16 +16,20 @@ class ModuleVocabulary:
 
     def register_forward_pre_hook(self, hook):
         "Call hook(module, inputs) before each forward; what it returns, unless None, takes the place of the inputs."
-        return hooked(self, "_pre_hooks", hook)
+        return self._hooked("_pre_hooks", hook)
 
     def register_forward_hook(self, hook):
         "Call hook(module, inputs, output) after each forward; what it returns, unless None, is the output."
-        return hooked(self, "_hooks", hook)
+        return self._hooked("_hooks", hook)
 
     def register_full_backward_hook(self, hook):
         """Call hook(module, grad_inputs, grad_outputs), two tuples, in each backward pass, for a module of one Tensor
         in and one out; what it returns, unless None, takes the place of grad_inputs."""
-        return hooked(self, "_backward_hooks", hook)
+        return self._hooked("_backward_hooks", hook)
+
+    def _hooked(self, kind, hook):
+        handle, self._has_hooks = hooked(self, kind, hook), True
+        return handle
 
     def call_with_hooks(self, inputs, options):
         "Return forward(*inputs, **options), with all hooks around it."
