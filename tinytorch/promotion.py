@@ -11,7 +11,7 @@ OF_FLOATS = (elementwise.Div, elementwise.Exp, elementwise.Expm1, elementwise.Lo
              elementwise.Sin, elementwise.Cos, elementwise.Tanh, elementwise.Sigmoid)  # they make floats of integers
 MEANS = (reductions.Mean, reductions.Var, reductions.Std)  # refused of integers, which would be rounded
 SUMS = (reductions.Sum, reductions.Prod, reductions.CumSum)
-COMPUTING = ARITHMETIC + OF_FLOATS + SUMS  # what makes other numbers of integers than NumPy
+COMPUTING = ARITHMETIC + OF_FLOATS + SUMS + MEANS  # what makes other numbers of integers than NumPy, or refuses them
 RANKS = {"b": 0, "u": 1, "i": 1, "f": 2}  # of a dtype's kind, and so of a number's
 
 

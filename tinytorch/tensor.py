@@ -3,6 +3,7 @@
 
 import math
 from collections import namedtuple
+from operator import attrgetter
 
 import numpy as np
 
@@ -124,13 +125,12 @@ class Tensor(Vocabulary, InPlace):
     @staticmethod
     def wrap(array):
         "Return a Tensor around `array` itself, not a copy, that requires no gradient."
-        tensor = Tensor.__new__(Tensor)
+        tensor = object.__new__(Tensor)
         tensor.data = array if type(array) is np.ndarray else np.asarray(array)
         tensor._grad = tensor.grad_fn = None
         tensor._requires_grad, tensor.hooks = False, ()
         return tensor
-    @property
-    def requires_grad(self): return self._requires_grad
+    requires_grad = property(attrgetter("_requires_grad"))
     @requires_grad.setter
     def requires_grad(self, flag):
         if flag and self.data.dtype.kind != "f":
@@ -139,8 +139,7 @@ class Tensor(Vocabulary, InPlace):
     def requires_grad_(self, flag=True):
         self.requires_grad = flag
         return self
-    @property
-    def grad(self): return self._grad
+    grad = property(attrgetter("_grad"))
     @grad.setter
     def grad(self, gradient):
         self._grad = None if gradient is None else self.as_gradient(gradient)
@@ -171,10 +170,10 @@ class Tensor(Vocabulary, InPlace):
 
     # ---- what it holds
     is_leaf = property(lambda self: self.grad_fn is None)
-    shape = property(lambda self: self.data.shape)
-    dtype = property(lambda self: self.data.dtype)
+    shape = property(attrgetter("data.shape"))
+    dtype = property(attrgetter("data.dtype"))
     out_shape, out_dtype = shape, dtype  # for the backward pass, which asks leaves and operations alike
-    ndim = property(lambda self: self.data.ndim)
+    ndim = property(attrgetter("data.ndim"))
     T = property(lambda self: self.permute(*range(self.ndim)[::-1]))
     mT = property(lambda self: self.transpose(-1, -2))
     def detach(self): return Tensor.wrap(self.data)

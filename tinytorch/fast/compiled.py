@@ -17,12 +17,13 @@ from tinytorch.nn.losses import CrossEntropyFunction
 from tinytorch.nn.normalization import LayerNormFunction, RMSNormFunction
 from tinytorch.ops.reductions import LogSoftmax, Softmax
 from tinytorch.optim import adam_update
+from tinytorch.promotion import FLOAT32
 
 
 def knows(*arrays):
     "Return whether the loops can take these arrays: float32, and not empty, or absent."
     for a in arrays:
-        if a is not None and (a.dtype != np.float32 or not a.size):
+        if a is not None and (a.dtype != FLOAT32 or not a.size):
             return False
     return loops() is not None
 
@@ -81,7 +82,7 @@ class CompiledNorm:
         self.row_shape, self.given = x.shape[x.ndim - self.dims:], (weight is not None, bias is not None)
         width = math.prod(self.row_shape)
         rows = dense(x, -1, width)
-        self.weight = full(width, 1, x.dtype) if weight is None else dense(weight, width)
+        self.weight = np.ones(width, x.dtype) if weight is None else dense(weight, width)
         bias = np.zeros(width, x.dtype) if bias is None else dense(bias, width)
         y, self.scale = np.empty(rows.shape, x.dtype), np.empty((len(rows), 1), x.dtype)
         self.xhat = np.empty(rows.shape, x.dtype) if True in self.needs_grad else y  # which is written last
