@@ -7,7 +7,6 @@ import numpy as np
 
 from tinytorch.fast import activations, attention, embedding, optimizers
 from tinytorch.fast.compiling import loops
-from tinytorch.fast.products import full
 from tinytorch.fast.registry import implements
 from tinytorch.fast.rows import BlockedCrossEntropy, RowsLayerNorm, RowsLogSoftmax, RowsRMSNorm, RowsSoftmax
 from tinytorch.nn.activations import ErfGelu, ReluSquared, SiLUFunction, TanhGelu

@@ -79,9 +79,9 @@ class Optimizer:
         for a parameter of float16, in which small steps and eps are 0."""
         loss = None if closure is None else closure()
         trained = [[p for p in group["params"] if p.grad is not None] for group in self.param_groups]
-        for x, gradient in [(p.data, p.grad.data) for params in trained for p in params]:
-            if gradient.shape != x.shape:
-                raise ValueError(f"{self.name}: a parameter of shape {x.shape} has a gradient of shape {gradient.shape}")
+        for x, grad in [(p.data, p.grad.data) for params in trained for p in params]:
+            if grad.shape != x.shape:
+                raise ValueError(f"{self.name}: a parameter of shape {x.shape} has a gradient of shape {grad.shape}")
             if x.dtype is FLOAT16:
                 raise TypeError(f"{self.name}: a parameter of shape {x.shape} is float16, where small steps vanish: "
                                 "train in float32, and convert the trained model with .to(np.float16)")
