@@ -38,6 +38,28 @@ def add_gradient(collected, gradient, fresh):
     return total + gradient, True
 
 
+def _handed_out(operation, grad):
+    "List what `operation.backward(grad)` gives to its parents: (parent, gradient, is it fresh?). Raises: RuntimeError."
+    grad = hooks.hooked_gradient(operation, grad) if operation.hooks else grad
+    grad = grad.astype(FLOAT32) if grad.dtype is FLOAT16 else grad  # float16 is too coarse to compute with
+    observer, found = thread.observer, []
+    gradients = operation.backward(grad) if observer is None else observer(operation.backward, grad)
+    if not isinstance(gradients, tuple) or len(gradients) != len(operation.parents):
+        raise RuntimeError(f"{operation.name}.backward: expected a tuple of {len(operation.parents)} gradients, one "
+                           f"an input, got {type(gradients).__name__}; is a comma missing?")
+    for i, (parent, gradient) in enumerate(zip(operation.parents, gradients)):
+        if parent is None:
+            continue
+        if gradient is None or gradient.shape != parent.out_shape:
+            raise RuntimeError(f"{operation.name}.backward: input {i} has shape {parent.out_shape}, its gradient "
+                               f"{getattr(gradient, 'shape', None)}; is an unbroadcast or a reshape forgotten?")
+        if gradient.dtype != parent.out_dtype:
+            gradient = gradient.astype(parent.out_dtype)
+        fresh = gradient is not grad and gradient.base is None and gradient.flags.writeable
+        found.append((parent, gradient, fresh))
+    return found
+
+
 def run_backward(root, gradient, retain_graph=False):
     """Run the backward pass from the operation `root`, whose result has this `gradient`, down to the leaves.
     Each operation runs `backward` once, on the sum over all its uses, as its `hooks` leave it (through the thread's
@@ -52,25 +74,10 @@ def run_backward(root, gradient, retain_graph=False):
     if any(operation.parents is FREED for operation in order):
         raise RuntimeError("backward: an earlier one has freed this graph; run forward again, or use retain_graph=True")
     writes.check(order)
-    collected, observer = {root: (gradient, False)}, thread.observer
+    collected = {root: (gradient, False)}
     while order:
         operation = order.pop()
-        grad, parents = collected.pop(operation)[0], operation.parents
-        grad = hooks.hooked_gradient(operation, grad) if operation.hooks else grad
-        grad = grad.astype(FLOAT32) if grad.dtype is FLOAT16 else grad  # float16 is too coarse to compute with
-        gradients = operation.backward(grad) if observer is None else observer(operation.backward, grad)
-        if not isinstance(gradients, tuple) or len(gradients) != len(parents):
-            raise RuntimeError(f"{operation.name}.backward: expected a tuple of {len(parents)} gradients, one "
-                               f"an input, got {type(gradients).__name__}; is a comma missing?")
-        for i, (parent, gradient) in enumerate(zip(parents, gradients)):
-            if parent is None:
-                continue
-            if gradient is None or gradient.shape != parent.out_shape:
-                raise RuntimeError(f"{operation.name}.backward: input {i} has shape {parent.out_shape}, its gradient "
-                                   f"{getattr(gradient, 'shape', None)}; is an unbroadcast or a reshape forgotten?")
-            if gradient.dtype != parent.out_dtype:
-                gradient = gradient.astype(parent.out_dtype)
-            fresh = gradient is not grad and gradient.base is None and gradient.flags.writeable
+        for parent, gradient, fresh in _handed_out(operation, collected.pop(operation)[0]):
             if not parent.hooks and not isinstance(parent, Function):
                 parent.accumulate_grad(gradient, fresh)
             elif parent in collected:

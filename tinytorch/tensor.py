@@ -14,26 +14,22 @@ from tinytorch.promotion import COMPUTING, FLOAT32, INT64, prepared, rounded
 from tinytorch.state import thread
 from tinytorch.vocabulary.methods import Vocabulary, comparable, numpy_names, of_own_kind, placed, statistic
 
-FLOAT64 = np.dtype(np.float64)
-
 
 def _as_array(data, dtype=None):
     "Return `data` as an array: Python floats in the default dtype. Raises: TypeError for what is not numbers."
     array = np.asarray(data, dtype)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"Tensor: expected numbers, got {type(data).__name__} of dtype {array.dtype}")
-    if dtype is None and array.dtype == FLOAT64 and not isinstance(data, (np.ndarray, np.generic)):
+    if dtype is None and array.dtype == np.float64 and not isinstance(data, (np.ndarray, np.generic)):
         return array.astype(thread.default_dtype)
     return array
 
 
 def _as_operand(value):
     "Return what `forward` gets for an input that is no Tensor; a NumPy scalar as a Python number."
-    if value is None or isinstance(value, np.ndarray):
-        return value
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, (int, float)):
+    if value is None or isinstance(value, (int, float, np.ndarray)):
         return value
     return _as_array(value)
 
@@ -72,51 +68,8 @@ def apply(operation, *inputs):
     return result
 
 
-def shape_from(sizes):
-    "Return `sizes` as a tuple: `reshape(2, 3)`, `reshape((2, 3))` and `reshape([2, 3])` all mean (2, 3)."
-    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
-
-
-def dim_of(name, dim, ndim):
-    "Return `dim` counted from the front. Raises: IndexError, naming the operation, where there is no such dim."
-    end = max(ndim, 1)
-    if not hasattr(dim, "__index__"):
-        raise TypeError(f"{name}: dim: expected an int, got {type(dim).__name__}")
-    if not -end <= dim < end:
-        raise IndexError(f"{name}: dim {dim} is out of range for {ndim} dimensions: expected {-end} to {end - 1}")
-    return dim % end
-
-
-def _as_key(key):
-    "Return an index key with arrays in place of Tensors and lists. Raises: IndexError for floats."
-    if isinstance(key, tuple):
-        return tuple([_as_key(part) for part in key])
-    if isinstance(key, Tensor):
-        key = key.data
-    elif isinstance(key, list):
-        key = np.asarray(key, None if np.size(key) else np.int64)
-    dtype = getattr(key, "dtype", None)
-    if isinstance(key, float) or dtype is not None and dtype.kind == "f":
-        raise IndexError(f"index: expected integers, slices, booleans, ..., got {dtype or 'a float'}; use .long()")
-    return key
-
-
-def _compare(ufunc, x, y):
-    "Return ufunc(x, y), a comparison, as a Tensor without a gradient."
-    other = y.data if isinstance(y, Tensor) else _as_operand(y)
-    return Tensor.wrap(ufunc(x.data, other))
-
-
-ValuesIndices = namedtuple("ValuesIndices", "values indices")
-
-
-class Tensor(Vocabulary, InPlace):
-    """An n-dimensional array of numbers, `data`, that can have a gradient; its methods do what PyTorch's do.
-    `data` (copied) may be a number, nested lists, an array or a Tensor. Python floats get the default dtype (float32),
-    arrays keep theirs. With `requires_grad`, `backward()` of anything computed from it adds dL/d(self) to `grad`, a
-    Tensor of the same shape and dtype. `grad_fn` is the operation that made it, None for a leaf. A loss that is a mean
-    has `mean_over`: of how many numbers.
-    Raises: TypeError for what is not numbers, and for integers that are to require a gradient, now or later."""
+class Gradients:
+    "What a Tensor holds, and its part in the backward pass."
     __slots__ = ("data", "_grad", "_requires_grad", "grad_fn", "mean_over", "hooks", "__weakref__")
     def __init__(self, data, requires_grad=False, dtype=None):
         self.data = np.array(_as_array(data.data if isinstance(data, Tensor) else data, dtype))
@@ -167,15 +120,11 @@ class Tensor(Vocabulary, InPlace):
             self._grad.data += gradient
         else:
             self._grad = Tensor.wrap(gradient if fresh else np.array(gradient))
-
-    # ---- what it holds
     is_leaf = property(lambda self: self.grad_fn is None)
     shape = property(attrgetter("data.shape"))
     dtype = property(attrgetter("data.dtype"))
     out_shape, out_dtype = shape, dtype  # for the backward pass, which asks leaves and operations alike
     ndim = property(attrgetter("data.ndim"))
-    T = property(lambda self: self.permute(*range(self.ndim)[::-1]))
-    mT = property(lambda self: self.transpose(-1, -2))
     def detach(self): return Tensor.wrap(self.data)
     def size(self, dim=None): return self.shape if dim is None else self.shape[dim]
     def dim(self): return self.ndim
@@ -208,7 +157,16 @@ class Tensor(Vocabulary, InPlace):
             note += ", requires_grad=True" if self.is_leaf else f", grad_fn={self.grad_fn.name}"
         return f"tensor({np.array2string(self.data, separator=', ', prefix='tensor(', precision=4)}{note})"
 
-    # ---- operators
+
+def _compare(ufunc, x, y):
+    "Return ufunc(x, y), a comparison, as a Tensor without a gradient."
+    other = y.data if isinstance(y, Tensor) else _as_operand(y)
+    return Tensor.wrap(ufunc(x.data, other))
+
+
+class Operations:
+    "Operators, functions of each element, sums: each applies a Function."
+    __slots__ = ()
     def __add__(self, other): return apply(elementwise.Add(), self, other)
     def __radd__(self, other): return apply(elementwise.Add(), other, self)
     def __sub__(self, other): return apply(elementwise.Sub(), self, other)
@@ -238,8 +196,6 @@ class Tensor(Vocabulary, InPlace):
     def __or__(self, other): return _compare(np.bitwise_or, self, other)
     __hash__ = object.__hash__
     mul, pow, matmul, neg, abs = __mul__, __pow__, __matmul__, __neg__, __abs__
-
-    # ---- element by element
     def exp(self): return apply(elementwise.Exp(), self)
     def expm1(self): return apply(elementwise.Expm1(), self)
     def log(self): return apply(elementwise.Log(), self)
@@ -255,12 +211,9 @@ class Tensor(Vocabulary, InPlace):
     def minimum(self, other): return apply(elementwise.Minimum(), self, other)
     def where(self, condition, other):
         return apply(elementwise.Where(), condition, self, other)
+    @of_own_kind
     def masked_fill(self, mask, value):
         return apply(elementwise.Where(), mask, value, self)
-
-    masked_fill = of_own_kind(masked_fill)
-
-    # ---- sums, means, extremes
     def sum(self, dim=None, keepdim=False): return apply(reductions.Sum(dim, keepdim), self)
     def mean(self, dim=None, keepdim=False): return apply(reductions.Mean(dim, keepdim), self)
     def var(self, dim=None, correction=1, keepdim=False): return apply(reductions.Var(dim, keepdim, correction), self)
@@ -272,35 +225,45 @@ class Tensor(Vocabulary, InPlace):
     def logsumexp(self, dim, keepdim=False): return apply(reductions.LogSumExp(dim, keepdim), self)
     def softmax(self, dim): return apply(reductions.Softmax(dim), self)
     def log_softmax(self, dim): return apply(reductions.LogSoftmax(dim), self)
-    def argmax(self, dim=None, keepdim=False):
-        axis = None if dim is None or self.ndim == 0 else dim_of("argmax", dim, self.ndim)
-        return Tensor.wrap(np.argmax(self.data, axis=axis, keepdims=keepdim))
-    def argmin(self, dim=None, keepdim=False):
-        axis = None if dim is None or self.ndim == 0 else dim_of("argmin", dim, self.ndim)
-        return Tensor.wrap(np.argmin(self.data, axis=axis, keepdims=keepdim))
-    def max(self, dim=None, keepdim=False):
-        """Return the largest element, or with `dim` ValuesIndices along it, where the gradient goes to the one chosen,
-        or with a Tensor in its place their `maximum`."""
-        if isinstance(dim, Tensor):
-            return self.maximum(dim)
-        return self.amax() if dim is None else self._at(self.argmax(dim, keepdim=True), dim, keepdim)
-    def min(self, dim=None, keepdim=False):
-        "Return the smallest element, or with `dim` ValuesIndices along it, or with a Tensor their `minimum`."
-        if isinstance(dim, Tensor):
-            return self.minimum(dim)
-        return self.amin() if dim is None else self._at(self.argmin(dim, keepdim=True), dim, keepdim)
-    def _at(self, indices, dim, keepdim):
-        "Return ValuesIndices: the elements at `indices` along `dim`, and `indices`; without that dim, unless keepdim."
-        values = self.gather(dim, indices) if self.ndim else self.clone()
-        if keepdim:
-            return ValuesIndices(values, indices)
-        return ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
-
-    sum, mean, prod, amax, amin, cumsum, logsumexp, softmax, log_softmax, argmax, argmin, max, min = map(
-        numpy_names, (sum, mean, prod, amax, amin, cumsum, logsumexp, softmax, log_softmax, argmax, argmin, max, min))
+    sum, mean, prod, amax, amin, cumsum, logsumexp, softmax, log_softmax = map(
+        numpy_names, (sum, mean, prod, amax, amin, cumsum, logsumexp, softmax, log_softmax))
     var, std = map(statistic, (var, std))
 
-    # ---- shapes
+
+def shape_from(sizes):
+    "Return `sizes` as a tuple: `reshape(2, 3)`, `reshape((2, 3))` and `reshape([2, 3])` all mean (2, 3)."
+    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+
+
+def dim_of(name, dim, ndim):
+    "Return `dim` counted from the front. Raises: IndexError, naming the operation, where there is no such dim."
+    end = max(ndim, 1)
+    if not hasattr(dim, "__index__"):
+        raise TypeError(f"{name}: dim: expected an int, got {type(dim).__name__}")
+    if not -end <= dim < end:
+        raise IndexError(f"{name}: dim {dim} is out of range for {ndim} dimensions: expected {-end} to {end - 1}")
+    return dim % end
+
+
+def _as_key(key):
+    "Return an index key with arrays in place of Tensors and lists. Raises: IndexError for floats."
+    if isinstance(key, tuple):
+        return tuple([_as_key(part) for part in key])
+    if isinstance(key, Tensor):
+        key = key.data
+    elif isinstance(key, list):
+        key = np.asarray(key, None if np.size(key) else np.int64)
+    dtype = getattr(key, "dtype", None)
+    if isinstance(key, float) or dtype is not None and dtype.kind == "f":
+        raise IndexError(f"index: expected integers, slices, booleans, ..., got {dtype or 'a float'}; use .long()")
+    return key
+
+
+class Views:
+    "Parts of a Tensor, its numbers in another shape, and in another dtype."
+    __slots__ = ()
+    T = property(lambda self: self.permute(*range(self.ndim)[::-1]))
+    mT = property(lambda self: self.transpose(-1, -2))
     def __getitem__(self, key):
         return apply(shapes.Index(_as_key(key)), self)
     def reshape(self, *shape): return apply(shapes.Reshape(*shape_from(shape)), self)
@@ -355,6 +318,7 @@ class Tensor(Vocabulary, InPlace):
         return self.split(max(-(-total // chunks), 1), dim)
     def index_select(self, dim, index):
         return self[(slice(None),) * dim_of("index_select", dim, self.ndim) + (index,)]
+    @placed
     def to(self, dtype):
         "Return the same numbers as `dtype` (self where nothing changes); the gradient comes back in self's dtype."
         if self.dtype == np.dtype(dtype):
@@ -362,4 +326,45 @@ class Tensor(Vocabulary, InPlace):
         if self.requires_grad and np.dtype(dtype).kind == "f":
             return apply(elementwise.Cast(dtype), self)
         return Tensor.wrap(self.data.astype(dtype))
-    to = placed(to)
+
+
+ValuesIndices = namedtuple("ValuesIndices", "values indices")
+
+
+class Extremes:
+    "The largest and the smallest, and where they are."
+    __slots__ = ()
+    def argmax(self, dim=None, keepdim=False):
+        axis = None if dim is None or self.ndim == 0 else dim_of("argmax", dim, self.ndim)
+        return Tensor.wrap(np.argmax(self.data, axis=axis, keepdims=keepdim))
+    def argmin(self, dim=None, keepdim=False):
+        axis = None if dim is None or self.ndim == 0 else dim_of("argmin", dim, self.ndim)
+        return Tensor.wrap(np.argmin(self.data, axis=axis, keepdims=keepdim))
+    def max(self, dim=None, keepdim=False):
+        """Return the largest element, or with `dim` ValuesIndices along it, where the gradient goes to the one chosen,
+        or with a Tensor in its place their `maximum`."""
+        if isinstance(dim, Tensor):
+            return self.maximum(dim)
+        return self.amax() if dim is None else self._at(self.argmax(dim, keepdim=True), dim, keepdim)
+    def min(self, dim=None, keepdim=False):
+        "Return the smallest element, or with `dim` ValuesIndices along it, or with a Tensor their `minimum`."
+        if isinstance(dim, Tensor):
+            return self.minimum(dim)
+        return self.amin() if dim is None else self._at(self.argmin(dim, keepdim=True), dim, keepdim)
+    def _at(self, indices, dim, keepdim):
+        "Return ValuesIndices: the elements at `indices` along `dim`, and `indices`; without that dim, unless keepdim."
+        values = self.gather(dim, indices) if self.ndim else self.clone()
+        if keepdim:
+            return ValuesIndices(values, indices)
+        return ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
+    argmax, argmin, max, min = map(numpy_names, (argmax, argmin, max, min))
+
+
+class Tensor(Gradients, Operations, Views, Extremes, Vocabulary, InPlace):
+    """An n-dimensional array of numbers, `data`, that can have a gradient; its methods do what PyTorch's do.
+    `data` (copied) may be a number, nested lists, an array or a Tensor. Python floats get the default dtype (float32),
+    arrays keep theirs. With `requires_grad`, `backward()` of anything computed from it adds dL/d(self) to `grad`, a
+    Tensor of the same shape and dtype. `grad_fn` is the operation that made it, None for a leaf. A loss that is a mean
+    has `mean_over`: of how many numbers.
+    Raises: TypeError for what is not numbers, and for integers that are to require a gradient, now or later."""
+    __slots__ = ()

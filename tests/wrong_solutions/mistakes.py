@@ -271,49 +271,49 @@ return dx, None
     ),  # fmt: skip
     # ---- 03_tensor
     Mistake(
-        "03_tensor", "tensor", "the slice is taken from .data",
+        "03_tensor", "tensor-views", "the slice is taken from .data",
         "return Tensor.wrap(self.data[_as_key(key)])",
-        words=".data", region=23,
+        words=".data", region=3,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "tensor", "a second gradient replaces the first",
         "self.grad = Tensor.wrap(gradient if fresh else np.array(gradient))",
-        words="added", region=8,
+        words="added", region=4,
     ),  # fmt: skip
     Mistake(
-        "03_tensor", "tensor", "1 - x is x - 1",
+        "03_tensor", "tensor-operations", "1 - x is x - 1",
         "return apply(elementwise.Sub(), self, other)",
-        words="order", region=12,
+        words="order", region=1,
     ),  # fmt: skip
     Mistake(
-        "03_tensor", "tensor", "masked_fill inverts the mask",
+        "03_tensor", "tensor-operations", "masked_fill inverts the mask",
         "return apply(elementwise.Where(), mask, self, value)",
-        words="the mask is inverted", region=17,
+        words="the mask is inverted", region=6,
     ),  # fmt: skip
     Mistake(
-        "03_tensor", "tensor", "the largest values are taken from .data",
+        "03_tensor", "tensor-extremes", "the largest values are taken from .data",
         ("values = self.gather(dim, indices)", "values = Tensor(np.take_along_axis(self.data, indices.data, dim))"),
-        words="lost the graph", region=22,
+        words="lost the graph", region=4,
     ),  # fmt: skip
     Mistake(
-        "03_tensor", "tensor", "repeat repeats each element",
+        "03_tensor", "tensor-views", "repeat repeats each element",
         """
 counts = shape_from(counts)
 for dim, count in enumerate(counts):
     self = self[(slice(None),) * dim + (np.repeat(np.arange(self.shape[dim]), count),)]
 return self
 """,
-        words="each element was repeated", region=28,
+        words="each element was repeated", region=8,
     ),  # fmt: skip
     Mistake(
-        "03_tensor", "tensor", "a chunk's size is rounded down",
+        "03_tensor", "tensor-views", "a chunk's size is rounded down",
         ("-(-total // chunks)", "total // chunks"),
-        words="rounded up", region=30,
+        words="rounded up", region=10,
     ),  # fmt: skip
     Mistake(
-        "03_tensor", "tensor", "another dtype loses the graph",
+        "03_tensor", "tensor-views", "another dtype loses the graph",
         "return self if self.dtype == np.dtype(dtype) else Tensor.wrap(self.data.astype(dtype))",
-        words="Cast", region=32,
+        words="Cast", region=12,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "as-array", "a NumPy scalar stays one",
@@ -359,17 +359,17 @@ return order
     Mistake(
         "03_tensor", "run-backward", "the last gradient to arrive replaces the others",
         ("add_gradient(collected[parent], gradient, fresh)", "gradient, fresh"),
-        words="they must be added", region=1,
+        words="they must be added", region=2,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "run-backward", "runs a graph that was freed",
         "order = topological_order(root)",
-        words="freed", region=0,
+        words="freed", region=1,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "run-backward", "an array that others hold is taken for fresh",
         ("gradient is not grad and gradient.base is None and gradient.flags.writeable", "True"),
-        words="somebody else", region=1,
+        words="somebody else", region=0,
     ),  # fmt: skip
     Mistake(
         "03_tensor", "creation", "pad begins with the first dim",

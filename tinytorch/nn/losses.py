@@ -153,7 +153,6 @@ class CrossEntropyFunction(Function):
     def __init__(self, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="none"):
         self.weight, self.ignore_index = weight, ignore_index
         self.label_smoothing, self.reduction = label_smoothing, reduction
-
     def forward(self, x, target):
         self.weights = np.ones(x.shape[1], x.dtype) if self.weight is None else self.weight
         self.counts = target != self.ignore_index
@@ -171,7 +170,6 @@ class CrossEntropyFunction(Function):
         if self.reduction == "none":
             return losses
         return losses.sum() / self.divisor if self.divisor else losses.sum() + math.nan
-
     def backward(self, grad):
         grad = grad / self.divisor if self.divisor else 0 * grad
         grad = np.where(self.counts, grad, 0)  # one number a row

@@ -18,16 +18,13 @@ class Function:
     hooks = ()  # functions of the gradient of its result, called before backward
     kind = None  # what it is for diagnosis, such as "relu" (see `Event` in diagnosis/case.py)
     plain = None  # for a faster form: the class in whose place it is made
-
     def __new__(cls, *args, **kwargs):
         "Make the form of `cls` that `tinytorch.dispatch.chosen` names, or else `cls` itself."
         return object.__new__(chosen.get(cls, cls))
-
     @property
     def name(self):
         "Return the name of the class, or of `plain` if that is set: the same whichever form runs."
         return (self.plain or type(self)).__name__
-
     def forward(self, *arrays):
         "Return the output. Raises: NotImplementedError, with the names of the class and the half; so does `backward`."
         raise NotImplementedError(f"{type(self).__name__}.forward")
