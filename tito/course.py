@@ -98,10 +98,24 @@ class Milestone:
     @cached_property
     def needs(self) -> list[Chapter]:
         """The chapters whose code runs in it, as it declares them itself: NEEDS = ("01", ...)."""
+        numbers = self.declared("NEEDS")
+        if numbers is None:
+            raise TitoError(f"{self.path} does not say which chapters it needs: expected a line such as"
+                            " NEEDS = (\"01\",)")  # fmt: skip
+        return [chapter(number) for number in numbers]
+
+    @cached_property
+    def opener(self) -> Chapter:
+        """The chapter that opens it: OPENED_BY = "11" where it says so, else the last that it needs."""
+        number = self.declared("OPENED_BY")
+        return self.needs[-1] if number is None else chapter(number)
+
+    def declared(self, name: str) -> tuple[str, ...] | str | None:
+        """The value that the script gives to a name, None for no such line."""
         for node in self.tree.body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "NEEDS":
-                return [chapter(number) for number in ast.literal_eval(node.value)]
-        raise TitoError(f"{self.path} does not say which chapters it needs: expected a line such as NEEDS = (\"01\",)")
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+                return ast.literal_eval(node.value)
+        return None
 
 
 def milestones() -> list[Milestone]:

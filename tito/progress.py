@@ -83,9 +83,8 @@ def milestone_standing(workspace: Workspace, milestone: Milestone, standings: di
         options += f", only {past['part']}" if past.get("part") and past["part"] not in options else ""
         options += ", with fast operations in place of yours" if past.get("fast") else ""
         return Standing("passed", f"{past['date']}: {number}with your {past['chapters']}{options}")
-    last = milestone.needs[-1]
-    if standings[last.name] != GREEN:
-        return Standing("locked", f"{last.name} opens it")
+    if standings[milestone.opener.name] != GREEN:
+        return Standing("locked", f"{milestone.opener.name} opens it")
     unfinished = [made.name for made in milestone.needs
                   if standings[made.name] == IN_PROGRESS and workspace.written(made)]  # fmt: skip
     if unfinished:
@@ -107,9 +106,9 @@ def locked(workspace: Workspace, milestone: Milestone) -> str:
     standings = {made.name: standing(workspace, made).state for made in milestone.needs}
     written = [made.name for made in milestone.needs if workspace.written(made)]
     unfinished = [name for name, state in standings.items() if state == IN_PROGRESS and name in written]
-    last = milestone.needs[-1].name
-    if standings[last] != GREEN and last not in unfinished:
-        unfinished.append(last)
+    opener = milestone.opener.name
+    if standings[opener] != GREEN and opener not in unfinished:
+        unfinished.append(opener)
     return ", ".join(f"{name} is {standings[name]}" for name in unfinished)
 
 

@@ -67,7 +67,11 @@ def test_a_chapter_of_three_files_from_red_to_green(student):
 
 def test_from_chapter_11_on_to_the_milestone(student):
     before = contents(student.installed)
-    for number in ("11", "12", "13"):
+    student.chapter("11", student.course_folder(), again=False)
+    said = student.tito("milestone", "run", "reversal", "--length", "3", "--epochs", "2")  # chapter 11 opens it
+    assert "yours: nn/attention.py; the reference: all the rest" in said and "LEARNED" in said
+    assert "reversal: passed (--length 3): " in said and said.rstrip().endswith("with your 11")
+    for number in ("12", "13"):
         student.chapter(number, student.course_folder(), again=False)
     student.tito("start", "05")  # a chapter that is only begun breaks nothing, and earns nothing
     said = student.tito("milestone", "run", "reversal")

@@ -502,6 +502,17 @@ def test_a_milestone_passes_with_the_number_reached(ready):
     assert "passed" in row(ready("status"), "doubling") and "sum 42, with your 01" in ready("status")
 
 
+def test_a_chapter_before_the_last_may_open_a_milestone(ready, course):
+    script = course / "milestones" / "01_1900" / "doubling.py"
+    text = script.read_text().replace('NEEDS = ("01",)', 'NEEDS = ("01", "02")')
+    script.write_text(text)
+    assert "02_pair opens it" in row(ready("status"), "doubling")
+    assert "locked: 02_pair is not started" in ready("milestone", "run", "doubling", status=2)
+    script.write_text(text.replace("NEEDS", 'OPENED_BY = "01"\nNEEDS'))
+    assert "ready" in row(ready("status"), "doubling")
+    assert "passed: 100 % of sums right, sum 42, with your 01" in ready("milestone", "run", "doubling")
+
+
 def test_a_milestone_that_fails_is_not_recorded(ready):
     assert "not passed (exit status 1)" in ready("milestone", "run", "doubling", "--fail", status=1)
     assert "ready" in row(ready("status"), "doubling")

@@ -37,6 +37,18 @@ def masked_softmax(scores):
     return shares / np.maximum(shares.sum(axis=-1, keepdims=True), 1)
 
 
+def split_heads(x, num_heads):
+    "Return x (..., T, D) as heads (..., num_heads, T, D / num_heads): head h has the h-th part of the features."
+    parts = x.reshape(*x.shape[:-1], num_heads, x.shape[-1] // num_heads)  # (..., T, H, head_dim)
+    return parts.transpose(-2, -3)
+
+
+def merge_heads(heads):
+    "Return heads (..., H, T, head_dim) side by side, as (..., T, H * head_dim): the inverse of `split_heads`."
+    parts = heads.transpose(-2, -3)  # (..., T, H, head_dim)
+    return parts.reshape(*parts.shape[:-2], parts.shape[-2] * parts.shape[-1])
+
+
 class Attention(Function):
     """`scaled_dot_product_attention` of arrays; a mask of floats has the gradient of the scores, others have None.
     After forward, `inputs` is (query, key, value), `weights` (..., T, S) are those before dropout, `scale` a number."""
@@ -101,18 +113,6 @@ def attention_weights(query, key, attn_mask=None, is_causal=False, scale=None):
     "Return what `scaled_dot_product_attention` multiplies the values with, as a Tensor (..., T_query, T_key)."
     values = np.eye(key.shape[-2], dtype=key.dtype)
     return scaled_dot_product_attention(query, key, values, attn_mask, is_causal=is_causal, scale=scale)
-
-
-def split_heads(x, num_heads):
-    "Return x (..., T, D) as heads (..., num_heads, T, D / num_heads): head h has the h-th part of the features."
-    parts = x.reshape(*x.shape[:-1], num_heads, x.shape[-1] // num_heads)  # (..., T, H, head_dim)
-    return parts.transpose(-2, -3)
-
-
-def merge_heads(heads):
-    "Return heads (..., H, T, head_dim) side by side, as (..., T, H * head_dim): the inverse of `split_heads`."
-    parts = heads.transpose(-2, -3)  # (..., T, H, head_dim)
-    return parts.reshape(*parts.shape[:-2], parts.shape[-2] * parts.shape[-1])
 
 
 @replaceable
