@@ -68,7 +68,7 @@ class Optimizer:
         "Forget all gradients; with set_to_none=False, set those that are there to 0."
         for p in [p for group in self.param_groups for p in group["params"]]:
             if set_to_none:
-                p.grad = None
+                p._grad = None
             elif p.grad is not None:
                 p.grad.zero_()
 
