@@ -44,7 +44,7 @@ class Tokenizer:
     `options`, names of further arguments, also attributes, to save.
     Raises: ValueError for a token that occurs twice, or an empty special token."""
     pattern, options = re.compile(".", re.DOTALL), ("unknown",)
-    as_token = staticmethod(str)  # a special token's name as it stands in `tokens`
+    as_token = staticmethod(str)  # a special token's name as it is in `tokens`
 
     def __init__(self, tokens, special_tokens=(), unknown=None):
         self.tokens, self.unknown = list(tokens), unknown

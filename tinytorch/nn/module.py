@@ -173,7 +173,7 @@ class Module(ModuleVocabulary):
         return missing, unexpected
 
     def extra_repr(self):
-        "Return what `repr` shows between the brackets: name=value for numbers and texts among the attributes."
+        "Return what `repr` shows in parentheses: name=value for the numbers and strings among the attributes."
         shown = {name: value for name, value in vars(self).items() if isinstance(value, (int, float, str))}
         return ", ".join(f"{name}={value!r}" for name, value in shown.items() if name != "training")
     def _child_lines(self): return [f"({name}): {child!r}" for name, child in self.named_children()]

@@ -92,7 +92,7 @@ class Cat(Function):
 
 
 class Flip(Function):
-    "the order of elements turned around along `dims`"
+    "the order of elements reversed along `dims`"
     def __init__(self, *dims):
         self.dims = dims
     def forward(self, x):
