@@ -2,6 +2,8 @@
 
 import sys
 
+from tito.install import how_to_install
+
 COURSE_PACKAGES = {
     "ipykernel", "jupyter_client", "matplotlib", "nbclient", "nbdev", "nbformat", "rich", "typer",
 }  # fmt: skip
@@ -17,5 +19,5 @@ def main() -> None:
         package = (error.name or "").split(".")[0]
         if package not in COURSE_PACKAGES:
             raise
-        print(f"tito needs {package}: pip install '.[course]' in your clone of tinytorch", file=sys.stderr)
+        print(f"tito needs {package}: {how_to_install('course')}", file=sys.stderr)
         sys.exit(2)

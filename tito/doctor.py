@@ -14,6 +14,7 @@ from pathlib import Path
 from tito import student
 from tito.course import chapters, course_folder
 from tito.files import digest_of
+from tito.install import how_to_install
 from tito.overlay import EXPORTED, NOTEBOOKS, PACKAGE_FOLDER, VARIABLE
 from tito.project import TitoError
 from tito.strip import read_notebook
@@ -22,7 +23,7 @@ from tito.workspace import RECORDS, Workspace, find_workspace, remove_leftovers
 
 NEEDED = ("numpy", "nbdev", "nbformat", "nbclient", "ipykernel", "typer", "pytest", "pytest-timeout", "hypothesis",
           "matplotlib")  # fmt: skip
-HELPFUL = {"jupyterlab": "tito lab needs it: pip install '.[lab]' in your clone of tinytorch"}
+HELPFUL = {"jupyterlab": ("tito lab", "lab")}  # who needs it, and the extra that has it
 
 
 def report() -> tuple[list[tuple[str, str]], list[str]]:
@@ -43,9 +44,9 @@ def report() -> tuple[list[tuple[str, str]], list[str]]:
     for name in NEEDED:
         rows.append((name, installed(name) or "missing"))
         if not installed(name):
-            problems.append(f"{name} is missing: pip install '.[course]' in your clone of tinytorch")
-    for name, advice in HELPFUL.items():
-        rows.append((name, installed(name) or f"missing ({advice})"))
+            problems.append(f"{name} is missing: {how_to_install('course')}")
+    for name, (who, extra) in HELPFUL.items():
+        rows.append((name, installed(name) or f"missing ({who} needs it: {how_to_install(extra)})"))
     rows.append(("operations", operations()))
     try:
         workspace = find_workspace()

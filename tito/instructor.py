@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tito.course import HERE
 from tito.files import read_file, write_whole
+from tito.install import how_to_install
 from tito.project import TitoError
 from tito.strip import STUB, notebook_bytes, read_notebook
 
@@ -236,7 +237,7 @@ def check_course(folder: Path) -> None:
 
 def needs_nbgrader() -> None:
     if find_spec("nbgrader") is None:
-        raise TitoError("grading needs nbgrader: pip install '.[instructor]' in your clone of tinytorch")
+        raise TitoError(f"grading needs nbgrader: {how_to_install('instructor')}")
 
 
 def nbgrader(folder: Path, limit: float, *arguments: str, variables: dict[str, str] | None = None) -> str:

@@ -7,6 +7,7 @@ docstring. The notebook itself says which it is; what was written in the other d
 import ast
 import re
 import tempfile
+from difflib import get_close_matches
 from pathlib import Path
 
 from tito.course import Chapter, chapters, public_names
@@ -200,13 +201,35 @@ def write_chapter(
     return written
 
 
+def renamed(path: str, text: str) -> dict[str, str]:
+    """{name that a file of the reference has: the name that seems to have taken its place in `text`, a student's}."""
+    mine, reference = all_names(ast.parse(text)), public_names(path)
+    spare, found = {name.lower(): name for name in mine - reference}, {}
+    for name in sorted(reference - mine):
+        for near in get_close_matches(name.lower(), spare, n=1, cutoff=0.7):
+            found[name] = spare.pop(near)
+    return found
+
+
+def renamed_in(workspace: Workspace) -> list[str]:
+    """What the student's exported files call by another name, a line each."""
+    files = {path: workspace.exported(path).read_text(encoding="utf-8") for path in workspace.yours()}
+    return [rename_back(path, *pair) for path, text in files.items() for pair in renamed(path, text).items()]
+
+
+def rename_back(path: str, name: str, other: str) -> str:
+    return f"{path} has no {name}, but {other}, which the course does not know: call it {name} again"
+
+
 def remarks(workspace: Workspace, chapter: Chapter, modules: list[Module]) -> list[str]:
     """Return what a student may have lost by accident: public names, and checks no longer the course's."""
     found = []
     for module in modules:
-        lost = sorted(public_names(module.path) - all_names(ast.parse(module.text)))
+        other = renamed(module.path, module.text)
+        lost = sorted(public_names(module.path) - all_names(ast.parse(module.text)) - other.keys())
         if lost:
             found.append(f"{module.path} has no {', '.join(lost)} any more: did a cell lose its `#| export` line?")
+        found += [rename_back(module.path, *pair) for pair in other.items()]
     found += [
         f"{path} comes with the package now: what the notebook exports there is left out"
         for path in exported_files(read_notebook(workspace.notebook(chapter)))

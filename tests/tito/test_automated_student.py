@@ -6,6 +6,7 @@ These chapters stand for all; `python tests/tito/automated_student.py --fresh` g
 import importlib.util
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +56,27 @@ def test_the_course_is_the_one_in_the_wheel(student):
     assert "tito/course/tests/conftest.py" in names
     assert "tito/course/milestones/05_2017_transformer/reversal.py" in names
     assert not [name for name in names if "test_suite_catches" in name or name.startswith(("tests/", "modules/"))]
+
+
+def pip(*arguments):
+    return subprocess.run([sys.executable, "-m", "pip", *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_an_older_python_is_refused_by_name(installed, tmp_path):
+    (wheel,) = installed[0].glob("*.whl")
+    offline = ["--no-deps", "--no-index", "--only-binary=:all:", "-d", tmp_path, wheel]
+    assert pip("download", "--python-version", "3.11", *offline).returncode == 0
+    refused = pip("download", "--python-version", "3.10", *offline)
+    assert refused.returncode and "requires a different Python: 3.10.0 not in '>=3.11'" in refused.stderr
+
+
+def test_what_is_missing_is_asked_of_the_wheel_that_was_installed(installed, tmp_path):
+    (wheel,) = installed[0].glob("*.whl")
+    assert pip("install", "--no-deps", "--no-index", "--target", tmp_path, wheel).returncode == 0
+    code = "from tito.install import how_to_install; print(how_to_install('lab'))"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=tmp_path,
+                          env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert done.stdout == f'pip install "tinytorch-course[lab] @ {wheel.as_uri()}"\n', done.stderr
 
 
 def test_a_chapter_of_three_files_from_red_to_green(student):

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tito.install import how_to_install
+
 
 def python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -44,7 +46,7 @@ def test_without_the_course_extra_it_says_what_to_install(package, tmp_path):
     missing = f"import sys; sys.modules[{package!r}] = None; sys.argv = {arguments}"
     result = python(f"{missing}; from tito.cli import main; main()")
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == f"tito needs {package}: pip install '.[course]' in your clone of tinytorch\n"
+    assert result.stderr == f"tito needs {package}: {how_to_install('course')}\n"
 
 
 def test_it_never_imports_tinytorch():

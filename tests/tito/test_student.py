@@ -10,6 +10,7 @@ import time
 import pytest
 from small_course import write
 
+from tito.install import how_to_install
 from tito.strip import STILL_OPEN, grading
 from tito.suite import Outcome, summary
 
@@ -483,6 +484,17 @@ def in_terminal(*arguments, columns, **options):
     return re.sub(r"\x1b\[[0-9;]*m", "", out.decode())
 
 
+def test_a_function_that_was_renamed_is_named(tito, monkeypatch):
+    monkeypatch.setattr("tito.student.public_names", lambda path: {"twice", "four_times"})  # of the reference
+    tito("start", "01")
+    tito.solve()
+    tito.notebook().write_text(tito.notebook().read_text().replace("four_times(x)", "fourtimes(x)"))
+    said = tito("check", "01", status=1)
+    renamed = "double.py has no four_times, but fourtimes, which the course does not know: call it four_times again"
+    assert f"note: {renamed}\n" in said and renamed in said.split("checks: ")[1]
+    assert "#| export" not in said
+
+
 # ---- milestones
 
 
@@ -822,7 +834,7 @@ def test_lab_starts_jupyterlab_with_the_notebook(tito, monkeypatch):
     assert "yours: all" in tito("lab", "01")
     assert started == [([sys.executable, "-m", "jupyterlab", str(tito.notebook())], tito.folder)]
     monkeypatch.setattr("tito.student_commands.find_spec", lambda name: None)
-    assert "pip install '.[lab]' in your clone of tinytorch" in tito("lab", "01", status=2)
+    assert f"JupyterLab is missing: {how_to_install('lab')}\n" in tito("lab", "01", status=2)
 
 
 def test_a_copy_of_a_notebook_is_not_taken_for_it(tito):
