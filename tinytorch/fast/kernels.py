@@ -148,14 +148,15 @@ def norm_backward(grad, xhat, scale, weight, centered, dx, dweight, dbias):
 @jit
 def largest(row, lanes):
     "max of row (n,) as np.max, but nan is passed over; -inf where there is nothing. lanes (32,) is scratch."
-    for lane in range(32):
-        lanes[lane] = f4(-np.inf)
-    for start in range(0, row.size - 31, 32):
-        for lane in range(32):
-            lanes[lane] = row[start + lane] if row[start + lane] > lanes[lane] else lanes[lane]
     most = f4(-np.inf)
-    for lane in range(32):
-        most = lanes[lane] if lanes[lane] > most else most
+    if row.size >= 32:
+        for lane in range(32):
+            lanes[lane] = f4(-np.inf)
+        for start in range(0, row.size - 31, 32):
+            for lane in range(32):
+                lanes[lane] = row[start + lane] if row[start + lane] > lanes[lane] else lanes[lane]
+        for lane in range(32):
+            most = lanes[lane] if lanes[lane] > most else most
     for i in range(row.size // 32 * 32, row.size):
         most = row[i] if row[i] > most else most
     return most
