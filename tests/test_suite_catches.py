@@ -461,6 +461,18 @@ MISTAKES = {
         ("lora: a merged adapter is loaded", "if layer.merged]:", "if False]:"),
         ("lora: merge is not remembered", "        self.merged = True", "        self.merged = False"),
     ],
+    ("quantization.py", "22_quantization/test_quantization.py"): [
+        ("quantization: the product of integers is rounded", "astype(np.float64)\n    product",
+         "astype(np.float32)\n    product"),
+        ("quantization: a shared weight is quantized", ".count(id(layer.weight)) <= 1", ".count(id(layer)) <= 1"),
+        ("quantization: hooks stay", "        handle.remove()", "        pass"),
+        ("quantization: the input's gradient is scaled", "return grad @ self.weight, None",
+         "return grad @ self.weight * 2, None"),
+        ("quantization: groups are ignored in training", "self.weight.data, self.bits, self.group)",
+         "self.weight.data, self.bits)"),
+        ("quantization: a byte keeps one number", "halves[:, :, 0] + 16 * halves[:, :, 1]",
+         "halves[:, :, 0] + 8 * halves[:, :, 1]"),
+    ],
     ("../tito/overlay.py", "tito/test_overlay.py"): [
         ("overlay: the reference comes first", "sys.meta_path.insert(0, overlay)", "sys.meta_path.append(overlay)"),
         ("overlay: the variable is ignored", "named = os.environ.get(VARIABLE)", "named = None"),

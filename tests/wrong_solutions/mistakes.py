@@ -1297,4 +1297,76 @@ return model.requires_grad_(False)
         ("adapter.merge()", "pass"),
         words="what was not merged before is not merged",
     ),  # fmt: skip
+    # ---- 22_quantization
+    Mistake(
+        "22_quantization", "find-scales", "one scale for the whole matrix",
+        """
+largest = abs(weight).max() * np.ones((rows, columns // group, 1))
+return np.where(largest == 0, 1, largest / largest_integer(bits)).astype(weight.dtype)
+""",
+        words="one scale for the whole matrix",
+    ),  # fmt: skip
+    Mistake(
+        "22_quantization", "find-scales", "a group of zeros has the scale 0",
+        ("np.where(largest == 0, 1, largest / largest_integer(bits))", "(largest / largest_integer(bits))"),
+        words="a group of zeros needs the scale 1",
+    ),  # fmt: skip
+    Mistake(
+        "22_quantization", "to-integers", "cut off, not rounded",
+        ("np.rint(grouped / scales)", "np.trunc(grouped / scales)"),
+        words="cut off, not rounded",
+    ),  # fmt: skip
+    Mistake(
+        "22_quantization", "to-integers", "not clipped",
+        ("np.clip(np.rint(grouped / scales), -end, end)", "np.rint(grouped / scales)"),
+        words="not clipped to -7 .. 7",
+    ),  # fmt: skip
+    Mistake(
+        "22_quantization", "pack", "neighbours share a byte",
+        """
+both = (integers + 8).astype(np.uint8)
+return both[:, ::2] + 16 * both[:, 1::2]
+""",
+        words="neighbours share a byte",
+    ),  # fmt: skip
+    Mistake(
+        "22_quantization", "pack", "8 is not subtracted",
+        (" - np.int8(8)", ""),
+        words="8 is not subtracted", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "22_quantization", "integer-linear", "one scale for all vectors",
+        ("abs(x).max(axis=-1, keepdims=True)", "abs(x).max(keepdims=True)"),
+        words="one scale for all vectors",
+    ),  # fmt: skip
+    Mistake(
+        "22_quantization", "integer-linear", "the weight's scale is forgotten",
+        (" * scales.reshape(-1)", ""),
+        words="the weight's scale is missing",
+    ),  # fmt: skip
+    Mistake(
+        "22_quantization", "quantize", "the input scales are forgotten",
+        ("inputs[path] if isinstance(inputs, dict) else None", "None"),
+        words="input scale stands under its path",
+    ),  # fmt: skip
+    Mistake(
+        "22_quantization", "quantize", "replaced one by one",
+        """
+for path, parent, name, layer in found:
+    scale = inputs[path] if isinstance(inputs, dict) else None
+    setattr(parent, name, QuantizedLinear(layer, bits, group, inputs is not None, scale))
+return model
+""",
+        words="make all new layers first",
+    ),  # fmt: skip
+    Mistake(
+        "22_quantization", "fake-quantize", "the gradient passes where it was clipped",
+        "return (grad,)",
+        words="what was clipped gets no gradient", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "22_quantization", "fake-quantize", "compared before rounding",
+        ("abs(np.rint(grouped / self.scales))", "abs(grouped / self.scales)"),
+        words="3.6 / 0.5 rounds to 7",
+    ),  # fmt: skip
 ]
