@@ -462,8 +462,8 @@ MISTAKES = {
         ("lora: merge is not remembered", "        self.merged = True", "        self.merged = False"),
     ],
     ("quantization.py", "22_quantization/test_quantization.py"): [
-        ("quantization: the product of integers is rounded", "astype(np.float64)\n    product",
-         "astype(np.float32)\n    product"),
+        ("quantization: the product of integers is rounded", "rounded @ integers.T.astype(np.float64)",
+         "rounded.astype(np.float32) @ integers.T.astype(np.float32)"),
         ("quantization: a shared weight is quantized", ".count(id(layer.weight)) <= 1", ".count(id(layer)) <= 1"),
         ("quantization: hooks stay", "        handle.remove()", "        pass"),
         ("quantization: the input's gradient is scaled", "return grad @ self.weight, None",

@@ -5,8 +5,7 @@ from tinytorch.vocabulary.options import checked
 
 class ModuleVocabulary:
     "What Module inherits: methods that need nothing of it but the taught ones."
-    _pre_hooks = _hooks = _backward_hooks = ()
-    _has_hooks = False  # or had: the one question that each call asks
+    _pre_hooks = _hooks = _backward_hooks = _has_hooks = ()  # _has_hooks, or had: the one question that each call asks
 
     def __init_subclass__(cls, **options):
         "Have the options of a module of tinytorch, not of a user's own, checked when one is made."
