@@ -2,16 +2,16 @@
 
 from tito.course import Chapter
 from tito.strip import grading, source_of
-from tito.workspace import OPEN
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 HEAD, CHECK = "how-to-work", "check-this-chapter"  # ids of the two cells
-WORDS_A_MINUTE, MINUTES_AN_EXERCISE, MINUTES_A_FUNCTION = 180, 8, 12
+WORDS_A_MINUTE = 180
+MINUTES = {"guided": (6, 2), "open": (0, 12)}  # to understand an exercise, and to write each gap in it
 
 TO_DO = {
     "guided": """\
-Each of the {count} exercises is a cell with a line `raise NotImplementedError(...)`. Put your code in the place of that
-line, and run the cell; the cell below it checks what you wrote, and prints what it compares.""",
+Each of the {count} exercises is a cell with one or more lines `raise NotImplementedError(...)`. Put your code in the
+place of each, and run the cell; the next check below it tests what you wrote, and prints what it compares.""",
     "open": """\
 Every function and class that the chapter exports is a signature and a docstring. Put your code in the place of each
 line `raise NotImplementedError(...)`, in your own way; the checks look at what the functions do.""",
@@ -26,7 +26,11 @@ HOW_TO_WORK = """\
   overwrote your work.
 - When all is written, save (Ctrl+S) and run the last cell: it exports what you wrote, and says whether it is right.
 
-Expect about {hours}: {reading} minutes to read, and {minutes} for each {what}."""
+Expect about {hours}: {reading} minutes to read, {work}."""
+WORK = {
+    "guided": "6 minutes for each exercise, and 2 for each line to replace in it",
+    "open": "and 12 for each function",
+}
 
 
 def handout(chapter: Chapter, notebook: dict, depth: str) -> dict:
@@ -42,22 +46,41 @@ def handout(chapter: Chapter, notebook: dict, depth: str) -> dict:
 
 
 def how_to_work(chapter: Chapter, notebook: dict, depth: str) -> str:
-    sources = [source_of(cell) for cell in notebook["cells"]]
-    if depth == OPEN:
-        count = sum(source.count("raise NotImplementedError(") for source in sources)
-        minutes, what = MINUTES_A_FUNCTION, "function"
-    else:
-        count = sum(bool(grading(cell).get("solution")) for cell in notebook["cells"])
-        minutes, what = MINUTES_AN_EXERCISE, "exercise"
-    reading = round(sum(len(source.split()) for source in sources) / WORDS_A_MINUTE)
+    count, _ = exercises_and_gaps(notebook)
+    reading, needed = round(reading_time(notebook)), hours(minutes_for(notebook, depth))
     return HOW_TO_WORK.format(to_do=TO_DO[depth].format(count=count), number=chapter.number, reading=reading,
-                              minutes=minutes, what=what, hours=hours(reading + count * minutes))  # fmt: skip
+                              work=WORK[depth], hours=needed)  # fmt: skip
+
+
+def minutes_for(notebook: dict, depth: str) -> float:
+    """How long a student's notebook is expected to take."""
+    (exercise, gap), (exercises, gaps) = MINUTES[depth], exercises_and_gaps(notebook)
+    return reading_time(notebook) + exercise * exercises + gap * gaps
+
+
+def exercises_and_gaps(notebook: dict) -> tuple[int, int]:
+    """How many cells a student writes in, and how many lines there are to replace."""
+    gaps = sum(source_of(cell).count("raise NotImplementedError(\"") for cell in notebook["cells"])
+    return sum(bool(grading(cell).get("solution")) for cell in notebook["cells"]), gaps
+
+
+def reading_time(notebook: dict) -> float:
+    return sum(len(source_of(cell).split()) for cell in notebook["cells"]) / WORDS_A_MINUTE
 
 
 def hours(minutes: float) -> str:
     """In halves of an hour: "an hour", "2.5 hours"."""
-    halves = max(1, round(minutes / 30))
+    halves = halves_of(minutes)
     return {1: "half an hour", 2: "an hour"}.get(halves, f"{halves / 2:g} hours")
+
+
+def halves_of(minutes: float) -> int:
+    return max(1, round(minutes / 30))
+
+
+def where_hours_come_from() -> str:
+    return (f"hours: to expect, from the words of a notebook at {WORDS_A_MINUTE} a minute, and {WORK['guided']}"
+            " (12 for each function in open form); yours will differ")
 
 
 def lines(text: str) -> list[str]:

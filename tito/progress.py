@@ -14,9 +14,9 @@ from tito.files import digest_of, write_whole
 from tito.overlay import FAST_STUDENT
 from tito.project import TitoError
 from tito.runs import is_number, is_run, read_json
-from tito.student import changed_since_export, not_written, to_write
+from tito.student import changed_since_export, hours_for, not_written, to_write
 from tito.suite import environment, forget_compiled, importable, suite_files
-from tito.workspace import OPEN, Workspace
+from tito.workspace import GUIDED, OPEN, Workspace
 
 NOT_STARTED, IN_PROGRESS, GREEN = "not started", "in progress", "green"
 
@@ -64,10 +64,10 @@ def fingerprint(workspace: Workspace, chapter: Chapter) -> str:
 
 
 def chapter_table(workspace: Workspace) -> list[list[str]]:
-    rows = [["chapter", "state", "form", ""]]
+    rows = [["chapter", "state", "form", "hours", ""]]
     for chapter in chapters():
-        now = standing(workspace, chapter)
-        rows.append([chapter.name, now.state, workspace.depth(chapter) or "", now.detail])
+        now, depth = standing(workspace, chapter), workspace.depth(chapter)
+        rows.append([chapter.name, now.state, depth or "", f"{hours_for(chapter, depth or GUIDED):4}", now.detail])
     return rows
 
 

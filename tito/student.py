@@ -15,7 +15,7 @@ from tito.course import chapter as chapter_of
 from tito.exercises import exercises as found_exercises
 from tito.export import Module, export
 from tito.files import digest, digest_of, write_all
-from tito.handout import handout
+from tito.handout import halves_of, handout, minutes_for
 from tito.layout import all_names
 from tito.open_form import functions, given_names, opened, package_texts
 from tito.overlay import OPEN_EXERCISE, PACKAGE_FOLDER
@@ -76,9 +76,18 @@ def export_chapter(workspace: Workspace, chapter: Chapter) -> tuple[list[Module]
     return modules, remarks(workspace, chapter, modules)
 
 
+def hours_for(chapter: Chapter, depth: str) -> float:
+    """How long a chapter is expected to take, in halves of an hour."""
+    return halves_of(minutes_for(without_solutions(chapter, depth), depth)) / 2
+
+
+def without_solutions(chapter: Chapter, depth: str) -> dict:
+    return in_open_form(chapter) if depth == OPEN else stripped(chapter.notebook)
+
+
 def fresh(chapter: Chapter, depth: str = GUIDED) -> tuple[bytes, list[Module]]:
     """The notebook that a student starts with, and the stubs that it exports."""
-    notebook = in_open_form(chapter) if depth == OPEN else stripped(chapter.notebook)
+    notebook = without_solutions(chapter, depth)
     content = notebook_bytes(handout(chapter, notebook, depth))
     with tempfile.TemporaryDirectory(prefix="tito-") as folder:
         path = Path(folder, chapter.notebook.name)

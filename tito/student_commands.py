@@ -13,6 +13,7 @@ import typer
 from tito import course, progress, student
 from tito import diff as side_by_side
 from tito import doctor as examination
+from tito.handout import where_hours_come_from
 from tito.install import how_to_install
 from tito.project import TitoError
 from tito.runs import show
@@ -175,7 +176,7 @@ def status() -> None:
         workspace = workspace_here()
         print(f"{workspace.folder}\n")
         show(progress.chapter_table(workspace))
-        print()
+        print(f"{where_hours_come_from()}\n")
         show([row[:3] for row in progress.milestone_table(workspace, course.milestones())])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import tito as package
 from tito.course import chapters
+from tito.handout import hours, minutes_for
 from tito.magic import exported_names, is_unsaved
 from tito.student import fresh
 
@@ -28,6 +29,17 @@ def test_every_notebook_has_its_kernel_a_way_to_work_and_a_check(handouts):
         assert head.startswith("**How to work.**") and f"`tito hint {chapter.number}`" in head and "hour" in head
         assert ("exercises is a cell" in head) == (depth == "guided")
         assert notebook.cells[-1].source == f"%reload_ext tito\n%tito check {chapter.number}"
+
+
+def test_the_expected_hours_are_those_of_its_words_and_gaps():
+    def cell(source, **nbgrader):
+        return {"cell_type": "code", "source": source, "metadata": {"nbgrader": nbgrader}}
+
+    gaps = 'raise NotImplementedError("a")\n' * 3
+    notebook = {"cells": [cell("word " * 1794 + gaps, solution=True)]}  # 1,800 words with the gaps: ten minutes
+    assert minutes_for(notebook, "guided") == 10 + 6 + 3 * 2
+    assert minutes_for(notebook, "open") == 10 + 3 * 12
+    assert (hours(20), hours(50), hours(160)) == ("half an hour", "an hour", "2.5 hours")
 
 
 def test_an_open_exercise_says_which_it_is(handouts):

@@ -26,7 +26,9 @@ def row(text, name):
 
 
 def test_from_a_new_workspace_to_a_green_chapter(tito):
-    assert "not started" in row(tito("status"), "01_double")
+    status = tito("status")
+    assert row(status, "01_double").split() == ["01_double", "not", "started", "0.5"], "half an hour to expect"
+    assert "hours: to expect" in status
     said = tito("start", "1")
     assert "wrote modules/01_double.ipynb\nwrote exported/tinytorch/double.py\n" in said
     assert "raise NotImplementedError" in tito.exported().read_text()
