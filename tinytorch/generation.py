@@ -51,7 +51,7 @@ def penalize_repeats(logits, ids, penalty):
 
 
 def choose(logits, ids, generator, temperature=1.0, top_k=None, top_p=None, repetition_penalty=1.0):
-    """Return the next token of each row, integers (B,), for logits (B, V) behind ids (B, T); options as in `generate`.
+    """Return the next token of each row, integers (B,), for logits (B, V) after ids (B, T); options as in `generate`.
     First the penalty, then top_k, then top_p. Raises: FloatingPointError where the largest logit is not finite."""
     if not np.isfinite(logits.max()):
         raise FloatingPointError(f"generate: the largest logit is {logits.max()}; did training diverge?")
@@ -100,7 +100,7 @@ class KVCache:
 
 
 def next_logits(model, ids, cache=None):
-    """Return the logits of the token behind ids (B, T), of which `model` sees the last model.context: an array (B, V).
+    """Return the logits of the token after ids (B, T), of which `model` sees the last model.context: an array (B, V).
     With a `KVCache` that holds the beginning of the same texts, only the newer tokens are read: model(newest,
     cache=cache, last_only=True). Past the context the cache is reset, and the last are all read."""
     if cache is None:

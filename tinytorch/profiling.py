@@ -48,7 +48,7 @@ Row = namedtuple("Row", "name calls forward backward allocated saved")  # of one
 class Profile(namedtuple("Profile", "rows step")):
     "A table to print: `rows`, each a Row, the costliest first, and the milliseconds of a whole `step`."
     def between(self):
-        "Return the milliseconds of a step outside of all operations."
+        "Return the milliseconds of a step outside all operations."
         return self.step - sum(row.forward + row.backward for row in self.rows)
     def __str__(self):
         all_rows = Row("all", *map(sum, list(zip(*self.rows, Row("", 0, 0, 0, 0, 0)))[1:]))

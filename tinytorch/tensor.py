@@ -26,7 +26,7 @@ def _as_array(data, dtype=None):
 
 
 def _as_operand(value):
-    "Return what `forward` gets for an input that is no Tensor; a NumPy scalar as a Python number."
+    "Return what `forward` gets for an input that is not a Tensor; a NumPy scalar as a Python number."
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, (int, float, np.ndarray)):

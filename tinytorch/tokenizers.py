@@ -99,14 +99,14 @@ class Tokenizer:
         yield from self.encode(rest)
 
     def tokens_of(self, ids):
-        "Return the tokens for `ids` (a list, array or Tensor). Raises: IndexError for an id outside of the vocabulary."
+        "Return the tokens for `ids` (a list, array or Tensor). Raises: IndexError for an id outside the vocabulary."
         ids = ids.tolist() if hasattr(ids, "tolist") else list(ids)
         for position, i in enumerate(ids):
             if not 0 <= i < self.vocab_size:
                 raise IndexError(f"decode: id {i} at position {position} is outside of the {self.vocab_size} tokens")
         return [self.tokens[i] for i in ids]
     def decode(self, ids):
-        "Return the text of `ids`: their tokens, joined. Raises: IndexError for an id outside of the vocabulary."
+        "Return the text of `ids`: their tokens, joined. Raises: IndexError for an id outside the vocabulary."
         return "".join(self.tokens_of(ids))
 
     def state(self):
@@ -177,7 +177,7 @@ class WordTokenizer(Tokenizer):
     def decode(self, ids):
         """Return the tokens as text, with a space between two, but not after `\\n ( [ { “ $ # @` or before
         `\\n . , ; : ! ? ) ] } ' ’ ” … %`; of double quotes, each second one closes.
-        Raises: IndexError for an id outside of the vocabulary."""
+        Raises: IndexError for an id outside the vocabulary."""
         opens, closes = [*"\n([{“$#@"], [*".,;:!?)]}'’”…%\n"]
         text, quoted, space = "", False, False
         for token in self.tokens_of(ids):
@@ -291,7 +291,7 @@ class BPETokenizer(Tokenizer):
     """Encode byte pairs as GPT-2 does (Radford et al. 2019, section 2.2): nothing is unknown or lost.
     tokens: bytes or their `visible` text (special ones by name), the 256 single bytes among them. merges: pairs of
     these, in the order in which they were learned (kept in `merge_list`, as bytes).
-    Raises: ImportError without `regex`; ValueError if a byte, or what a merge needs or makes, is no token."""
+    Raises: ImportError without `regex`; ValueError if a byte, or what a merge needs or makes, is not a token."""
     as_token, options = staticmethod(str.encode), ("merges",)
 
     def __init__(self, tokens, merges, special_tokens=()):
@@ -345,8 +345,8 @@ class BPETokenizer(Tokenizer):
         text = data.decode("utf-8", errors="surrogateescape")
         return [i for ids, _ in self.encode_pieces(text) for i in ids]
     def decode_bytes(self, ids):
-        "Return the bytes that `ids` stand for. Raises: IndexError for an id outside of the vocabulary."
+        "Return the bytes that `ids` stand for. Raises: IndexError for an id outside the vocabulary."
         return b"".join(self.tokens_of(ids))
     def decode(self, ids):
-        "Return the text; where ids end inside of a character, or never were text, it has a replacement mark U+FFFD."
+        "Return the text; where ids end inside a character, or never were text, it has a replacement mark U+FFFD."
         return self.decode_bytes(ids).decode("utf-8", errors="replace")

@@ -230,7 +230,7 @@ class Trainer(TrainingLoop):
     def fit(self):
         """Train to the end from wherever it is; return the history, one record (a dict) a step.
         It has "step" and "epoch" (from 1), "lr", "loss", "norm", "seconds", and what was evaluated. Raises: as
-        `watching` of tinytorch.runs, inside of which it runs; FloatingPointError naming step, epoch, lr, operation."""
+        `watching` of tinytorch.runs, inside which it runs; FloatingPointError naming step, epoch, lr, operation."""
         self.model.train()
         started = time.perf_counter() - self.seconds
         with watching(self) as (callbacks, pressed):

@@ -172,7 +172,7 @@ class Case:
         return select_rows(self.batch, count, numbers)
 
     def model_inputs(self, count):
-        "Return at most `count` rows of what loss_fn gives to the model; () if the first of it is no Tensor."
+        "Return at most `count` rows of what loss_fn gives to the model; () if the first of it is not a Tensor."
         asked = self.seen().asked or self.inputs
         return select_rows(asked, count) if asked and isinstance(asked[0], Tensor) and asked[0].ndim else ()
 
@@ -257,7 +257,7 @@ class Case:
                 module.training = mode
 
     def can_predict(self):
-        "Return whether the model can be called outside of loss_fn, as experiments with inputs need it."
+        "Return whether the model can be called outside loss_fn, as experiments with inputs need it."
         try:
             return bool(self.model_inputs(8)) and self.predict(*self.model_inputs(8)).ndim > 0
         except Exception:  # whatever it raises, it cannot

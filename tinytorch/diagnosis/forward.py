@@ -96,7 +96,7 @@ def check_activations(case, trace):
 
 
 def _std(x):
-    "Return the standard deviation of all but the scores that a mask hides: -1e9 is no activation."
+    "Return the standard deviation of all but the scores that a mask hides: -1e9 is not an activation."
     shown = x[x > HIDDEN] if x.size and x.min() <= HIDDEN else x
     return float(shown.std()) if shown.size else 0.0
 

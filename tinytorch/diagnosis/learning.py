@@ -50,7 +50,7 @@ def check_step(case, optimizer):
 
 
 def check_zero_grad(case, optimizer):
-    "Find a step that leaves a huge gradient where it is, put in the place of that of the step before."
+    "Find a step that leaves a huge gradient where it is, put in place of that of the step before."
     rng, left = np.random.default_rng(0), {}
     for name, p in case.optimized().items():
         if p.grad is not None:

@@ -120,7 +120,7 @@ def self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=F
     """Return multi-head self-attention of `packed` (..., T, 3D), query, key and value side by side: (..., T, D).
     attn_mask (which broadcasts to (B, H, T, T)), dropout_p, is_causal: as in `scaled_dot_product_attention`.
     rotary: a `Rotary` for D / num_heads features, which turns queries and keys by their place.
-    cache: `packed` are the newest tokens, behind the cache.length that it holds; cache.append(key, value), arrays
+    cache: `packed` are the newest tokens, after the cache.length that it holds; cache.append(key, value), arrays
     (B, H, T, D / H), keeps theirs and returns those of all. Attention then is causal, and has no gradient."""
     query, key, value = (split_heads(x, num_heads) for x in packed.chunk(3, dim=-1))  # (B, H, T, head_dim)
     if rotary is not None:
@@ -133,7 +133,7 @@ def self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=F
 
 
 def head_size(embed_dim, num_heads):
-    "Return embed_dim / num_heads. Raises: ValueError where that is no whole number."
+    "Return embed_dim / num_heads. Raises: ValueError where that is not a whole number."
     if num_heads < 1 or embed_dim % num_heads:
         raise ValueError(f"attention: embed_dim {embed_dim} is not divisible by num_heads {num_heads}; use a divisor")
     return embed_dim // num_heads

@@ -90,7 +90,7 @@ def find_linear(model, targets):
 
 
 def add_lora(model, rank, alpha=None, targets=ATTENTION):
-    """Freeze `model`, put a `LoRALinear` in the place of each Linear layer named in `targets`, and return the model.
+    """Freeze `model`, put a `LoRALinear` in place of each Linear layer named in `targets`, and return the model.
     Raises, before anything is changed: ValueError as `find_linear`, or for a rank above that of a weight."""
     found = find_linear(model, targets)
     smallest = min((min(layer.weight.shape) for _, _, layer in found), default=rank)

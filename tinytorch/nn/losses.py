@@ -59,7 +59,7 @@ def l1_loss(input, target, reduction="mean"):
 
 class BinaryCrossEntropyFunction(Function):
     """-(t log p + (1 - t) log(1 - p)), p and t of one shape; each log is held above -100, so that p = 0 is finite.
-    Raises: ValueError for a p or t that is no probability."""
+    Raises: ValueError for a p or t that is not a probability."""
     def forward(self, p, t):
         for role, x in ("input", p), ("target", t):
             if not np.all((x >= 0) & (x <= 1)):

@@ -24,7 +24,7 @@ CHOICES = {  # what the names stand for
 class TransformerConfig:
     """The options of a Transformer and its parts. Raises: ValueError for a name not in CHOICES, or as `head_size`.
     mlp_hidden: width of the MLP, if None 4 d_model, for swiglu round(8/3 d_model). pre_norm: norms before attention
-    and MLP, else behind the sums. dropout: a probability. bias: in linear layers and layer norms. norm_eps: theirs."""
+    and MLP, else after the sums. dropout: a probability. bias: in linear layers and layer norms. norm_eps: theirs."""
     d_model: int
     num_layers: int = 1
     num_heads: int = 1
@@ -155,8 +155,8 @@ class GPT(Module):
             x = x + self.position_embedding(length, offset)
         return self.dropout(x)
     def forward(self, ids, cache=None, last_only=False):
-        """Return logits (..., T, vocab_size) of the token behind each of ids (..., T); last_only: (..., 1, vocab_size).
-        cache: a `KVCache`, under no_grad; ids are the newest tokens, behind the cache.length that it has, and kept."""
+        """Return logits (..., T, vocab_size) of the token after each of ids (..., T); last_only: (..., 1, vocab_size).
+        cache: a `KVCache`, under no_grad; ids are the newest tokens, after the cache.length that it has, and kept."""
         offset = 0 if cache is None else cache.length
         x = self.transformer(self.embed(ids, offset), is_causal=True, cache=cache)
         return self.head(x[..., -1:, :] if last_only else x)

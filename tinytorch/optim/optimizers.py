@@ -23,7 +23,7 @@ class Optimizer:
     `params`: Tensors, or dicts `{"params": [...], "lr": ...}` whose other entries override `defaults`. `param_groups`:
     that list of dicts, completed, and read at each step. `state[p]`: {"step": int, moment: array}, once p made a step.
     Raises: ValueError for no parameters, one that is given twice, needs no gradient or is no leaf, and for a setting
-    out of range or unknown; TypeError for what is no Tensor, and for one Tensor instead of a list."""
+    out of range or unknown; TypeError for anything but a Tensor, and for one Tensor instead of a list."""
     name = property(lambda self: type(self).__name__)
 
     def __init__(self, params, defaults=(), **settings):
