@@ -229,8 +229,8 @@ def test_open_from_red_to_green(tito):
     assert "write the functions, save, `tito check 01`" in said
     assert tito.exported().read_text().count("raise NotImplementedError") == 2
     assert "**Hints**" not in tito.notebook().read_text() and "HIDDEN" not in tito.notebook().read_text()
-    assert row(tito("status"), "01_double").split(maxsplit=4)[2:] == [
-        "progress", "open", "2 of 2 functions not written yet; not tested"]
+    assert row(tito("status"), "01_double").split(maxsplit=5)[2:] == [
+        "progress", "open", "0.5", "2 of 2 functions not written yet; not tested"]
     said = tito("test", "01", status=1)
     assert row(said, "    double.py, twice ").split(maxsplit=2)[2] == "01_double.ipynb, cell 7, line 4    3 checks"
     assert "    double.py, four_times " in said and "4 checks: 0 passed, 4 failed" in said
