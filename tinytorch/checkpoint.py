@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from tinytorch.optim import Optimizer
-from tinytorch.regular_files import regular
+from tinytorch.regular_files import printable, regular
 from tinytorch.state import default_generator
+from tinytorch.weight_files import kind_of, read_tensor
 
 
 class CheckpointError(Exception):
@@ -58,30 +59,6 @@ def differences(found, expected):
     return problems
 
 
-def _kind(array):
-    'Return dtype and shape as safetensors writes them: ("F32", [3, 4]).'
-    code = "BOOL" if array.dtype.kind == "b" else f"{array.dtype.kind.upper()}{8 * array.dtype.itemsize}"
-    return code, list(array.shape)
-
-
-def read_tensor(path, file, name):
-    "Return an array of a file that `safe_open` has opened; bfloat16, which NumPy does not have, as float32."
-    if file.get_slice(name).get_dtype() != "BF16":
-        return file.get_tensor(name)
-    with open(path, "rb") as raw:
-        size = int.from_bytes(raw.read(8), "little")
-        entry = json.loads(raw.read(size))[name]
-        start, end = entry["data_offsets"]
-        raw.seek(8 + size + start)
-        upper_halves = np.frombuffer(raw.read(end - start), "<u2").astype(np.uint32)
-    return (upper_halves << 16).view(np.float32).reshape(entry["shape"])
-
-
-def printable(text):
-    "Return `text`, which may come from a file, with characters that could control a terminal as escapes."
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-
-
 @contextmanager
 def _refusing(path):
     try:
@@ -111,7 +88,7 @@ def load_arrays(path, expected_of, signed=True):
         with safe_open(regular(path), "np") as file:  # reads the header
             entries, metadata = {name: file.get_slice(name) for name in file.keys()}, file.metadata() or {}
             found = {name: (e.get_dtype().replace("BF16", "F32"), e.get_shape()) for name, e in entries.items()}
-            problems = differences(found, {name: _kind(array) for name, array in expected_of(found).items()})
+            problems = differences(found, {name: kind_of(array) for name, array in expected_of(found).items()})
             if problems:
                 raise CheckpointError("\n  ".join(["it is of another model or run", *problems[:8]]))
             arrays = {name: read_tensor(path, file, name) for name in found}

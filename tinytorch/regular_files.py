@@ -13,3 +13,8 @@ def regular(path):
 def read_text(path):
     "Return the text of a UTF-8 file, with or without a byte order mark. Raises: as `regular`."
     return Path(regular(path)).read_text(encoding="utf-8-sig")
+
+
+def printable(text):
+    "Return `text`, which may come from a file, with characters that could control a terminal as escapes."
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

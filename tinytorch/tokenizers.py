@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from functools import cache, lru_cache
 
 from tinytorch.checkpoint import write_whole
+from tinytorch.patterns import compiled
 from tinytorch.regular_files import read_text
 
 
@@ -203,13 +204,7 @@ def merge_pair(ids, pair, merged):
 GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
-def gpt2_pattern():
-    "Return GPT2_PATTERN (Radford et al. 2019) compiled. Raises: ImportError, without regex."
-    try:
-        import regex
-    except ImportError as error:
-        raise ImportError("BPETokenizer needs the package regex: pip install regex") from error
-    return regex.compile(GPT2_PATTERN)
+def gpt2_pattern(): return compiled(GPT2_PATTERN)
 
 
 def find_merges(weights, n, min_count=2):

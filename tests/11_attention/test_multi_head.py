@@ -207,6 +207,51 @@ def test_heads_must_divide_the_features():
         MultiHeadAttention(10, 0)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 3, 6])
+@pytest.mark.parametrize("rotary", [None, Rotary(4, max_len=16)], ids=["", "rotary"])
+def test_grouped_heads_are_heads_whose_keys_were_repeated(groups, rotary):
+    shared = MultiHeadAttention(24, 6, rotary=rotary, num_kv_heads=groups).double()
+    plain, x, memory = MultiHeadAttention(24, 6, rotary=rotary).double(), random(2, 5, 24), random(2, 7, 24, seed=1)
+    assert shared.in_proj.weight.shape == (24 + 2 * 4 * groups, 24)
+    repeat = np.concatenate([np.arange(24)] + [
+        start + (np.arange(6) * groups // 6)[:, None] * 4 + np.arange(4)
+        for start in (24, 24 + 4 * groups)], axis=None)  # the rows of in_proj, for plain attention
+    for ours, theirs in ((plain.in_proj.weight, shared.in_proj.weight), (plain.in_proj.bias, shared.in_proj.bias)):
+        ours.data[...] = theirs.data[repeat]
+    plain.out_proj.load_state_dict(shared.out_proj.state_dict())
+    for inputs, options in (((x,), {"is_causal": True}), ((x, memory), {}), ((x,), {"attn_mask": np.eye(5) > 0})):
+        gradients = []
+        for layer in (shared, plain):
+            layer.zero_grad()
+            x.grad = None
+            out = layer(*inputs, **options)
+            out.backward(np.random.default_rng(1).standard_normal(out.shape))
+            gradients.append((out.data, x.grad.data, layer.in_proj.weight.grad.data, layer.in_proj.bias.grad.data))
+        weight, bias = (np.zeros_like(part) for part in gradients[0][2:])
+        np.add.at(weight, repeat, gradients[1][2])  # each copy has its share in the gradient of the one head
+        np.add.at(bias, repeat, gradients[1][3])
+        for found, expected in zip(gradients[0], (*gradients[1][:2], weight, bias)):
+            np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(shared.weights(x, memory).data, plain.weights(x, memory).data, atol=1e-14)
+
+
+@pytest.mark.parametrize("pieces", [[9], [4, 1, 4], [1] * 9])
+def test_grouped_heads_with_a_cache(pieces):
+    attention = MultiHeadAttention(24, 6, rotary=Rotary(4, max_len=16), num_kv_heads=2, qkv_bias=False).double()
+    x, cache = random(2, 9, 24), GrowingCache()
+    with no_grad():
+        parts = [attention(x[:, end - size:end], cache=cache).data for size, end in zip(pieces, np.cumsum(pieces))]
+    assert cache.keys.shape == (2, 2, 9, 4), "a third of the heads of queries: that is what it is for"
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), attention(x, is_causal=True).data, atol=1e-12)
+    assert attention.in_proj.bias is None and attention.out_proj.bias is not None
+
+
+@pytest.mark.parametrize("groups", [0, 4, 5, 7, 12, -1])
+def test_groups_must_divide_the_heads(groups):
+    with pytest.raises(ValueError, match=f"6.*{groups}"):
+        MultiHeadAttention(24, 6, num_kv_heads=groups)
+
+
 def test_errors_from_the_layer():
     attention, x = MultiHeadAttention(12, 3), random(2, 5, 12, dtype=np.float32)
     with pytest.raises(TypeError, match="int64"):

@@ -231,6 +231,32 @@ def test_self_attention(level, options, dtype):
         assert_same(form, plain)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("options", [{"is_causal": True}, {"rotary": Rotary(4, 99)}, {"dropout_p": 0.3},
+                                     {"attn_mask": np.tri(70) > 0}], ids=["causal", "rotary", "dropout", "mask"])
+def test_grouped_self_attention(level, groups, options):
+    found, width, length = [], (4 + 2 * groups) * 4, 9 if "dropout_p" in options else 70  # 70: two blocks of queries
+    for which in ("plain", level):
+        packed = Tensor(numbers(2, length, width), requires_grad=True)
+        with fast.use(which):
+            manual_seed(0)
+            out = self_attention(packed, 4, num_kv_heads=groups, **options)
+            out.backward(numbers(2, length, 16, seed=1))
+        found.append([out.data, packed.grad.data])
+    assert_same(found[1], found[0])
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_grouped_self_attention_with_a_cache(level, groups):
+    found, width = [], (4 + 2 * groups) * 4
+    for which in ("plain", level):
+        cache = LayerCache(16)
+        with fast.use(which), no_grad():
+            found.append([self_attention(Tensor(numbers(3, T, width, seed=T)), 4, rotary=Rotary(4, 16), cache=cache,
+                                         num_kv_heads=groups).data for T in (5, 1, 4, 1)])
+    assert_same(found[1], found[0])
+
+
 def test_self_attention_takes_a_mask_that_is_a_bare_array(level):
     found = []
     for name in ("plain", level):

@@ -97,7 +97,9 @@ REFUSED = {
     "nll_loss": [("t.nll_loss(m, t.tensor([0, 3]))", "nll_loss 3"), ("t.nll_loss(m, m)", "nll_loss float32")],
     "scaled_dot_product_attention": [
         ("t.scaled_dot_product_attention(m, t.ones(4, 5), t.ones(4, 5))", "attention (2, 3) (4, 5)"),
-        ("t.scaled_dot_product_attention(m, m, m, dropout_p=2.0)", "dropout_p 2.0")],
+        ("t.scaled_dot_product_attention(m, m, m, dropout_p=2.0)", "dropout_p 2.0"),
+        ("t.scaled_dot_product_attention(t.ones(1, 5, 3, 2), *[t.ones(1, 2, 3, 2)] * 2, enable_gqa=True)",
+         "num_heads 5 num_kv_heads 2")],
     "conv2d": [("t.conv2d(image, t.ones(4, 2, 3, 3))", "conv2d (1, 3, 5, 5) (4, 2, 3, 3)"),
                ("t.conv2d(image, t.ones(4, 3, 3, 3), stride=0)", "stride 0"),
                ("t.conv2d(image, t.ones(4, 3, 3, 3), dilation=3)", "conv2d 7 5"),

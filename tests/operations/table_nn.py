@@ -140,6 +140,8 @@ LOSSES = [
 # query, key, value: (..., T_query, d), (..., T_key, d), (..., T_key, e)
 QKV = [((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 6, 2)), ((3, 5, 2), (3, 5, 2), (3, 5, 2)), ((4, 5), (6, 5), (6, 3)),
        ((2, 1, 5), (2, 1, 5), (2, 1, 5))]
+GROUPS = [((2, 6, 4, 5), (2, 2, 6, 5), (2, 2, 6, 3)), ((1, 4, 3, 2), (1, 1, 3, 2), (1, 1, 3, 2)),
+          ((2, 3, 4, 2), (2, 3, 4, 2), (2, 3, 4, 2))]  # heads of queries, and of keys and values
 MASKS = [(*QKV[0], (4, 6)), (*QKV[0], (2, 1, 1, 6)), (*QKV[0], (2, 3, 4, 6)), (*QKV[2], (4, 6)), (*QKV[1], (5, 5))]
 
 
@@ -157,6 +159,11 @@ ATTENTION = [
     Row("scaled_dot_product_attention", attention, (real,) * 4, MASKS),
     Row("scaled_dot_product_attention", attention, (real,) * 3 + (fixed(real),), MASKS[:1], [{"scale": 2.0}]),
     Row("scaled_dot_product_attention", attention, (real,) * 3, QKV[:2], [{"dropout_p": 0.4}], parity=False),
+    Row("scaled_dot_product_attention", attention, (real,) * 3, GROUPS,
+        [{"enable_gqa": True}, {"enable_gqa": True, "is_causal": True}, {"enable_gqa": True, "scale": 0.3}],
+        large=((2, 4, 70, 33), (2, 2, 70, 33), (2, 2, 70, 33))),
+    Row("scaled_dot_product_attention", attention, (real,) * 3 + (boolean,), [(*GROUPS[0], (2, 6, 4, 6))],
+        [{"enable_gqa": True}]),
 ]
 
 

@@ -1252,6 +1252,55 @@ return float((log_z - logits[np.arange(len(logits)), targets]).mean())
         ("mean / f4(width) if centered else f4(0)", "mean / f4(width)"),
         words="RMSNorm subtracts no mean",
     ),  # fmt: skip
+    # ---- 19_pretrained
+    Mistake(
+        "19_pretrained", "share-heads", "heads of a group are not neighbours",
+        ("np.arange(num_heads) // size", "np.arange(num_heads) % groups"),
+        words="neighbours belong to a group",
+    ),  # fmt: skip
+    Mistake(
+        "19_pretrained", "share-heads", "three equal parts",
+        "return packed.chunk(3, dim)",
+        words="thirds, as if", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "19_pretrained", "gpt2-weights", "the square one is not transposed",
+        ('transposed=".c_" in theirs)', 'transposed=".c_" in theirs and theirs[-11:] != "attn.c_proj")'),
+        words="square, and transposed all the same",
+    ),  # fmt: skip
+    Mistake(
+        "19_pretrained", "gpt2-weights", "a tied head is looked for",
+        ("if not config.tied_head:", "if True:"),
+        words="a tied head has no array of its own",
+    ),  # fmt: skip
+    Mistake(
+        "19_pretrained", "place-of", "a copy",
+        ("array[weight.rows]", "array[weight.rows].copy()"),
+        words="must return a view",
+    ),  # fmt: skip
+    Mistake(
+        "19_pretrained", "place-of", "transposed, then rows",
+        """
+view = array.T if weight.transposed else array
+return view[weight.rows]
+""",
+        words="rows are those of the parameter",
+    ),  # fmt: skip
+    Mistake(
+        "19_pretrained", "place-of", "as many heads of keys as of queries",
+        ("config.d_model // group_size(config.num_heads, config.num_kv_heads)", "config.d_model"),
+        words="two heads of keys have 2 * 4 rows", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "19_pretrained", "rotary-halves", "across the heads",
+        ("num_heads, len(weight) // num_heads // 2, 2, -1", "1, len(weight) // 2, 2, -1"),
+        words="across the heads, not inside of each",
+    ),  # fmt: skip
+    Mistake(
+        "19_pretrained", "rotary-halves", "the inverse is the same",
+        "return halves_of(weight, num_heads)",
+        words="the same order again, not the inverse", region=1,
+    ),  # fmt: skip
     # ---- 20_finetuning
     Mistake(
         "20_finetuning", "lora-linear", "both factors begin at random",

@@ -8,6 +8,7 @@ from tinytorch.fast.products import full
 from tinytorch.fast.registry import implements
 from tinytorch.nn.attention import Attention, self_attention
 from tinytorch.nn.embedding import rotate
+from tinytorch.nn.grouped import group_size
 from tinytorch.nn.layers import dropout_mask
 from tinytorch.ops.elementwise import unbroadcast
 from tinytorch.state import is_grad_enabled
@@ -193,28 +194,46 @@ class BlockedAttention(BlockedHalves, Attention):
 class PackedAttention(BlockedHalves, Attention):
     """Self-attention with query, key and value packed side by side, and heads inside each: (..., T, 3D) -> (..., T, D).
 
-    The heads are views of the packed array, and so are their gradients of its gradient.
+    The heads are views of the packed array, and so are their gradients of its gradient. Heads of queries that share one
+    of keys and values are a dim of their own: (..., G, H / G, T, head_dim) beside (..., G, 1, T, head_dim).
     """
     plain = Attention
 
-    def __init__(self, num_heads, is_causal=False, dropout_p=0.0, rotary=None):
+    def __init__(self, num_heads, is_causal=False, dropout_p=0.0, rotary=None, num_kv_heads=None):
         super().__init__(is_causal, None, dropout_p)
         self.num_heads, self.rotary = num_heads, rotary
+        self.group = group_size(num_heads, num_kv_heads)
+        self.kinds = (num_heads, num_heads // self.group, num_heads // self.group)  # heads of query, key, value
 
     def forward(self, packed, mask=None):
-        query, key, value = split(packed, 3, self.num_heads)
-        out = np.empty((*packed.shape[:-1], packed.shape[-1] // 3), packed.dtype)
-        self.attend(*self.rotated(query, key), value, mask, *split(out, 1, self.num_heads))
+        query, key, value = split(packed, *self.kinds)
+        out = np.empty((*packed.shape[:-1], self.num_heads * query.shape[-1]), packed.dtype)
+        query, key = self.rotated(query, key)
+        self.attend(*self.grouped(query, key, value), mask, *self.grouped(*split(out, self.num_heads)))
         return out
 
     def backward(self, grad):
-        dpacked = np.empty((*grad.shape[:-1], 3 * grad.shape[-1]), grad.dtype)
-        dquery, dkey, dvalue = split(dpacked, 3, self.num_heads)
-        dmask = self.attend_backward(*split(grad, 1, self.num_heads), dquery, dkey, dvalue)
+        head_dim = grad.shape[-1] // self.num_heads
+        dpacked = np.empty((*grad.shape[:-1], sum(self.kinds) * head_dim), grad.dtype)
+        dquery, dkey, dvalue = split(dpacked, *self.kinds)
+        parts = self.grouped(dquery, dkey, dvalue)
+        if self.group > 1:  # each head of a group has a share in the gradient of their key
+            parts[1:] = [np.empty(np.broadcast_shapes(dx.shape, parts[0].shape), dx.dtype) for dx in parts[1:]]
+        dmask = self.attend_backward(*self.grouped(*split(grad, self.num_heads)), *parts)
+        if self.group > 1:
+            for dx, part in zip((dkey, dvalue), parts[1:]):
+                part.sum(axis=-3, out=dx)
         if self.rotary is not None:
             for dx in (dquery, dkey):
                 dx[...] = rotate(dx, self.cos, -self.sin)  # back, by the opposite angles
         return dpacked, dmask
+
+    def grouped(self, query, *others):
+        "Return heads (..., H, T, head_dim) of queries, and those of keys and values, as views with a dim of groups."
+        if self.group == 1:
+            return [query, *others]
+        shape = (*query.shape[:-3], query.shape[-3] // self.group, self.group, *query.shape[-2:])
+        return [query.reshape(shape), *(x[..., None, :, :] for x in others)]
 
     def rotated(self, query, key, offset=0):
         "Return query and key (..., H, T, head_dim) with rotary positions from `offset` on, where there are any."
@@ -224,54 +243,62 @@ class PackedAttention(BlockedHalves, Attention):
         return rotate(query, self.cos, self.sin), rotate(key, self.cos, self.sin)
 
 
-def split(x, count, num_heads):
-    "Return the `count` parts of x (..., T, count * D), each as a view (..., H, T, head_dim)."
-    head_dim = x.shape[-1] // (count * num_heads)
-    parts = x.reshape(*x.shape[:-1], count, num_heads, head_dim)  # (..., T, count, H, head_dim)
-    return [parts[..., i, :, :].swapaxes(-2, -3) for i in range(count)]
+def split(x, *kinds):
+    "Return views (..., n, T, head_dim) of x (..., T, D), for each n in `kinds`, whose heads stand side by side."
+    heads = x.reshape(*x.shape[:-1], sum(kinds), x.shape[-1] // sum(kinds)).swapaxes(-2, -3)  # (..., all, T, head_dim)
+    ends = np.cumsum(kinds).tolist()
+    return [heads[..., end - n:end, :, :] for n, end in zip(kinds, ends)]
 
 
 class CachedAttention(PackedAttention):
     "The newest tokens, packed (B, T, 3D), attend to all that came before, kept in `cache`. Without a backward pass."
-    def __init__(self, num_heads, cache, rotary=None):
-        self.num_heads, self.cache, self.rotary = num_heads, cache, rotary
+    def __init__(self, num_heads, cache, rotary=None, num_kv_heads=None):
+        super().__init__(num_heads, rotary=rotary, num_kv_heads=num_kv_heads)
+        self.cache = cache
 
     def forward(self, packed):
-        query, key, value = split(packed, 3, self.num_heads)  # (B, H, T, head_dim)
+        query, key, value = split(packed, *self.kinds)  # (B, H, T, head_dim)
         query, key = self.rotated(query, key, self.cache.length)
         key, value = self.cache.append(key, value)  # (B, H, S, head_dim)
-        return self.attend(query, key, value).reshape(*packed.shape[:-1], packed.shape[-1] // 3)
+        return self.attend(query, key, value).reshape(*packed.shape[:-1], self.num_heads * query.shape[-1])
 
     def backward(self, grad):
         raise RuntimeError("attention: a cache of keys and values is for reading, without a backward pass")
 
     def attend(self, query, key, value):
         """Return what the newest tokens, query (B, H, T, head_dim), take from all: (B, T, H, head_dim).
-        Few queries, so plain reductions are the fastest; each query sees itself, so no row is empty.
+        Few queries, so plain reductions are the fastest; each query sees itself, so no row is empty. The heads of a
+        group ask the same keys: they are so many more queries.
         """
-        weights = key @ np.multiply(query.swapaxes(-1, -2), 1 / math.sqrt(query.shape[-1]), order="C")  # (B, H, S, T)
-        S, T = weights.shape[-2:]
+        B, H, T, d = query.shape
+        group, S = H // key.shape[1], key.shape[2]
+        query = query.reshape(B, H // group, group * T, d)
+        weights = key @ np.multiply(query.swapaxes(-1, -2), 1 / math.sqrt(d), order="C")  # (B, G, S, group * T)
         if T > 1:
-            weights += np.tril(np.full((S, T), -np.inf, weights.dtype), T - S - 1)
+            weights += np.tile(np.tril(np.full((S, T), -np.inf, weights.dtype), T - S - 1), group)
         weights -= np.maximum.reduce(weights, axis=-2, keepdims=True)
         np.exp(weights, out=weights)
         weights /= np.add.reduce(weights, axis=-2, keepdims=True)
-        return (weights.swapaxes(-1, -2) @ value).swapaxes(-2, -3)
+        return (weights.swapaxes(-1, -2) @ value).reshape(B, H, T, -1).swapaxes(-2, -3)
 
 
-def mask_fits(packed, num_heads, mask, is_causal):
+def mask_fits(packed, kinds, mask, is_causal):
     if mask is None:
         return True
-    query = split(packed.data, 3, num_heads)[0]
+    if kinds[0] != kinds[1]:  # a mask has a row for each head of queries, and no dim of groups
+        return False
+    query = split(packed.data, *kinds)[0]
     mask = mask.data if isinstance(mask, Tensor) else np.asarray(mask)
     return fits(query, query, query, mask, is_causal)
 
 
 @implements(self_attention, "numpy")
-def packed_self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=False, rotary=None, cache=None):
+def packed_self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=False, rotary=None, cache=None,
+                          num_kv_heads=None):
     "As `self_attention`, as one operation on the packed array."
-    if cache is None and mask_fits(packed, num_heads, attn_mask, is_causal):
-        return apply(PackedAttention(num_heads, is_causal, dropout_p, rotary), packed, attn_mask)
+    kv_heads = num_heads // group_size(num_heads, num_kv_heads)
+    if cache is None and mask_fits(packed, (num_heads, kv_heads, kv_heads), attn_mask, is_causal):
+        return apply(PackedAttention(num_heads, is_causal, dropout_p, rotary, num_kv_heads), packed, attn_mask)
     if cache is not None and attn_mask is None and not is_grad_enabled():
-        return apply(CachedAttention(num_heads, cache, rotary), packed)
-    return self_attention.__wrapped__(packed, num_heads, attn_mask, dropout_p, is_causal, rotary, cache)
+        return apply(CachedAttention(num_heads, cache, rotary, num_kv_heads), packed)
+    return self_attention.__wrapped__(packed, num_heads, attn_mask, dropout_p, is_causal, rotary, cache, num_kv_heads)

@@ -279,19 +279,21 @@ def masked_softmax_backward(dscores, weights, average):
 
 @jit
 def attend_to_cache(query, keys, values, key_room, value_room, factor, out):
-    """Each query (B, H, d) to keys and values (B, H, S, d), views of rooms (B, H, room, d), which are contiguous, so
-    that rows can be read several numbers at a time: fills out (B, H, d)."""
-    batch, heads, length, width = keys.shape
+    """Each query (B, H, d) to keys and values (B, G, S, d), views of rooms (B, G, room, d), which are contiguous, so
+    that rows can be read several numbers at a time: fills out (B, H, d). H / G heads of queries share their keys."""
+    batch, groups, length, width = keys.shape
+    heads = query.shape[1]
     first_key = (keys.ctypes.data - key_room.ctypes.data) // (4 * width)
     first_value = (values.ctypes.data - value_room.ctypes.data) // (4 * width)
     shares = np.empty(length, f4)
     for b in range(batch):
         for h in range(heads):
+            g = h * groups // heads
             most, total = f4(-np.inf), f4(0)
             for j in range(length):
                 score = f4(0)
                 for d in range(width):
-                    score += query[b, h, d] * key_room[b, h, first_key + j, d]
+                    score += query[b, h, d] * key_room[b, g, first_key + j, d]
                 shares[j] = score * f4(factor)
                 most = max(most, shares[j])
             for j in range(length):
@@ -301,7 +303,7 @@ def attend_to_cache(query, keys, values, key_room, value_room, factor, out):
                 out[b, h, d] = f4(0)
             for j in range(length):
                 for d in range(width):
-                    out[b, h, d] += shares[j] / total * value_room[b, h, first_value + j, d]
+                    out[b, h, d] += shares[j] / total * value_room[b, g, first_value + j, d]
 
 
 @jit

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from tinytorch.dispatch import replaceable
+from tinytorch.nn.grouped import group_size, share_heads, split_packed
 from tinytorch.nn.layers import Linear, dropout_mask, linear
 from tinytorch.nn.module import Module
 from tinytorch.ops.elementwise import Function, unbroadcast
@@ -99,13 +100,16 @@ def _check_inputs(query, key, value, mask, is_causal):
                          f"{shape}, or 1; a mask (B, T_key) of padded keys goes in as mask[:, None, None, :]")
 
 
-def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None):
+def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
+                                 enable_gqa=False):
     """Return what each query takes from the values, softmax(query @ key^T * scale, masked) @ value: (..., T_query, e).
     query (..., T_query, d), key (..., T_key, d), value (..., T_key, e), leading dims broadcast.
     attn_mask broadcasts to (..., T_query, T_key): booleans, True = may attend, or floats, added to the scores.
     is_causal: query i attends to keys 0 to i. A query that may attend to nothing gets zeros, and no gradient.
-    scale: 1 / sqrt(d) if None. dropout_p: the share of weights set to 0 (pass 0.0 outside training).
+    scale: 1 / sqrt(d) if None. dropout_p: share of weights set to 0 (0.0 outside training). enable_gqa: `share_heads`.
     Raises: ValueError for shapes that do not fit, attn_mask with is_causal, a bad dropout_p; TypeError for ints."""
+    if enable_gqa:
+        key, value = (share_heads(x, math.prod(query.shape[-3:-2])) for x in (key, value))
     return apply(Attention(is_causal, scale, dropout_p), query, key, value, attn_mask)
 
 
@@ -116,20 +120,25 @@ def attention_weights(query, key, attn_mask=None, is_causal=False, scale=None):
 
 
 @replaceable
-def self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=False, rotary=None, cache=None):
+def self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=False, rotary=None, cache=None,
+                   num_kv_heads=None):
     """Return multi-head self-attention of `packed` (..., T, 3D), query, key and value side by side: (..., T, D).
+    With num_kv_heads heads of keys and values, num_heads if None, it is narrower: see `split_packed`, `share_heads`.
     attn_mask (which broadcasts to (B, H, T, T)), dropout_p, is_causal: as in `scaled_dot_product_attention`.
     rotary: a `Rotary` for D / num_heads features, which turns queries and keys by their place.
     cache: `packed` are the newest tokens, after the cache.length that it holds; cache.append(key, value), arrays
     (B, H, T, D / H), keeps theirs and returns those of all. Attention then is causal, and has no gradient."""
-    query, key, value = (split_heads(x, num_heads) for x in packed.chunk(3, dim=-1))  # (B, H, T, head_dim)
+    parts = split_packed(packed, num_heads, num_kv_heads)
+    size = parts[0].shape[-1] // num_heads
+    query, key, value = (split_heads(x, x.shape[-1] // size) for x in parts)  # (B, H or kv_heads, T, head_dim)
     if rotary is not None:
         offset = 0 if cache is None else cache.length
         query, key = rotary(query, offset), rotary(key, offset)
     if cache is not None:
-        key, value = cache.append(key.data, value.data)  # (B, H, S, head_dim)
+        key, value = cache.append(key.data, value.data)  # (B, H or kv_heads, S, head_dim)
         attn_mask, is_causal = causal_mask(query.shape[-2], key.shape[-2]), False
-    return merge_heads(scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal))
+    return merge_heads(scaled_dot_product_attention(
+        query, key, value, attn_mask, dropout_p, is_causal, enable_gqa=True))
 
 
 def head_size(embed_dim, num_heads):
@@ -142,17 +151,21 @@ def head_size(embed_dim, num_heads):
 class MultiHeadAttention(Module):
     """num_heads attentions side by side, each on its share of the features (Vaswani et al. 2017, section 3.2.2).
     in_proj, Linear to 3 embed_dim features, makes query, key and value (in this order); out_proj, Linear, mixes what
-    the heads found. Attributes: dropout, of weights in training; rotary: `self_attention`. Raises: as `head_size`."""
-    def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, rotary=None):
+    the heads found. Attributes: dropout, of weights in training; rotary: `self_attention`. num_kv_heads: of keys and
+    values, if None num_heads; qkv_bias: of in_proj, if None as bias. Raises: as `head_size`, `group_size`."""
+    def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, rotary=None, num_kv_heads=None, qkv_bias=None):
         self.embed_dim, self.num_heads, self.dropout, self.rotary = embed_dim, num_heads, dropout, rotary
         self.head_dim = head_size(embed_dim, num_heads)
-        self.in_proj = Linear(embed_dim, 3 * embed_dim, bias=bias)
+        self.num_kv_heads = num_heads // group_size(num_heads, num_kv_heads)
+        packed = embed_dim + 2 * self.num_kv_heads * self.head_dim
+        self.in_proj = Linear(embed_dim, packed, bias=bias if qkv_bias is None else qkv_bias)
         self.out_proj = Linear(embed_dim, embed_dim, bias=bias)
     def project(self, query, key, value):
-        "Return query (B, T, D), key and value (B, S, D) as heads, three Tensors (B, H, T or S, head_dim), turned."
-        weights = self.in_proj.weight.chunk(3)
-        biases = [None] * 3 if self.in_proj.bias is None else self.in_proj.bias.chunk(3)
-        query, key, value = (split_heads(linear(x, weight, bias), self.num_heads)
+        "Return query (B, T, D), key and value (B, S, D) as heads, turned: (B, H or num_kv_heads, T or S, head_dim)."
+        heads, bias = (self.num_heads, self.num_kv_heads), self.in_proj.bias
+        weights = split_packed(self.in_proj.weight, *heads, dim=0)
+        biases = [None] * 3 if bias is None else split_packed(bias, *heads, dim=0)
+        query, key, value = (split_heads(linear(x, weight, bias), len(weight) // self.head_dim)
                              for x, weight, bias in zip((query, key, value), weights, biases))
         if self.rotary is not None:
             query, key = self.rotary(query), self.rotary(key)
@@ -168,17 +181,17 @@ class MultiHeadAttention(Module):
         value = key if value is None else value
         dropout = self.dropout if self.training else 0.0
         if query is key is value:
-            packed = self.in_proj(query)
-            found = self_attention(packed, self.num_heads, attn_mask, dropout, is_causal, self.rotary, cache)
+            found = self_attention(self.in_proj(query), self.num_heads, attn_mask, dropout, is_causal, self.rotary,
+                                   cache, self.num_kv_heads)
         else:
             heads = self.project(query, key, value)
-            found = merge_heads(scaled_dot_product_attention(*heads, attn_mask, dropout, is_causal))
+            found = merge_heads(scaled_dot_product_attention(*heads, attn_mask, dropout, is_causal, enable_gqa=True))
         return self.out_proj(found)
     def weights(self, query, key=None, attn_mask=None, is_causal=False):
         "Return how much each position takes from each, head by head, for a picture: (B, H, T, S)."
         key = query if key is None else key
         query, key, _ = self.project(query, key, key)
-        return attention_weights(query, key, attn_mask, is_causal)
+        return attention_weights(query, share_heads(key, self.num_heads), attn_mask, is_causal)
     def extra_repr(self):
         "Return '12, num_heads=3, dropout=0.1'."
         return f"{self.embed_dim}, num_heads={self.num_heads}, dropout={self.dropout}"

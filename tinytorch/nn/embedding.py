@@ -113,8 +113,7 @@ class SinusoidalPositions(Module):
     def forward(self, length, offset=0):
         _check_positions("SinusoidalPositions", length, offset, len(self.table))
         return self.table[offset:offset + length]
-    def extra_repr(self):
-        return ", ".join(map(str, self.table.shape))
+    def extra_repr(self): return ", ".join(map(str, self.table.shape))
 
 
 @replaceable

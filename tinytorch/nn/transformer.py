@@ -8,10 +8,12 @@ from functools import partial
 from tinytorch.nn.activations import gelu, relu, relu_squared, silu
 from tinytorch.nn.attention import MultiHeadAttention, head_size
 from tinytorch.nn.embedding import Embedding, LearnedPositions, Rotary, SinusoidalPositions
+from tinytorch.nn.grouped import group_size
 from tinytorch.nn.init import normal_, zeros_
 from tinytorch.nn.layers import Dropout, Identity, Linear
 from tinytorch.nn.module import Module, ModuleList
 from tinytorch.nn.normalization import LayerNorm, RMSNorm
+from tinytorch.published import FromPretrained
 
 CHOICES = {  # what the names stand for
     "activation": {
@@ -22,21 +24,26 @@ CHOICES = {  # what the names stand for
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """The options of a Transformer and its parts. Raises: ValueError for a name not in CHOICES, or as `head_size`.
+    """The options of a Transformer and its parts. Raises: ValueError for a name not in CHOICES, sizes that do not fit.
     mlp_hidden: width of the MLP, if None 4 d_model, for swiglu round(8/3 d_model). pre_norm: norms before attention
-    and MLP, else after the sums. dropout: a probability. bias: in linear layers and layer norms. norm_eps: theirs."""
+    and MLP, else after the sums. dropout: a probability. bias: in linear layers and layer norms; mlp_bias, if not
+    None, in the MLP's. norm_eps: of the norms. num_kv_heads, qkv_bias: as in `MultiHeadAttention`."""
     d_model: int
     num_layers: int = 1
     num_heads: int = 1
+    num_kv_heads: int | None = None
     mlp_hidden: int | None = None
     activation: str = "gelu"
     norm: str = "layer_norm"
     pre_norm: bool = True
     dropout: float = 0.0
     bias: bool = True
+    qkv_bias: bool | None = None
+    mlp_bias: bool | None = None
     norm_eps: float | None = None
     def __post_init__(self):
         head_size(self.d_model, self.num_heads)
+        group_size(self.num_heads, self.num_kv_heads)
         for option in [name for name in CHOICES if hasattr(self, name)]:
             if (name := getattr(self, option)) not in CHOICES[option]:
                 raise ValueError(f"{option}: got {name!r}, expected one of {', '.join(map(repr, CHOICES[option]))}")
@@ -50,6 +57,7 @@ class GPTConfig(TransformerConfig):
     positions: str = "learned"
     rotary_base: float = 10000.0
     tied_head: bool = True
+    head_bias: bool = False
 
 
 class MLP(Module):
@@ -59,9 +67,10 @@ class MLP(Module):
         gated, d_model, hidden = config.activation == "swiglu", config.d_model, config.mlp_hidden
         if hidden is None:
             hidden = round(8 * d_model / 3) if gated else 4 * d_model
-        self.fc1 = Linear(d_model, hidden, bias=config.bias)
-        self.gate = Linear(d_model, hidden, bias=config.bias) if gated else None
-        self.fc2 = Linear(hidden, d_model, bias=config.bias)
+        bias = config.bias if config.mlp_bias is None else config.mlp_bias
+        self.fc1 = Linear(d_model, hidden, bias=bias)
+        self.gate = Linear(d_model, hidden, bias=bias) if gated else None
+        self.fc2 = Linear(hidden, d_model, bias=bias)
     def forward(self, x):
         if self.gate is None:
             hidden = self.activate(self.fc1(x))
@@ -84,7 +93,8 @@ class TransformerBlock(Module):
     def __init__(self, config, rotary=None):
         self.pre_norm, self.dropout = config.pre_norm, Dropout(config.dropout)
         self.norm1 = make_norm(config)
-        self.attention = MultiHeadAttention(config.d_model, config.num_heads, config.dropout, config.bias, rotary)
+        self.attention = MultiHeadAttention(config.d_model, config.num_heads, config.dropout, config.bias, rotary,
+                                            config.num_kv_heads, config.qkv_bias)
         self.norm2 = make_norm(config)
         self.mlp = MLP(config)
     def forward(self, x, attn_mask=None, is_causal=False, cache=None):
@@ -122,10 +132,10 @@ class Transformer(Module):
         return self.norm(x)
 
 
-class GPT(Module):
+class GPT(FromPretrained, Module):
     """A causal language model; parts: token_embedding, position_embedding (None if rotary), transformer, head.
     Token vectors, times sqrt(d_model) if sinusoidal, plus positions, then dropout, go through the transformer and the
-    head, which has no bias. Weights start as `init_weights` says. Attributes: config, its vocab_size and context."""
+    head. Weights start as `init_weights` says. Attributes: config, its vocab_size and context."""
     def __init__(self, config):
         self.config, self.vocab_size, self.context = config, config.vocab_size, config.context
         self.dropout = Dropout(config.dropout)
@@ -136,10 +146,10 @@ class GPT(Module):
         self.position_embedding = None if turns else CHOICES["positions"][config.positions](
             config.context, config.d_model)
         self.transformer = Transformer(config, rotary)
-        self.head = Linear(config.d_model, config.vocab_size, bias=False)
-        for part in (self.token_embedding, self.position_embedding, None if config.tied_head else self.head):
-            if part is not None:
-                init_weights(part, config.num_layers)
+        self.head = Linear(config.d_model, config.vocab_size, bias=config.head_bias)
+        head = None if config.tied_head and not config.head_bias else self.head
+        for part in filter(None, (self.token_embedding, self.position_embedding, head)):
+            init_weights(part, config.num_layers)
         if config.tied_head:
             self.head.weight = self.token_embedding.weight
     def embed(self, ids, offset=0):

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinytorch.creation import eye
 from tinytorch.dispatch import replaceable
+from tinytorch.nn.grouped import group_size, share_heads, split_packed
 from tinytorch.nn.layers import Linear, linear
 from tinytorch.nn.module import Module
 from tinytorch.ops.elementwise import Function, unbroadcast
@@ -97,7 +98,10 @@ def _checked_mask(mask, is_causal, query, key):
     return mask
 
 
-def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None):
+def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
+                                 enable_gqa=False):
+    if enable_gqa and query.ndim > 2:
+        key, value = share_heads(key, query.shape[-3]), share_heads(value, query.shape[-3])
     mask = _checked_mask(attn_mask, is_causal, query, key)
     if value.dtype.kind != "f":
         raise TypeError(f"attention: works on floats, got value {value.dtype}")
@@ -127,13 +131,16 @@ def _turned(heads, rotary, offset=0):
 
 
 @replaceable
-def self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=False, rotary=None, cache=None):
-    query, key, value = (split_heads(part, num_heads) for part in packed.chunk(3, -1))
+def self_attention(packed, num_heads, attn_mask=None, dropout_p=0.0, is_causal=False, rotary=None, cache=None,
+                   num_kv_heads=None):
+    counts = (num_heads,) + (num_heads if num_kv_heads is None else num_kv_heads,) * 2
+    query, key, value = map(split_heads, split_packed(packed, num_heads, num_kv_heads), counts)
     begin = 0 if cache is None else cache.length
     query, key = _turned(query, rotary, begin), _turned(key, rotary, begin)
     if cache is not None:
         key, value = map(Tensor.wrap, cache.append(key.data, value.data))
         attn_mask, is_causal = causal_mask(query.shape[-2], key.shape[-2]), False
+    key, value = share_heads(key, num_heads), share_heads(value, num_heads)
     return merge_heads(scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal))
 
 
@@ -144,16 +151,20 @@ def head_size(embed_dim, num_heads):
 
 
 class MultiHeadAttention(Module):
-    def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, rotary=None):
+    def __init__(self, embed_dim, num_heads, dropout=0.0, bias=True, rotary=None, num_kv_heads=None, qkv_bias=None):
         head_size(embed_dim, num_heads)
         self.width, self.heads, self.dropout, self.rotary = embed_dim, num_heads, dropout, rotary
-        self.in_proj, self.out_proj = Linear(embed_dim, 3 * embed_dim, bias), Linear(embed_dim, embed_dim, bias)
+        shared = embed_dim // group_size(num_heads, num_kv_heads)
+        self.kv_heads = num_heads * shared // embed_dim
+        self.in_proj = Linear(embed_dim, embed_dim + shared + shared, bias if qkv_bias is None else qkv_bias)
+        self.out_proj = Linear(embed_dim, embed_dim, bias)
 
     def project(self, query, key, value):
-        weights, biases = self.in_proj.weight.chunk(3), (None,) * 3
+        weights, biases = split_packed(self.in_proj.weight, self.heads, self.kv_heads, 0), (None,) * 3
         if self.in_proj.bias is not None:
-            biases = self.in_proj.bias.chunk(3)
-        q, k, v = (split_heads(linear(*one), self.heads) for one in zip((query, key, value), weights, biases))
+            biases = split_packed(self.in_proj.bias, self.heads, self.kv_heads, 0)
+        projected = map(linear, (query, key, value), weights, biases)
+        q, k, v = map(split_heads, projected, (self.heads, self.kv_heads, self.kv_heads))
         return _turned(q, self.rotary), _turned(k, self.rotary), v
 
     def forward(self, query, key=None, value=None, attn_mask=None, is_causal=False, cache=None):
@@ -162,17 +173,18 @@ class MultiHeadAttention(Module):
             raise RuntimeError("MultiHeadAttention: a cache is for self-attention without a mask, inside of no_grad")
         dropout_p = self.dropout if self.training else 0.0
         if key is None and value is None:
-            mixed = self_attention(self.in_proj(query), self.heads, attn_mask, dropout_p, is_causal, self.rotary, cache)
+            mixed = self_attention(self.in_proj(query), self.heads, attn_mask, dropout_p, is_causal, self.rotary, cache,
+                                   self.kv_heads)
         else:
             key = query if key is None else key
             heads = self.project(query, key, key if value is None else value)
-            mixed = merge_heads(scaled_dot_product_attention(*heads, attn_mask, dropout_p, is_causal))
+            mixed = merge_heads(scaled_dot_product_attention(*heads, attn_mask, dropout_p, is_causal, enable_gqa=True))
         return self.out_proj(mixed)
 
     def weights(self, query, key=None, attn_mask=None, is_causal=False):
         key = query if key is None else key
         query, key, _ = self.project(query, key, key)
-        return attention_weights(query, key, attn_mask, is_causal)
+        return attention_weights(query, share_heads(key, self.heads), attn_mask, is_causal)
 
     def extra_repr(self):
         return f"{self.width}, num_heads={self.heads}, dropout={self.dropout}"

@@ -8,10 +8,12 @@ from functools import partial
 from tinytorch.nn.activations import gelu, relu, relu_squared, silu
 from tinytorch.nn.attention import MultiHeadAttention, head_size
 from tinytorch.nn.embedding import Embedding, LearnedPositions, Rotary, SinusoidalPositions
+from tinytorch.nn.grouped import group_size
 from tinytorch.nn.init import normal_, zeros_
 from tinytorch.nn.layers import Dropout, Identity, Linear
 from tinytorch.nn.module import Module, ModuleList
 from tinytorch.nn.normalization import LayerNorm, RMSNorm
+from tinytorch.published import FromPretrained
 
 CHOICES = {
     "activation": {
@@ -25,14 +27,19 @@ class TransformerConfig:
     d_model: int
     num_layers: int = 1
     num_heads: int = 1
+    num_kv_heads: int | None = None
     mlp_hidden: int | None = None
     activation: str = "gelu"
     norm: str = "layer_norm"
     pre_norm: bool = True
     dropout: float = 0.0
     bias: bool = True
+    qkv_bias: bool | None = None
+    mlp_bias: bool | None = None
+    norm_eps: float | None = None
 
     def __post_init__(self):
+        group_size(self.num_heads, self.num_kv_heads)
         for option in CHOICES.keys() & vars(self).keys():
             if (chosen := getattr(self, option)) not in CHOICES[option]:
                 raise ValueError(f"config: {option} {chosen!r} does not exist; there are {', '.join(CHOICES[option])}")
@@ -44,7 +51,9 @@ class GPTConfig(TransformerConfig):
     vocab_size: int
     context: int
     positions: str = "learned"
+    rotary_base: float = 10000.0
     tied_head: bool = True
+    head_bias: bool = False
 
 
 class MLP(Module):
@@ -52,10 +61,11 @@ class MLP(Module):
         gated = config.activation == "swiglu"
         hidden = config.mlp_hidden or round(config.d_model * (8 / 3 if gated else 4))
         self.nonlinear = CHOICES["activation"][config.activation]
-        self.fc1 = Linear(config.d_model, hidden, config.bias)
+        bias = config.bias if config.mlp_bias is None else config.mlp_bias
+        self.fc1 = Linear(config.d_model, hidden, bias)
         if gated:
-            self.gate = Linear(config.d_model, hidden, config.bias)
-        self.fc2 = Linear(hidden, config.d_model, config.bias)
+            self.gate = Linear(config.d_model, hidden, bias)
+        self.fc2 = Linear(hidden, config.d_model, bias)
         self.thin = Dropout(config.dropout)
 
     def forward(self, x):
@@ -66,6 +76,8 @@ class MLP(Module):
 
 def make_norm(config):
     options = {"bias": config.bias} if config.norm == "layer_norm" else {}
+    if config.norm_eps is not None:
+        options["eps"] = config.norm_eps
     return CHOICES["norm"][config.norm](config.d_model, **options)
 
 
@@ -73,7 +85,8 @@ class TransformerBlock(Module):
     def __init__(self, config, rotary=None):
         self.before = config.pre_norm
         self.norm1, self.norm2 = make_norm(config), make_norm(config)
-        self.attention = MultiHeadAttention(config.d_model, config.num_heads, config.dropout, config.bias, rotary)
+        self.attention = MultiHeadAttention(config.d_model, config.num_heads, config.dropout, config.bias, rotary,
+                                            config.num_kv_heads, config.qkv_bias)
         self.mlp, self.thin = MLP(config), Dropout(config.dropout)
 
     def forward(self, x, attn_mask=None, is_causal=False, cache=None):
@@ -107,17 +120,17 @@ class Transformer(Module):
         return self.norm(x)
 
 
-class GPT(Module):
+class GPT(FromPretrained, Module):
     def __init__(self, config):
         self.config, self.vocab_size, self.context = config, config.vocab_size, config.context
         self.token_embedding = Embedding(config.vocab_size, config.d_model)
         self.position_embedding = rotary = None
         if config.positions == "rotary":
-            rotary = Rotary(head_size(config.d_model, config.num_heads), config.context)
+            rotary = Rotary(head_size(config.d_model, config.num_heads), config.context, config.rotary_base)
         else:
             self.position_embedding = CHOICES["positions"][config.positions](config.context, config.d_model)
         self.thin, self.transformer = Dropout(config.dropout), Transformer(config, rotary)
-        self.head = Linear(config.d_model, config.vocab_size, bias=False)
+        self.head = Linear(config.d_model, config.vocab_size, bias=config.head_bias)
         if config.tied_head:
             self.head.weight = self.token_embedding.weight
         init_weights(self, config.num_layers)
