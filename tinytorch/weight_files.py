@@ -94,7 +94,7 @@ def stored_arrays(path):
                 raise ValueError(f"a header of {length:,} bytes in a file of {size:,}: it was cut off, or is none")
             entries = json.loads(file.read(length), object_pairs_hook=once)
         entries.pop("__metadata__", None)
-        found = {name: stored(path, entry, 8 + length) for name, entry in entries.items()}
+        found = {name: stored(path, name, entry, 8 + length) for name, entry in entries.items()}
         end = 8 + length
         for name, array in sorted(found.items(), key=lambda item: item[1].start):
             if array.start != end:
@@ -107,15 +107,15 @@ def stored_arrays(path):
         raise ValueError(f"{path}: no safetensors file: {printable(str(error))[:300]}") from None
 
 
-def stored(path, entry, begin):
+def stored(path, name, entry, begin):
     "Return the StoredArray of a header's entry. Raises: ValueError for one that says what cannot be."
     dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     if dtype not in SIZES:
-        raise ValueError(f"dtype {dtype}, expected one of {', '.join(SIZES)}")
+        raise ValueError(f"{name}: dtype {dtype}, expected one of {', '.join(SIZES)}")
     if not all(type(n) is int and 0 <= n for n in (*shape, start, end)):
-        raise ValueError(f"shape {shape} and offsets {start}, {end}: expected integers from 0 on")
+        raise ValueError(f"{name}: shape {shape} and offsets {start}, {end}: expected integers from 0 on")
     if end - start != math.prod(shape) * SIZES[dtype]:
-        raise ValueError(f"{end - start:,} bytes for {dtype} of shape {shape}")
+        raise ValueError(f"{name}: {end - start:,} bytes for {dtype} of shape {shape}")
     return StoredArray(path, dtype, tuple(shape), begin + start)
 
 

@@ -29,20 +29,22 @@ sys.path.append(str(Path(__file__).parents[1]))  # criteria.py
 
 from conversation import Conversation
 from criteria import at_least, at_most, finish
-from weights import read
 
 import tinytorch.nn as nn
 import tinytorch.nn.functional as F
 from tinytorch import Tensor
 from tinytorch.generation import generate
+from tinytorch.pretrained import interleaved_of
 from tinytorch.runs import new_run
+from tinytorch.tokenizer_files import tokenizer_from_pretrained
 from tinytorch.training import evaluating
 
 # ---- knobs
 
-NEEDS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14")  # the chapters at work
+NEEDS = (  # the chapters at work
+    "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "19")
 
-GROUPS, CONTEXT = 3, 2048  # of heads; it has read up to 8,192 tokens at a time; the cache has room for so many
+NAME, CONTEXT = "smollm2-135m-instruct", 2048  # it has read up to 8,192 tokens at a time; the cache has room for fewer
 HERE = Path(__file__).parent
 NEAR, CLOSE = 1e-3, 1e-3  # perplexities, relative; logits, which are up to 30
 ADVICE = ("Compare what one block does, number by number, with the paper's formula: which halves does a rotation turn, "
@@ -73,19 +75,16 @@ def interleave(model):
 
     It is done by the order of the features that a head gets, which a product of query and key does not depend on.
     """
-    size = model.config.d_model // model.config.num_heads
-    order = np.arange(size).reshape(-1, 2).T.ravel()  # 0, 2, 4, ..., 1, 3, 5, ...
+    heads = model.config.num_heads + model.config.num_kv_heads  # of queries and keys, which come before the values
     for block in model.transformer.blocks:
-        weight = block.attention.in_proj.weight.data
-        end = (len(weight) + model.config.d_model) // 2  # behind queries and keys, before values
-        heads = weight[:end].reshape(-1, size, weight.shape[1])  # (heads of both, size, d_model)
-        weight[:end] = heads[:, order].reshape(end, -1)
+        turning = block.attention.in_proj.weight.data[:heads * block.attention.head_dim]
+        turning[...] = interleaved_of(turning, heads)
 
 
 def ungroup(model):
     "Give head h the keys and values that are meant for another: those of group h mod groups."
     config = model.config
-    heads, groups, size = config.num_heads, GROUPS, config.d_model // config.num_heads
+    heads, groups, size = config.num_heads, config.num_kv_heads, config.d_model // config.num_heads
     order = np.arange(heads).reshape(groups, heads // groups).T.ravel()  # 0, 3, 6, 1, 4, ...
     rows = (order[:, None] * size + np.arange(size)).ravel()
     for block in model.transformer.blocks:
@@ -109,7 +108,7 @@ BROKEN = {"interleaved": interleave, "ungrouped": ungroup, "eps_outside": move_e
 def read_model(broken=None):
     "Return (model, tokenizer), the model broken in one of the ways of BROKEN. Exits with status 2 where there is none."
     try:
-        model, tokenizer = read(CONTEXT)
+        model, tokenizer = nn.GPT.from_pretrained(NAME, context=CONTEXT), tokenizer_from_pretrained(NAME)
     except ValueError as error:
         parser.error(str(error))
     if broken:

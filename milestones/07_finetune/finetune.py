@@ -3,9 +3,9 @@
     python milestones/07_finetune/finetune.py [--lora 9] [--size small] [--seed 0] [--quick] [--resume RUN]
 
 A small GPT first learns from TinyStories, character by character, and is saved as a folder of configuration and
-weights. Three times, from different seeds, it is read from there and goes on with Shakespeare for 150 steps, beside a
-model that begins from scratch and sees the same batches. What counts is the loss on the last tenth of Shakespeare,
-which nobody learns from: on all seeds the pretrained model must end at least 0.1 nats a character lower.
+weights, in GPT-2's layout. Three times, from different seeds, it is read from there and goes on with Shakespeare for
+150 steps, beside a model that begins from scratch and sees the same batches. What counts is the loss on the last tenth
+of Shakespeare, which nobody learns from: on all seeds the pretrained model must end at least 0.1 nats a letter lower.
 
 --lora R also finetunes by adapters of rank R in every linear layer (Hu et al. 2021), all else frozen: they
 must come within 0.05 nats of full finetuning on all seeds, with at most 5 % of the model's parameters, and be merged
@@ -18,9 +18,7 @@ on one page in its report.html; the finetuned model is in `finetuned/`. Afterwar
 frozen (one stays at 0) cannot work: see what the same check says.
 """
 import argparse
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,7 +55,7 @@ from language import (
 
 import tinytorch
 import tinytorch.nn as nn
-from tinytorch.checkpoint import load_weights, save_arrays, save_weights, write_whole
+from tinytorch.checkpoint import save_arrays, write_whole
 from tinytorch.datasets import RandomBatches
 from tinytorch.nn.init import normal_
 from tinytorch.nn.lora import add_lora, lora_parameters, lora_state_dict, merge_lora
@@ -68,7 +66,7 @@ from tinytorch.training import Trainer
 
 # ---- knobs
 
-NEEDS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "20")
+NEEDS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "19", "20")
 
 
 class Size(NamedTuple):
@@ -118,25 +116,11 @@ def config_of(settings, tokenizer):
     return nn.GPTConfig(vocab_size=tokenizer.vocab_size, **SIZES[settings["size"]].model)
 
 
-def save_model(folder, model):
-    "Write config.json and model.safetensors into `folder`."
-    folder.mkdir(exist_ok=True)
-    write_whole(folder / "config.json", json.dumps(asdict(model.config)).encode())
-    save_weights(folder / "model.safetensors", model)
-
-
-def read_model(folder):
-    "Return the GPT that `save_model` wrote. Raises: CheckpointError for weights that do not fit."
-    model = nn.GPT(nn.GPTConfig(**json.loads((folder / "config.json").read_text(encoding="utf-8"))))
-    load_weights(folder / "model.safetensors", model)
-    return model
-
-
 def new_model(kind, settings, folder, config):
     "Return the model that a way to learn, 'scratch', 'full' or 'lora', begins with."
     if kind == "scratch":
         return build_model(config)
-    model, broken = read_model(folder / "pretrained"), settings["broken"]
+    model, broken = nn.GPT.from_pretrained(folder / "pretrained"), settings["broken"]
     if broken == "forgotten":
         for part in (model.token_embedding, model.position_embedding, model.transformer):
             init_weights(part, config.num_layers)
@@ -175,7 +159,7 @@ def pretrain(settings, folder, stories, config):
     trainer = make_trainer("full", model, settings, settings["seed"], stories, part, size.pretrain_steps, PRETRAIN_RATE)
     print(f"\nstories, to begin with: {size.pretrain_steps:,} steps", flush=True)
     fit(trainer)
-    save_model(folder / "pretrained", model)
+    model.save_pretrained(folder / "pretrained")
     return trainer, measure(model, stories.held_out_windows)[0]
 
 
@@ -224,7 +208,7 @@ def run(settings, folder, stories, plays):
     print(f"{settings['size']}: {count_parameters(build_model(config)):,} parameters, {tokenizer.vocab_size} characters"
           f"; to go on after an interruption: --resume {folder}", flush=True)
     first, saved = pretrain(settings, folder, stories, config)
-    loaded = read_model(folder / "pretrained")
+    loaded = nn.GPT.from_pretrained(folder / "pretrained")
     before, began = measure(loaded, plays.held_out_windows)[0], measure(loaded, stories.held_out_windows)[0] - saved
 
     losses, shares, differences, trainers = {kind: [] for kind in kinds}, {kind: [] for kind in kinds}, [], {}
@@ -238,7 +222,7 @@ def run(settings, folder, stories, plays):
                 save_arrays(trainer.folder / "adapters.safetensors", lora_state_dict(trainer.model), "{}")
                 differences.append(merged_difference(trainer.model, plays))
     model = trainer.model  # of the last way and seed
-    save_model(folder / "finetuned", model)
+    model.save_pretrained(folder / "finetuned")
     prompt = "".join(c for c in PROMPT if c in tokenizer.ids) or tokenizer.tokens[0]
     generator = np.random.default_rng(settings["seed"])
     text = written(model, tokenizer, prompt, SAMPLE_LENGTH, generator=generator, **SAMPLING)
@@ -258,7 +242,7 @@ def run(settings, folder, stories, plays):
 
 def sample(args, folder):
     "Print --sample as the finetuned model of a run continues it; return the exit status."
-    model, tokenizer = read_model(folder / "finetuned"), Tokenizer.load(folder / "tokenizer.json")
+    model, tokenizer = nn.GPT.from_pretrained(folder / "finetuned"), Tokenizer.load(folder / "tokenizer.json")
     print(written(model, tokenizer, args.sample, args.length, **sampling(args)))
     return 0
 

@@ -15,7 +15,7 @@ CALLS = {  # a valid call of each class that has options
     "GELU": dict(approximate="tanh"), "LeakyReLU": dict(negative_slope=0.1, inplace=False), "LogSoftmax": dict(dim=1),
     "ReLU": dict(inplace=True), "SiLU": dict(inplace=True), "Softmax": dict(dim=1),
     "Softplus": dict(beta=1, threshold=20),
-    "MultiHeadAttention": dict(embed_dim=4, num_heads=2, dropout=0.1, bias=True),
+    "MultiHeadAttention": dict(embed_dim=4, num_heads=2, dropout=0.1, bias=True, num_kv_heads=1, qkv_bias=False),
     **dict.fromkeys(["AvgPool1d", "AvgPool2d"], dict(kernel_size=2, stride=1, padding=0, ceil_mode=False,
                                                      count_include_pad=True)),
     **dict.fromkeys(["MaxPool1d", "MaxPool2d"], dict(kernel_size=2, stride=1, padding=0, dilation=1, ceil_mode=False)),

@@ -16,6 +16,7 @@ import pytest
 
 import tinytorch
 import tinytorch.nn as nn
+from tinytorch.published import packaged
 from tinytorch.tokenizers import BPETokenizer
 
 FOLDER = Path(__file__).parents[2] / "milestones" / "06_2025_smollm"
@@ -32,7 +33,7 @@ def load(path):
     return module
 
 
-chat, conversation, weights = (load(FOLDER / f"{name}.py") for name in ("chat", "conversation", "weights"))
+chat, conversation = (load(FOLDER / f"{name}.py") for name in ("chat", "conversation"))
 NAMES = ["<|im_start|>", "<|im_end|>"]
 
 
@@ -110,26 +111,7 @@ def test_who_stops_early_keeps_what_was_said(talk):
     assert said(talk, "go on")
 
 
-# ---- weights
-
-def test_rows_of_a_head_that_turn_together():
-    rows = np.arange(8.0)[:, None]
-    assert weights.halves(rows, 2).ravel().tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
-
-
-def test_groups_are_given_to_their_heads():
-    rows = np.arange(4.0)[:, None]
-    assert weights.for_each_head(rows, 2, 4).ravel().tolist() == [0, 1, 0, 1, 2, 3, 2, 3]
-
-
-def test_what_a_vocabulary_lacks_is_refused():
-    from tinytorch.tokenizers import byte_characters
-
-    tokenizer = weights.SmolTokenizer([c for c in byte_characters() if c != byte_characters()[1]], [], [])
-    assert tokenizer.decode(tokenizer.encode("a 12")) == "a 12"
-    with pytest.raises(ValueError, match="cannot write"):
-        tokenizer.encode("\x01")
-
+# ---- the command
 
 @pytest.mark.parametrize("arguments", [["--talk", "--web"], ["--web", "--broken", "ungrouped"], ["--top-p", "0"],
                                        ["--temperature", "-1"], ["--max-tokens", "0"], ["--port", "0"]])
@@ -266,11 +248,11 @@ def test_tokens_and_template_are_those_of_transformers():
     import tokenizers.pre_tokenizers as pieces
     import transformers
 
-    path = weights.file_of()
+    path = packaged(chat.NAME)
     theirs = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
     theirs.backend_tokenizer.pre_tokenizer = pieces.Sequence(  # SmolLM2's own: a GGUF file names them, no more
         [pieces.Digits(individual_digits=True), pieces.ByteLevel(add_prefix_space=False)])
-    model, ours = weights.read(context=512)
+    model, ours = chat.read_model()
     for text in ("It cost 1234.50 in   1999,  wasn't it?\n\n 7", "naïve café 東京 Привет 👋🏽",
                  "def f(x):\n    return x[0]  # 10"):
         assert ours.encode(text) == theirs(text, add_special_tokens=False).input_ids, text

@@ -15,21 +15,18 @@ def is_whole(value):
         return False
 
 
-def is_number(value):
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+def is_number(value): return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def are_whole(value):
-    return is_whole(value) or isinstance(value, (tuple, list)) and all(map(is_whole, value))
+def are_whole(value): return is_whole(value) or isinstance(value, (tuple, list)) and all(map(is_whole, value))
 
 
-def one_of(*texts):
-    return lambda value: isinstance(value, str) and value in texts
+def one_of(*texts): return lambda value: isinstance(value, str) and value in texts
 
 
 KINDS = {  # names of options: what is said of their kind, and whether a value is of it
     "dim in_features out_features num_embeddings embedding_dim padding_idx max_len head_dim in_channels out_channels"
-    " groups num_features embed_dim num_heads num_groups num_channels start_dim end_dim ignore_index":
+    " groups num_features embed_dim num_heads num_kv_heads num_groups num_channels start_dim end_dim ignore_index":
         ("an int", is_whole),
     "eps p dropout negative_slope beta threshold label_smoothing alpha delta min_val max_val": ("a number", is_number),
     "momentum": ("a number or None", lambda x: x is None or is_number(x)),
@@ -37,7 +34,8 @@ KINDS = {  # names of options: what is said of their kind, and whether a value i
     "padding": ("an int, several in a tuple, 'same' or 'valid'", lambda x: are_whole(x) or one_of("same", "valid")(x)),
     "output_size": ("an int or several in a tuple", lambda x: are_whole([1 if n is None else n for n in x])
                     if isinstance(x, (tuple, list)) else is_whole(x)),
-    "bias affine track_running_stats elementwise_affine inplace ceil_mode count_include_pad batch_first log_target":
+    "bias affine track_running_stats elementwise_affine inplace ceil_mode count_include_pad batch_first log_target"
+    " qkv_bias":
         ("True or False", lambda x: isinstance(x, (bool, np.bool_, int))),
     "reduction": ("'mean', 'sum' or 'none'", one_of("mean", "sum", "none", "batchmean")),
     "approximate": ("'none' or 'tanh'", one_of("none", "tanh")),
