@@ -61,6 +61,7 @@ from tinytorch.nn.init import normal_
 from tinytorch.nn.lora import add_lora, lora_parameters, lora_state_dict, merge_lora
 from tinytorch.nn.transformer import init_weights
 from tinytorch.optim import AdamW, LambdaLR, decay_groups, warmup_cosine
+from tinytorch.pretrained import from_pretrained, save_pretrained
 from tinytorch.tokenizers import CharTokenizer, Tokenizer
 from tinytorch.training import Trainer
 
@@ -120,7 +121,7 @@ def new_model(kind, settings, folder, config):
     "Return the model that a way to learn, 'scratch', 'full' or 'lora', begins with."
     if kind == "scratch":
         return build_model(config)
-    model, broken = nn.GPT.from_pretrained(folder / "pretrained"), settings["broken"]
+    model, broken = from_pretrained(folder / "pretrained"), settings["broken"]
     if broken == "forgotten":
         for part in (model.token_embedding, model.position_embedding, model.transformer):
             init_weights(part, config.num_layers)
@@ -159,7 +160,7 @@ def pretrain(settings, folder, stories, config):
     trainer = make_trainer("full", model, settings, settings["seed"], stories, part, size.pretrain_steps, PRETRAIN_RATE)
     print(f"\nstories, to begin with: {size.pretrain_steps:,} steps", flush=True)
     fit(trainer)
-    model.save_pretrained(folder / "pretrained")
+    save_pretrained(model, folder / "pretrained")
     return trainer, measure(model, stories.held_out_windows)[0]
 
 
@@ -208,7 +209,7 @@ def run(settings, folder, stories, plays):
     print(f"{settings['size']}: {count_parameters(build_model(config)):,} parameters, {tokenizer.vocab_size} characters"
           f"; to go on after an interruption: --resume {folder}", flush=True)
     first, saved = pretrain(settings, folder, stories, config)
-    loaded = nn.GPT.from_pretrained(folder / "pretrained")
+    loaded = from_pretrained(folder / "pretrained")
     before, began = measure(loaded, plays.held_out_windows)[0], measure(loaded, stories.held_out_windows)[0] - saved
 
     losses, shares, differences, trainers = {kind: [] for kind in kinds}, {kind: [] for kind in kinds}, [], {}
@@ -222,7 +223,7 @@ def run(settings, folder, stories, plays):
                 save_arrays(trainer.folder / "adapters.safetensors", lora_state_dict(trainer.model), "{}")
                 differences.append(merged_difference(trainer.model, plays))
     model = trainer.model  # of the last way and seed
-    model.save_pretrained(folder / "finetuned")
+    save_pretrained(model, folder / "finetuned")
     prompt = "".join(c for c in PROMPT if c in tokenizer.ids) or tokenizer.tokens[0]
     generator = np.random.default_rng(settings["seed"])
     text = written(model, tokenizer, prompt, SAMPLE_LENGTH, generator=generator, **SAMPLING)
@@ -242,7 +243,7 @@ def run(settings, folder, stories, plays):
 
 def sample(args, folder):
     "Print --sample as the finetuned model of a run continues it; return the exit status."
-    model, tokenizer = nn.GPT.from_pretrained(folder / "finetuned"), Tokenizer.load(folder / "tokenizer.json")
+    model, tokenizer = from_pretrained(folder / "finetuned"), Tokenizer.load(folder / "tokenizer.json")
     print(written(model, tokenizer, args.sample, args.length, **sampling(args)))
     return 0
 
