@@ -135,7 +135,7 @@ MISTAKES = {
     ],
     ("inplace.py", "inplace/test_inplace.py"): [
         ("in place: another array takes the place", "self.data[...] = result.data", "self.data = result.data"),
-        ("in place: nobody hears of it", "            writes.note(self.data, by)\n", ""),
+        ("in place: nobody hears of it", "            writes.note(by, self.data)\n", ""),
         ("in place: a leaf changes under a graph", "if self.requires_grad and self.is_leaf and thread.recording:",
          "if False:"),
         ("graph: runs on what was overwritten", "if number > before and not is_spare(operation, array):", "if False:"),
@@ -202,10 +202,10 @@ MISTAKES = {
          "self.weight = weight\n        self.reduction"),
     ],
     ("optim/optimizers.py", "06_optimizers/test_updates.py"): [
-        ("step: does nothing", "self.update([p.data for p in params]", "(lambda *a, **b: 0)([p.data for p in params]"),
-        ("step: parameters are replaced", "self.update([p.data for p in params]", "for p in params: p.data = +p.data\n"
-         "            self.update([p.data for p in params]"),
-        ("step: the count stays", 'state["step"] += 1', 'state["step"] = 1'),
+        ("step: does nothing", "self.update(arrays, grads", "(lambda *a, **b: 0)(arrays, grads"),
+        ("step: parameters are replaced", "self.update(arrays, grads, moments, steps, **settings)",
+         "self.update(arrays, grads, moments, steps, **settings)\n            for p in params: p.data = +p.data"),
+        ("step: the count stays", 'state["step"] = state.get("step", 0) + 1', 'state["step"] = 1'),
         ("AdamW: weight decay goes through the moments", "x *= 1 - lr * weight_decay\n",
          "grad = grad + weight_decay * x\n"),
         ("Adam: L2 is ignored", "elif weight_decay:", "elif False:"),
@@ -218,7 +218,7 @@ MISTAKES = {
         ("SGD: nesterov is ignored", "direction + momentum * velocity if nesterov else velocity", "velocity"),
     ],
     ("optim/optimizers.py", "06_optimizers/test_groups_and_state.py"): [
-        ("optimizer: zero_grad leaves the gradients", "                p.grad = None\n", "                pass\n"),
+        ("optimizer: zero_grad leaves the gradients", "                p._grad = None\n", "                pass\n"),
         ("optimizer: the step count is not saved", 'if name != "step" else a', 'if name != "step" else 1'),
         ("optimizer: the saved moments are no copies", "name: np.copy(a)", "name: a"),
         ("optimizer: the loaded moments are no copies", "zip(entries, new_moments(arrays))", "zip(entries, arrays)"),
@@ -404,8 +404,8 @@ MISTAKES = {
          "(total - total // 2, total // 2)"),
     ],
     ("nn/convolution.py", "16_convolution/test_pooling.py"): [
-        ("max_pool: the last of those that tie wins", "self.winner[larger != out] = i",
-         "self.winner[view == larger] = i"),
+        ("max_pool: the last of those that tie wins", "(view > out) | np.isnan(view)",
+         "(view >= out) | np.isnan(view)"),
         ("max_pool: the border is 0", "border = -np.inf", "border = 0.0"),
         ("pool: a pixel keeps one window's gradient", "dx[seen] += self.part(grad, i)",
          "dx[seen] = self.part(grad, i)"),
