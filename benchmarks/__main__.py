@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.measure import BEFORE
+from benchmarks.pretrained import report
 from benchmarks.sections import BASELINE, OPTIONAL, ROUNDS, SECTIONS, VARIANTS
 from benchmarks.tables import draw, exponent_table, head, row
 from benchmarks.workloads import WORKLOADS
@@ -18,7 +19,8 @@ LEVELS = ("plain", "numpy", "compiled")
 def main() -> None:
     defaults = ", ".join(f"{rounds} in {section}" for section, rounds in ROUNDS.items() if section != "memory")
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("section", nargs="?", choices=[*SECTIONS, "all"], default="training", help="default: training")
+    parser.add_argument("section", nargs="?", choices=[*SECTIONS, "pretrained", "all"], default="training",
+                        help="default: training; all leaves pretrained out")
     parser.add_argument("--workloads", type=some_of(WORKLOADS), default=list(WORKLOADS), metavar="W1,W1b,...",
                         help="of training and memory; default: all")
     parser.add_argument("--variants", type=some_of(VARIANTS), default=list(VARIANTS), metavar=",".join(VARIANTS),
@@ -34,11 +36,11 @@ def main() -> None:
     print(" | ".join(f"{key} {value}" for key, value in machine().items()))
     results = {}
     for section in SECTIONS if options.section == "all" else [options.section]:
-        results[section] = run(section, options)
+        results[section] = report(options.rounds or 3) if section == "pretrained" else run(section, options)
         if options.json:  # after each, so that an interrupted evening is not lost
             options.json.write_text(json.dumps({"machine": machine(), **results}, indent=1) + "\n")
     if options.plot:
-        draw(results, options.plot)
+        draw({section: found for section, found in results.items() if section != "pretrained"}, options.plot)
 
 
 def run(section: str, options) -> dict[str, dict]:

@@ -3,14 +3,17 @@
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from tinytorch.checkpoint import write_whole
+from tinytorch.nn.embedding import Embedding
 from tinytorch.nn.grouped import group_size
-from tinytorch.nn.transformer import GPT, GPTConfig
+from tinytorch.nn.layers import Linear
+from tinytorch.nn.transformer import GPT, GPTConfig, TransformerBlock
 from tinytorch.published import open_published
 from tinytorch.state import thread
 from tinytorch.weight_files import RAW
@@ -203,6 +206,23 @@ def undrawn():
         thread.generator = before
 
 
+def unfilled(config):
+    """Return GPT(config), whose parameters are zeros. The tables come into a model for a single token: else a tied head
+    would be made and dropped, and be the larger part of the memory at the peak."""
+    with undrawn():
+        model = GPT(replace(config, num_layers=1, vocab_size=1))
+        model.token_embedding = Embedding(config.vocab_size, config.d_model)
+        if config.tied_head:
+            model.head.weight, model.head.out_features = model.token_embedding.weight, config.vocab_size
+        else:
+            model.head = Linear(config.d_model, config.vocab_size, bias=config.head_bias)
+        rotary = model.transformer.blocks[0].attention.rotary
+        model.transformer.blocks.extend(TransformerBlock(config, rotary) for _ in range(config.num_layers - 1))
+    model.config = model.transformer.config = config
+    model.vocab_size = config.vocab_size
+    return model
+
+
 def config_from(given, context=None, dropout=0.0):
     """Return (Layout, GPTConfig) for the entries of a config.json. `context`: how many places to have room for, at most
     as many as the file says; with learned positions exactly so many. Raises: ValueError for what a GPT has not."""
@@ -276,8 +296,7 @@ def from_pretrained(source, context=None, dropout=0.0):
         matched = match(layout, config, files.arrays())
     except ValueError as error:
         raise ValueError(f"{files.where}: refused: {str(error).removeprefix(f'{files.where}: ')}") from None
-    with undrawn():
-        model = GPT(config)
+    model = unfilled(config)
     parameters = dict(model.named_parameters())
     for array, weight in matched:
         array.copy_to(place_of(parameters[weight.path].data, weight))

@@ -243,6 +243,8 @@ def tokenizer_from_pretrained(source):
             path = path / "tokenizer.json" if path.is_dir() else path
             return from_tokenizer_json(read_json(path, MOST))
         files = open_published(source)
+        if not hasattr(files, "reader"):
+            return tokenizer_from_pretrained(files.where)
         path = files.where
         return from_gguf(files)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:

@@ -1,5 +1,8 @@
 """Files of published models: their names and layouts, what is refused, and the way back."""
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +48,8 @@ def test_what_is_saved_says_the_same_when_it_is_loaded(name, tmp_path):
     again = nn.GPT.from_pretrained(tmp_path / "there")
     assert np.array_equal(again(IDS).data, model(IDS).data)
     state, expected = again.state_dict(), model.state_dict()
-    assert state.keys() == expected.keys() and all(np.array_equal(state[key], expected[key]) for key in state)
+    assert list(state) == list(expected) and repr(again) == repr(model)
+    assert all(np.array_equal(state[key], expected[key]) for key in state)
 
 
 def test_the_maps_name_each_number_once(name):
@@ -66,6 +70,30 @@ def test_loading_draws_nothing_and_leaves_the_generator(tmp_path):
     model = from_pretrained(tmp_path)
     assert np.array_equal(tinytorch.rand(3).data, expected)
     assert all(p.requires_grad and p.data.flags.writeable and p.data.flags.c_contiguous for p in model.parameters())
+
+
+LOAD = """
+import sys
+from tinytorch.pretrained import from_pretrained
+
+def peak():
+    return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
+
+before = peak()
+model = from_pretrained(sys.argv[1])
+print((peak() - before) / sum(parameter.data.nbytes for parameter in model.parameters()))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells how much memory a process had at most")
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_a_model_is_never_in_memory_twice(kind, tmp_path):
+    config = GPTConfig(vocab_size=8_000, context=64, d_model=256, num_layers=10, num_heads=4)  # 10 million numbers
+    save_pretrained(GPT(config), tmp_path)
+    arrays = load_file(tmp_path / "model.safetensors")
+    save_file({name: array.astype(kind) for name, array in arrays.items()}, tmp_path / "model.safetensors")
+    done = subprocess.run([sys.executable, "-c", LOAD, tmp_path], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1.25, "times its own bytes; GPT-2, beside which buffers weigh less, needs 1.04"
 
 
 def test_it_can_be_trained_and_has_dropout_if_wanted(tmp_path):
