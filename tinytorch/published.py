@@ -135,7 +135,7 @@ def resumed(url, target, _):
             size = have + int(reply.headers.get("Content-Length", 0))
             with open(partial, "ab" if have else "wb") as file, tqdm(
                     total=size, initial=have, unit="B", unit_scale=True, desc=partial.stem) as bar:
-                for block in reply.iter_content(1 << 20):
+                for block in reply.iter_content(1 << 16):
                     file.write(block)
                     bar.update(len(block))
     shutil.move(partial, target)

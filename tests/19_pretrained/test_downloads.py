@@ -12,7 +12,7 @@ from tinytorch import Tensor, nn
 from tinytorch.published import DOWNLOADS, Download, open_published
 
 pytest.importorskip("pooch", reason="downloads need the extra: pip install -e '.[data]'")
-TINY = dict(vocab_size=11, context=8, d_model=8, num_layers=1, num_heads=2)
+TINY = dict(vocab_size=1000, context=8, d_model=64, num_layers=1, num_heads=2)  # half a megabyte
 
 
 @pytest.fixture
@@ -65,8 +65,9 @@ def test_an_interrupted_download_goes_on_where_it_ended(site):
         open_published("tiny")
     open_published("tiny")
     half = len(server.files["model.safetensors"]) // 2
-    assert ("model.safetensors", f"bytes={half}-") in server.asked
-    assert np.array_equal(nn.GPT.from_pretrained("tiny").state_dict()["head.weight"], model.state_dict()["head.weight"])
+    first = max(int(re.search(r"\d+", asked)[0]) for name, asked in server.asked if asked)
+    assert half - (1 << 16) <= first <= half, "the block that broke off is asked for again, not what came before"
+    assert np.array_equal(nn.GPT.from_pretrained("tiny").head.weight.data, model.head.weight.data)
 
 
 def test_other_bytes_are_refused(site):
