@@ -387,3 +387,8 @@ def test_unbroadcast_adds_up_what_each_number_was_used_for(shape, grown):
     assert unbroadcast(grad.astype(np.float32), shape).dtype == np.float32
     if shape == grown:
         assert got is grad
+
+
+def test_the_place_that_is_named_is_the_worst_of_the_wrong_ones():
+    with pytest.raises(GradientError, match=r"\(1,\)"):  # at (0,) 5 more, of a million, is allowed
+        compare_gradients("Exp", 0, np.array([1e6, 1e-3]), np.array([1e6 + 5, 1.0]))

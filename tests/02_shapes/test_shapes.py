@@ -154,3 +154,9 @@ def test_numbers_of_no_dims():
         assert np.shape(operation.forward(number)) == ()
         (gradient,) = operation.backward(np.array(2.0))
         assert np.shape(gradient) == () and gradient == 2
+
+
+def test_cat_has_as_many_gradients_as_arrays():
+    joined = Cat(-1)
+    joined.forward(np.ones((2, 1)), np.zeros((2, 0)), np.ones((2, 3)))
+    assert [piece.shape for piece in joined.backward(np.ones((2, 4)))] == [(2, 1), (2, 0), (2, 3)]

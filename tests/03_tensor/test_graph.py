@@ -335,3 +335,13 @@ def test_second_derivatives_are_refused():
     assert x.grad is None
     loss.backward()
     np.testing.assert_allclose(x.grad, 3 * x.data ** 2)
+
+
+def test_a_first_gradient_is_kept_where_it_is_fresh_and_else_copied():
+    x, fresh, held = Tensor(np.ones(2), requires_grad=True), np.ones(2), np.ones(2)
+    x.accumulate_grad(fresh, fresh=True)
+    assert x.grad.data is fresh, "nobody else holds a fresh gradient: a copy costs time and memory"
+    x.grad = None
+    x.accumulate_grad(held, fresh=False)
+    x.accumulate_grad(held, fresh=False)
+    assert x.grad.tolist() == [2, 2] and held.tolist() == [1, 1], "somebody else holds it: copy before adding"

@@ -307,3 +307,8 @@ def test_a_gradient_that_does_not_fit_is_refused():
     assert x.grad.data is array, "an array is wrapped"
     x.grad = None
     assert x.grad is None
+
+
+def test_squeeze_takes_the_dims_that_are_named_and_no_others():
+    x = Tensor(np.ones((1, 3, 1)))
+    assert x.squeeze(0).shape == (3, 1) and x.squeeze(-1).shape == (1, 3) and x.squeeze((0, 2)).shape == (3,)

@@ -196,3 +196,9 @@ def test_flatten_identity_and_what_dropout_looks_like():
     assert Flatten()(x).shape == (2, 60) and Flatten(0, 1)(x).shape == (6, 4, 5) and Flatten(2)(x).shape == (2, 3, 20)
     assert Identity(5, anything=True)(x) is x
     assert repr(Dropout(0.3)) == "Dropout(p=0.3, inplace=False)"
+
+
+def test_the_first_weights_lie_on_both_sides_of_zero():
+    manual_seed(0)
+    weight = Linear(100, 50).weight.data  # within +-0.1
+    assert -0.1 <= weight.min() < -0.099 and 0.099 < weight.max() <= 0.1

@@ -261,3 +261,9 @@ def test_modules_hand_their_options_on(module, function, options, reduction):
     criterion = module(**options)
     np.testing.assert_array_equal(criterion(Tensor(x), Tensor(y)).data, function(Tensor(x), Tensor(y), **options).data)
     assert list(criterion.state_dict()) == ["weight"] and list(module().state_dict()) == []
+
+
+def test_the_weights_of_a_target_of_probabilities_count():
+    logits, truth = Tensor(np.zeros((1, 2))), Tensor(np.array([[0.5, 0.5]]))
+    loss = cross_entropy(logits, truth, Tensor(np.array([2.0, 4.0])))
+    assert loss.item() == pytest.approx(3 * math.log(2)), "half of 2 log 2 and half of 4 log 2"

@@ -4,7 +4,7 @@ import pytest
 
 import tinytorch
 from tinytorch import Tensor, nn
-from tinytorch.anomaly import first_nonfinite
+from tinytorch.anomaly import Call, first_nonfinite, path_to_origin
 from tinytorch.nn import functional as F
 from tinytorch.state import observed_by
 
@@ -85,3 +85,11 @@ def test_a_composed_model_points_into_its_own_code():
     text = first_nonfinite(lambda: model(Tensor(np.full((2, 2), 1e10, np.float32))).sum())
     line = Attention.forward.__code__.co_firstlineno + 1
     assert text.startswith(f"Mul.forward at test_anomaly.py:{line} gave float32 2x2, 4 inf"), text
+
+
+def test_of_two_calls_that_gave_one_array_the_first_is_the_origin():
+    a, b = np.full(2, np.inf), np.full(2, np.inf)
+    first, again = Call(None, "forward", [], [a], "1"), Call(None, "forward", [a], [a], "2")
+    last = Call(None, "forward", [a], [b], "3")
+    found = path_to_origin([first, again, last])
+    assert len(found) == 2 and found[0] is last and found[1] is first

@@ -260,3 +260,8 @@ def test_errors_from_the_layer():
         attention(x, attn_mask=causal_mask(5), is_causal=True)
     with pytest.raises(ValueError, match="12"):
         attention(random(2, 5, 10, dtype=np.float32))
+
+
+def test_without_a_bias_there_is_none_in_either_layer():
+    layer = MultiHeadAttention(6, 2, bias=False)
+    assert [name for name, _ in layer.named_parameters()] == ["in_proj.weight", "out_proj.weight"]

@@ -197,3 +197,11 @@ def test_thirty_steps_learn_something():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.6 * losses[0]
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_transformer_has_as_many_blocks_as_asked_for_each_with_weights_of_its_own(depth):
+    stack = Transformer(TransformerConfig(d_model=12, num_layers=depth, num_heads=2))
+    assert len(stack.blocks) == depth
+    assert len({id(block.mlp.fc1.weight) for block in stack.blocks}) == depth
+    assert len({id(norm.weight) for block in stack.blocks for norm in (block.norm1, block.norm2)}) == 2 * depth

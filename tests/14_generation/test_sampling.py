@@ -169,3 +169,9 @@ def test_distinct_and_repeated(tokens, n, distinct):
 def test_ngrams_of_nothing():
     with pytest.raises(ValueError, match="0"):
         distinct_n([1, 2], 0)
+
+
+def test_top_p_counts_the_shares_at_the_temperature():
+    logits = np.tile(np.log([0.1, 0.4, 0.2, 0.3]), (200, 1))  # at temperature 0.5 the second has 0.53
+    drawn = choose(logits, np.zeros((200, 1), int), np.random.default_rng(0), temperature=0.5, top_p=0.5)
+    assert set(drawn.tolist()) == {1}

@@ -12,7 +12,7 @@ class Mistake(NamedTuple):
     what: str
     body: str | tuple[str, str]
     words: str  # of a message that the student gets
-    region: int = 0
+    region: int | None = 0  # None: the one region that holds `old`
 
 
 MISTAKES = [

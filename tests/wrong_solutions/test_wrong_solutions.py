@@ -6,21 +6,12 @@ chapter's small examples (test_by_hand.py) run on it in a process of their own.
     python -m pytest tests/wrong_solutions -k 02_shapes -rP     # and what the student reads
 """
 import os
-import re
-import textwrap
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
-import tinytorch
-from tito.project import notebooks
-from tito.strip import exercises, exported_files, read_notebook
-
 HERE = Path(__file__).resolve().parent
-ROOT, PACKAGE = HERE.parents[1], Path(tinytorch.__file__).parent
-NOTEBOOKS = {path.stem: path for path in notebooks(ROOT)}
-REGION = re.compile(r"^([ \t]*)### BEGIN SOLUTION *\n(.*?)^[ \t]*### END SOLUTION *\n?", re.DOTALL | re.MULTILINE)
 
 
 def load(name):
@@ -30,33 +21,12 @@ def load(name):
     return module
 
 
-run_with, MISTAKES = load("run_with"), load("mistakes").MISTAKES
-
-
-def with_mistake(mistake):
-    "(path in the package, its source with the wrong solution in it)"
-    notebook = read_notebook(NOTEBOOKS[mistake.chapter])
-    cell = exercises(notebook)[mistake.exercise]
-    found = list(REGION.finditer(cell))[mistake.region]
-    indent, solution = found[1], found[2]
-    if isinstance(mistake.body, tuple):
-        old, new = (textwrap.indent(text, indent).removeprefix(indent) for text in mistake.body)
-        assert solution.count(old) == 1, f"stale: {mistake.exercise} holds {solution.count(old)} times\n{old}"
-        wrong = solution.replace(old, new)
-    else:
-        wrong = textwrap.indent(mistake.body.strip("\n") + "\n", indent)
-    before = re.sub(r"^#\|.*\n", "", REGION.sub(lambda match: match[2], cell[:found.start()]), flags=re.MULTILINE)
-    before = re.split(r"\n\n|\n(?=def |class )", before)[-1]  # enough to find the place
-    for path in exported_files(notebook):
-        source = (PACKAGE / path).read_text(encoding="utf-8")
-        if source.count(before + solution) == 1:
-            return path, source.replace(before + solution, before + wrong)
-    raise AssertionError(f"the solution of {mistake.exercise} is in no file of {mistake.chapter}: tito build?")
+run_with, placing, MISTAKES = load("run_with"), load("placing"), load("mistakes").MISTAKES
 
 
 def job_for(mistake):
-    path, source = with_mistake(mistake)
-    tests = str(ROOT / "tests" / mistake.chapter / "test_by_hand.py")
+    path, source = placing.with_mistake(mistake)
+    tests = str(placing.ROOT / "tests" / mistake.chapter / "test_by_hand.py")
     return {"tests": tests, "options": ["--tb=short"], "file": path, "source": source}
 
 
@@ -94,6 +64,6 @@ def test_what_never_ends_is_stopped_and_what_comes_after_it_runs(tmp_path):
     assert ["status 0\n" in printed[i] for i in range(4)] == [False, False, True, True]
 
 
-@pytest.mark.parametrize("chapter", NOTEBOOKS)
+@pytest.mark.parametrize("chapter", placing.NOTEBOOKS)
 def test_every_chapter_has_three(chapter):
     assert len([mistake for mistake in MISTAKES if mistake.chapter == chapter]) >= 3
