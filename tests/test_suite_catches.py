@@ -491,6 +491,13 @@ MISTAKES = {
         ("quantization: a byte keeps one number", "halves[:, :, 0] + 16 * halves[:, :, 1]",
          "halves[:, :, 0] + 8 * halves[:, :, 1]"),
     ],
+    ("speculative.py", "24_speculative/test_speculative.py"): [
+        ("speculative: always kept", "if not generator.random() * q[i, guess] < p[i, guess]:", "if False:"),
+        ("speculative: drawn from p after a refusal", "leftover(p[i], q[i])[None]", "p[i][None]"),
+        ("speculative: the caches forget nothing", "min(layer.length, length)", "layer.length"),
+        ("speculative: the temperature is forgotten", ".data[0], self.temperature)", ".data[0])"),
+        ("speculative: one token too many", "min(lookahead, end - len(ids) - 1)", "min(lookahead, end - len(ids))"),
+    ],
     ("../tito/overlay.py", "tito/test_overlay.py"): [
         ("overlay: the reference comes first", "sys.meta_path.insert(0, overlay)", "sys.meta_path.append(overlay)"),
         ("overlay: the variable is ignored", "named = os.environ.get(VARIABLE)", "named = None"),

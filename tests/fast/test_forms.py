@@ -17,7 +17,7 @@ from tinytorch.nn.activations import ErfGelu, ReluSquared, SiLUFunction, TanhGel
 from tinytorch.nn.attention import Attention, self_attention
 from tinytorch.nn.convolution import AvgPoolFunction, BatchNormFunction, ConvFunction, MaxPoolFunction
 from tinytorch.nn.embedding import Rotary, rotate, scatter_add_rows
-from tinytorch.nn.layers import LinearFunction
+from tinytorch.nn.layers import LinearFunction, linear
 from tinytorch.nn.losses import CrossEntropyFunction
 from tinytorch.nn.normalization import LayerNormFunction, RMSNormFunction
 from tinytorch.ops.reductions import LogSoftmax, MatMul, Softmax
@@ -469,3 +469,22 @@ def test_batch_norm(level, shape, given, dtype):
     plain.forward(x), form.forward(x)
     for name in ("mean", "variance"):
         assert np.allclose(getattr(form, name).reshape(-1), getattr(plain, name).reshape(-1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 256), (2, 256), (3, 256), (1, 4, 256), (2, 2, 256), (5, 256)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_few_rows_and_a_large_weight(shape, bias):
+    "what a model reads behind its cache, with nobody asking for a gradient"
+    pytest.importorskip("numba", reason="the compiled forms need the extra: pip install -e '.[fast]'")
+    x, weight, b = numbers(*shape), numbers(300, 256), numbers(300) if bias else None
+    with no_grad():
+        with fast.use("compiled"):
+            got = linear(Tensor(x), weight, b).data
+    np.testing.assert_allclose(got, x @ weight.T + (b if bias else 0), rtol=1e-4, atol=1e-4)
+    assert got.shape == (*shape[:-1], 300) and got.dtype == np.float32
+
+
+def test_few_rows_that_do_not_fit_are_named():
+    pytest.importorskip("numba", reason="the compiled forms need the extra: pip install -e '.[fast]'")
+    with no_grad(), fast.use("compiled"), pytest.raises(ValueError):
+        linear(Tensor(numbers(2, 256)), numbers(300, 255))

@@ -1418,4 +1418,44 @@ return model
         ("abs(np.rint(grouped / self.scales))", "abs(grouped / self.scales)"),
         words="3.6 / 0.5 rounds to 7",
     ),  # fmt: skip
+    # ---- 24_speculative
+    Mistake(
+        "24_speculative", "leftover", "not divided by the sum",
+        "return np.maximum(p - q, 0)",
+        words="not divided by the sum",
+    ),  # fmt: skip
+    Mistake(
+        "24_speculative", "leftover", "nothing is left",
+        """
+left = np.maximum(p - q, 0)
+return left / left.sum()
+""",
+        words="where nothing is left, return p",
+    ),  # fmt: skip
+    Mistake(
+        "24_speculative", "accept", "drawn from p after a refusal",
+        ("leftover(p[i], q[i])[None]", "p[i][None]"),
+        words="drawn from p itself",
+    ),  # fmt: skip
+    Mistake(
+        "24_speculative", "accept", "what the target never says may be kept",
+        ("if not generator.random() * q[i, guess] < p[i, guess]", "if generator.random() * q[i, guess] > p[i, guess]"),
+        words="must not be kept, not even for u = 0",
+    ),  # fmt: skip
+    Mistake(
+        "24_speculative", "accept", "guesses behind a refused one are looked at",
+        """
+tokens = []
+for i, guess in enumerate(guesses):
+    kept = generator.random() * q[i, guess] < p[i, guess]
+    tokens.append(int(guess) if kept else int(draw(leftover(p[i], q[i])[None], generator)[0]))
+return [*tokens, int(draw(p[len(guesses)][None], generator)[0])]
+""",
+        words="behind a refused guess must go",
+    ),  # fmt: skip
+    Mistake(
+        "24_speculative", "speculate", "the caches keep what was refused",
+        ("reader.keep(len(ids) + len(tokens) - 1)", "reader.keep(len(ids) + lookahead)"),
+        words="refused guesses must leave both caches",
+    ),  # fmt: skip
 ]
