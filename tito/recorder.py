@@ -21,6 +21,8 @@ from tito.overlay import EXPORTED, NOT_WRITTEN, cell_of
 
 LONGEST = 300  # characters of a value
 LEAST_SECONDS = 3  # for a check, once others did not end: a suite of endless loops comes to its end all the same
+OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "truediv", ast.Pow: "pow",
+             ast.MatMult: "matmul"}  # what Python calls for them: __add__, __radd__, ...
 encoded = json.JSONEncoder().encode  # tests may replace json.dumps for a while
 
 
@@ -155,7 +157,10 @@ def tested_in(entries, chapter, method):
             places = [place for thing in things for place in cells_about(thing, f"{chapter}.ipynb", method)]
             places.sort(key=lambda place: place["file"] == "gradcheck.py")  # how it is checked, behind what is checked
             if places:
-                return list({place["cell"]: place for place in places}.values())[:3]
+                first = {}
+                for place in places:
+                    first.setdefault(place["cell"], place)
+                return list(first.values())[:3]
     return []
 
 
@@ -217,13 +222,25 @@ def behind(code, names):
 
 
 def meant_by(node, names):
-    "What a name, or an attribute of one, stands for in a test; behind a lambda, what it mentions."
+    "What a name, an attribute of one, or an operator, stands for in a test; behind a lambda, what it mentions."
+    if isinstance(node, ast.BinOp | ast.Subscript):
+        return [method_of(node, names)]
     if not isinstance(node, ast.Name | ast.Attribute):
         return []
     thing = value_of(node, names)
     if isinstance(thing, FunctionType) and thing.__name__ == "<lambda>":
         return behind(thing.__code__, thing.__globals__)
     return [thing]
+
+
+def method_of(node, names):
+    "The method that Python calls for `a - b` or `a[i]`, where `a` or `b` is a name or an attribute; or else None."
+    if isinstance(node, ast.Subscript):
+        return inspect.getattr_static(type(value_of(node.value, names)), "__getitem__", None)
+    name = OPERATORS.get(type(node.op), "")
+    own = inspect.getattr_static(type(value_of(node.left, names)), f"__{name}__", None)
+    reflected = inspect.getattr_static(type(value_of(node.right, names)), f"__r{name}__", None)
+    return own if isinstance(own, FunctionType) else reflected
 
 
 def value_of(node, names):
@@ -238,16 +255,26 @@ def value_of(node, names):
 
 
 def cells_about(thing, notebook, method="forward", depth=3):
-    "The cell that defines it; where that is no exercise, the exercises that it calls, over at most `depth` others."
+    "The cell that defines it; where that is no exercise, those of its bases, and what it calls, at most `depth` deep."
     place = cell_that_defines(thing, notebook, method)
     if place is None or place["exercise"] or not depth:
         return [place] if place else []
     owner = thing if isinstance(thing, FunctionType | type) else type(thing)
     methods = vars(owner).values() if isinstance(owner, type) else [owner]
-    functions = [inspect.unwrap(method) for method in methods if isinstance(method, FunctionType)]
+    parts = owner.__mro__[1:] if isinstance(owner, type) else ()
+    bases = {base: cell for base in parts if (cell := cell_that_defines(base, notebook, method)) and cell["exercise"]}
+    if bases:
+        own = [base for base in bases if method in vars(base)]  # what is said of a gradient is said of its `backward`
+        calls = called_by([vars(base)[method] for base in own], notebook, method, depth)
+        return [bases[base] for base in own or bases] + calls
+    return called_by(methods, notebook, method, depth) or [place]
+
+
+def called_by(methods, notebook, method, depth):
+    "The exercises that functions call, over at most `depth` others."
+    functions = [inspect.unwrap(one) for one in methods if isinstance(one, FunctionType)]
     called = [other for function in functions for other in behind(function.__code__, function.__globals__)]
-    deeper = [cell for other in called for cell in cells_about(other, notebook, method, depth - 1) if cell["exercise"]]
-    return deeper or [place]
+    return [cell for other in called for cell in cells_about(other, notebook, method, depth - 1) if cell["exercise"]]
 
 
 def cell_that_defines(thing, notebook, method):

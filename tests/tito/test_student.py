@@ -135,6 +135,46 @@ def test_of_a_class_the_method_is_named(tito, course):
     assert "cell 9, line 4" not in tito("test", "01", status=1)
 
 
+PARTS = ["""\
+#| export
+class Reflected:
+    def __init__(self):
+        self.grad = 1
+    ### BEGIN SOLUTION
+    def __rsub__(self, x):
+        return x + 2
+    def backward(self):
+        return twice(self.grad)
+    ### END SOLUTION
+""", """\
+#| export
+class Number(Reflected):
+    "its parts, put together"
+"""]
+
+
+@pytest.mark.parametrize("check, places", [
+    ("1 - number == -1", ["cell 9, line 5 (exercise half)"]),  # the method that Python calls
+    ("number.grad == 5, 'another gradient'", ["cell 9, line 7 (exercise half)", "cell 7, line 2 (exercise twice)"]),
+], ids=["an operator", "a gradient"])
+def test_of_a_class_made_of_parts_the_part_is_named(tito, course, check, places):
+    with_an_operation(course, "grad", f"def test_it():\n    number = Number()\n    assert {check}")
+    path = course / "modules" / "01_double.ipynb"
+    content = json.loads(path.read_text())
+    content["cells"][-1]["source"] = PARTS[0]
+    content["cells"].append({"cell_type": "code", "id": "whole", "metadata": {}, "source": PARTS[1],
+                             "execution_count": None, "outputs": []})  # fmt: skip
+    path.write_text(json.dumps(content))
+    suite = course / "tests" / "01_double" / "test_double.py"
+    suite.write_text(suite.read_text().replace("import Half, twice", "import Number"))
+    tito("start", "01")
+    tito.notebook().write_text(json.dumps(json.loads(tito.notebook().read_text()) | {"cells": [
+        cell | {"source": PARTS[0].replace("    ### BEGIN SOLUTION\n", "").replace("    ### END SOLUTION\n", "")}
+        if cell["id"] == "half" else cell for cell in json.loads(tito.notebook().read_text())["cells"]]}))
+    tito.solve()
+    assert re.findall("01_double.ipynb, (cell .*)", tito("check", "01", status=1)) == places
+
+
 def test_the_exercise_under_test_comes_before_the_helper_that_failed(tito, course):
     with_an_operation(course, "twice(grad)[0]", "def test_it(): assert Half().backward(2.0) == 1")
     tito("start", "01")
