@@ -19,6 +19,7 @@ from pathlib import Path
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1] / "tinytorch"  # the reference; both are installed side by side
 VARIABLE = "TINYTORCH_WORKSPACE"  # a folder; empty switches the overlay off
 STUBS = "TINYTORCH_STUBS"  # files whose stubs count, with commas between; for others the reference stands in
+REPLACED = "TINYTORCH_REPLACED"  # files, with commas between, for which the reference stands in all the same
 FAST_STUDENT = "TINYTORCH_FAST_STUDENT"  # 1: tinytorch.fast may replace operations of exported files as well
 MARKER = Path(".tito", "workspace.json")  # this and the folders: relative to the workspace
 NOTEBOOKS = Path("modules")
@@ -76,6 +77,7 @@ class Overlay:
         texts = {path: file.read_text(encoding="utf-8", errors="replace") for path, file in files.items()}
         self.open = {path: count for path, text in texts.items() if (count := open_exercises(text))}
         self.stand_in = [] if stubs is None else sorted(self.open.keys() - set(stubs))
+        self.stand_in += sorted(files.keys() & set(os.environ.get(REPLACED, "").split(",")) - set(self.stand_in))
         self.yours = [path for path in files if path not in self.stand_in]
         self.modules = {f"tinytorch.{path.removesuffix('.py').replace('/', '.')}": files[path] for path in self.yours}
     def find_spec(self, name, path=None, target=None):

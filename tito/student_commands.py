@@ -13,6 +13,7 @@ import typer
 from tito import course, progress, student
 from tito import diff as side_by_side
 from tito import doctor as examination
+from tito.culprit import earlier_culprits
 from tito.handout import where_hours_come_from
 from tito.install import how_to_install
 from tito.project import TitoError
@@ -438,8 +439,8 @@ def test_one(workspace: Workspace, made: course.Chapter, every: bool, only: str,
     unwritten = []
     with suppress(TitoError):  # that the notebook is broken was said above
         unwritten = student.not_written(workspace, made)
-    print(summary(outcome, made, every, unwritten))
-    for line in [] if outcome.green else student.renamed_in(workspace):
+    print(summary(outcome, made, every, unwritten), flush=True)
+    for line in [] if outcome.green else student.renamed_in(workspace) + earlier_culprits(workspace, made, outcome):
         print(f"\n{line}")
     print(f"\n{made.name} is {'green' if outcome.green else 'not green yet'}\n" if not only else "")
     return outcome.green

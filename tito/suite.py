@@ -15,7 +15,7 @@ from importlib.machinery import all_suffixes
 from pathlib import Path
 
 from tito.course import HERE, Chapter
-from tito.overlay import FAST_STUDENT, NOT_WRITTEN, STUBS, VARIABLE
+from tito.overlay import FAST_STUDENT, NOT_WRITTEN, REPLACED, STUBS, VARIABLE
 from tito.project import TitoError
 from tito.strip import exercises
 from tito.workspace import Workspace
@@ -44,7 +44,7 @@ def environment(workspace: Workspace, stubs: Iterable[str] | None = None) -> dic
 
     The reference stands in for the others: what is not written yet breaks nothing but the tests of its own chapter.
     """
-    left_out = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "CI", FAST_STUDENT)  # what the student wrote is what runs
+    left_out = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "CI", FAST_STUDENT, REPLACED)  # what the student wrote is what runs
     variables = {name: value for name, value in os.environ.items() if name not in left_out}
     path = [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     defaults = {"OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
@@ -121,8 +121,14 @@ def forget_compiled(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def run_suite(workspace: Workspace, chapter: Chapter, timeout: int, chosen: str = "") -> Outcome:
-    """Run the chapter's tests in a process of their own; each check may take `timeout` seconds, all 20 times that."""
+def run_suite(
+    workspace: Workspace, chapter: Chapter, timeout: int, chosen: str = "",
+    checks: Iterable[str] = (), replaced: Iterable[str] = (),
+) -> Outcome:
+    """Run the chapter's tests in a process of their own; each check may take `timeout` seconds, all 20 times that.
+
+    `checks`: only these, by their ids. `replaced`: files of the student's in whose place the reference stands.
+    """
     forget_compiled(workspace.folder / "tests")
     with tempfile.TemporaryDirectory(prefix="tito-") as folder:
         record = Path(folder, "record.jsonl")
@@ -131,10 +137,11 @@ def run_suite(workspace: Workspace, chapter: Chapter, timeout: int, chosen: str 
         command += ["-p", "no:cacheprovider", "-q", "--tb=no", *(["-k", chosen] if chosen else [])]
         if hasattr(signal, "setitimer"):  # elsewhere only the suite as a whole is stopped
             command += ["-p", "pytest_timeout", "--timeout-method=signal"]
-        command += [name for name in suite_files(workspace, chapter) if Path(name).name.startswith("test_")]
+        tests = [name for name in suite_files(workspace, chapter) if Path(name).name.startswith("test_")]
+        command += [*checks] or tests
         with open(Path(folder, "output.txt"), "w+b") as output:
             told = {"TITO_RECORD": str(record), "TITO_SECONDS": str(timeout), "TITO_BYTES": str(MOST_BYTES),
-                    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # fmt: skip
+                    REPLACED: ",".join(replaced), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # fmt: skip
             process = subprocess.Popen(
                 command, cwd=workspace.folder, stdout=output, stderr=subprocess.STDOUT,
                 env=environment(workspace, chapter.files) | told,
