@@ -191,9 +191,13 @@ LAYOUTS = {"gpt2": GPT2, "llama": LLAMA, "mistral": LLAMA, "qwen2": LLAMA}
 
 class Zeros:
     "A generator for parameters that are about to be read: it draws nothing, and its zeros take no memory."
-    def uniform(self, low=0.0, high=1.0, size=None): return np.broadcast_to(np.float32(0), size)
-    def normal(self, loc=0.0, scale=1.0, size=None): return np.broadcast_to(np.float32(0), size)
-    def standard_normal(self, size=None): return np.broadcast_to(np.float32(0), size)
+    def standard_normal(self, size=None, dtype=np.float32, out=None):
+        if out is not None:
+            out[...] = 0
+        return np.broadcast_to(np.zeros((), dtype), () if size is None else size) if out is None else out
+    random = standard_normal
+    def uniform(self, low=0.0, high=1.0, size=None): return self.standard_normal(size)
+    def normal(self, loc=0.0, scale=1.0, size=None): return self.standard_normal(size)
 
 
 @contextmanager

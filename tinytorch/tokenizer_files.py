@@ -30,15 +30,17 @@ class PublishedTokenizer(Tokenizer):
     def __init__(self, tokens, merges, special_tokens=(), steps=("gpt2",), normalizer=None, whole=False, before=(),
                  after=()):
         self.names, self.merges, self.steps = list(tokens), [list(pair) for pair in merges], list(steps)
-        self.normalizer, self.whole, self.unknown = normalizer, whole, None
-        self.before, self.after, self.vocab_size = list(before), list(after), len(self.names)
+        self.normalizer, self.whole, self.before, self.after = normalizer, whole, list(before), list(after)
+        known = set(self.names)
+        if "" in known:
+            raise ValueError("tokenizer: expected no token that is empty")
+        if lacking := [name for name in special_tokens if name not in known]:
+            raise ValueError(f"tokenizer: the special token {lacking[0]!r} is no token")
+        super().__init__(self.names, special_tokens)
         self.ids = {name: i for i, name in enumerate(self.names)}
-        if len(self.ids) < len(self.names) or "" in self.ids:
-            raise ValueError("tokenizer: expected different tokens, and none that is empty")
         self.patterns = [compiled(STEPS[step]) for step in self.steps]
         byte_of = {character: byte for byte, character in enumerate(byte_characters())}
         try:
-            self.special_ids = {name: self.ids[name] for name in special_tokens}
             self.around = [[self.special_ids[name] for name in names] for names in (self.before, self.after)]
             self.tokens = [name.encode() if name in self.special_ids else bytes(byte_of[c] for c in name)
                            for name in self.names]

@@ -77,3 +77,11 @@ def test_models_learn_with_it(script, options, workspace, tmp_path):
     theirs, ours = ({file for file in FILES if str(package / file) in used}
                     for package in (workspace / EXPORTED, ROOT / "tinytorch"))
     assert theirs >= {"ops/elementwise.py", "tensor.py", "nn/layers.py", "optim/optimizers.py"} and not ours
+
+
+@pytest.mark.slow
+def test_published_models_run_in_it(workspace):
+    "What `transformers` wrote says the same in another hand's attention, norms, tokenizer and generation."
+    done = python(workspace, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "tests/19_pretrained")
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr
+    assert "nn/transformer.py" in done.stdout and " passed" in done.stdout
