@@ -9,6 +9,7 @@ import numpy as np
 from tinytorch.creation import stack
 from tinytorch.state import default_generator
 from tinytorch.tensor import Tensor
+from tinytorch.vocabulary.options import checked
 
 
 def collate(examples):
@@ -100,6 +101,7 @@ def generator_at(generator, state):
         raise ValueError(f"no state of {type(generator.bit_generator).__name__}: {error!r}") from None
 
 
+@checked
 def random_split(dataset, lengths, generator=None):
     """Return a list of Subsets, drawn at random and without a common example, of these sizes or fractions.
     Fractions of the length are rounded down; the examples left over go to the parts one by one, from the first.
@@ -144,9 +146,8 @@ class DataLoader:
     shuffle: draw a new order each epoch from `generator` (as in `as_generator`; a seed starts it once).
     drop_last: leave out a smaller last batch. collate_fn: make a batch from a list of examples, instead of `get_batch`.
     Attributes: the arguments; `saved`, a pass to be resumed, or None. Raises: ValueError for a batch_size below 1."""
+    @checked
     def __init__(self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None, collate_fn=None):
-        if batch_size < 1:
-            raise ValueError(f"DataLoader: batch_size must be at least 1, got {batch_size}")
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
         self.collate_fn, self.saved = collate_fn, None
         self.generator = None if generator is None else as_generator(generator)

@@ -7,6 +7,7 @@ import numpy as np
 
 from tinytorch.data import DataLoader, Dataset, as_generator, get_batch
 from tinytorch.tensor import Tensor
+from tinytorch.vocabulary.options import checked
 
 
 def write_tokens(path, ids, dtype=np.uint16, chunk=1 << 20):
@@ -35,6 +36,7 @@ class TokenDataset(Dataset):
     tokens: an array or list, or the path of a file of `write_tokens`, which stays on disk: only windows that are asked
     for are read. stride: from one window to the next; 1 for training, `context` for measuring, where each token then
     counts once. Raises: ValueError for fewer than context + 1 tokens, or a file that is no row of `dtype`."""
+    @checked
     def __init__(self, tokens, context, stride=1, dtype=np.uint16):
         if context < 1 or stride < 1:
             raise ValueError(f"TokenDataset: context and stride must be at least 1, got {context} and {stride}")
@@ -79,6 +81,7 @@ class RandomExamples(Dataset):
 class RandomBatches(DataLoader):
     """Draw `batches` batches an epoch, of examples with replacement: a loader for datasets too long to shuffle.
     generator: np.random.Generator or a seed; None is the library's. A pass can be continued, as a DataLoader's."""
+    @checked
     def __init__(self, dataset, batch_size, batches, generator=None):
         generator = None if generator is None else as_generator(generator)
         super().__init__(RandomExamples(dataset, batch_size * batches, generator), batch_size, generator=generator)

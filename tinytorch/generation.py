@@ -8,6 +8,7 @@ import numpy as np
 from tinytorch.data import as_generator
 from tinytorch.tensor import Tensor
 from tinytorch.training import evaluating
+from tinytorch.vocabulary.options import checked
 
 
 def probabilities(logits, temperature=1.0):
@@ -111,6 +112,7 @@ def next_logits(model, ids, cache=None):
     return model(ids[:, cache.length:], cache=cache, last_only=True).data[:, -1]
 
 
+@checked
 def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, top_p=None, repetition_penalty=1.0,
              stop_tokens=(), suppress_tokens=(), generator=None, use_cache=True, on_token=None):
     """Return `prompt_ids` continued by up to `max_new_tokens` tokens that `model` draws, one after the other.
@@ -124,7 +126,6 @@ def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, 
     Raises: ValueError for a prompt that is empty or of several lengths, or an option out of range; TypeError for ids
     that are no integers; FloatingPointError for logits that are nan or inf."""
     options = dict(temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty)
-    check_options(max_new_tokens, **options)
     prompt, generator = _as_ids(prompt_ids), as_generator(generator)
     stop_tokens = [stop_tokens] if isinstance(stop_tokens, (int, np.integer)) else list(stop_tokens)
     suppressed = np.isin(np.arange(model.vocab_size), list(suppress_tokens))  # (V,)
@@ -147,18 +148,6 @@ def generate(model, prompt_ids, max_new_tokens, *, temperature=1.0, top_k=None, 
     return ids[:, :end] if prompt.ndim == 2 else ids[0, :end]
 
 
-def check_options(max_new_tokens, temperature, top_k, top_p, repetition_penalty):
-    "Check the options of `generate`. Raises: ValueError for one out of range."
-    for name, value, fits, expected in [
-            ("max_new_tokens", max_new_tokens, max_new_tokens >= 0, "0 or more"),
-            ("temperature", temperature, 0 <= temperature < np.inf, "0 (greedy) or more"),
-            ("top_k", top_k, top_k is None or top_k >= 1, "at least 1, or None for all tokens"),
-            ("top_p", top_p, top_p is None or 0 < top_p <= 1, "above 0 and at most 1, or None"),
-            ("repetition_penalty", repetition_penalty, 0 < repetition_penalty < np.inf, "above 0, 1 for none")]:
-        if not fits:
-            raise ValueError(f"generate: {name} is {value}, expected {expected}")
-
-
 def _as_ids(prompt_ids):
     "Return a prompt as an integer array (T,) or (B, T). Raises: see `generate`."
     try:
@@ -168,14 +157,13 @@ def _as_ids(prompt_ids):
     if ids.size == 0:
         raise ValueError("generate: the prompt is empty; begin with a token such as <|endoftext|> or a line break")
     if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2):
-        raise TypeError(f"generate: got {ids.dtype} {ids.shape}, expected integers (T,) or (B, T); encode the text")
+        raise TypeError(f"generate: prompt_ids: got {ids.dtype} {ids.shape}, expected ints (T,) or (B, T); encode it")
     return ids.astype(np.int64)
 
 
+@checked
 def distinct_n(tokens, n=2):
     "Return the share of different n-grams in `tokens` (ids, words, a string), 1.0 if none. Raises: ValueError, n < 1."
-    if n < 1:
-        raise ValueError(f"distinct_n: n is {n}, expected at least 1")
     ngrams = list(zip(*(tokens[i:] for i in range(n))))
     return len(set(ngrams)) / len(ngrams) if ngrams else 1.0
 

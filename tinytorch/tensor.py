@@ -289,6 +289,8 @@ class Views:
     def flatten(self, start_dim=0, end_dim=-1):
         sizes = self.shape or (1,)
         start, end = dim_of("flatten", start_dim, len(sizes)), dim_of("flatten", end_dim, len(sizes))
+        if end < start:
+            raise ValueError(f"flatten: end_dim {end_dim} comes before start_dim {start_dim}; swap them")
         return self.reshape(*sizes[:start], math.prod(sizes[start:end + 1]), *sizes[end + 1:])
     def repeat(self, *counts):
         "Return copies of self side by side, counts[d] along dim d (new dims in front). Raises: ValueError for too few."

@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from tinytorch.checkpoint import write_whole
 from tinytorch.patterns import compiled
 from tinytorch.regular_files import read_text
+from tinytorch.vocabulary.options import checked
 
 
 def split_special(text, special_tokens):
@@ -22,11 +23,10 @@ def split_special(text, special_tokens):
     return [part for part in re.split(f"({'|'.join(longest_first)})", text) if part]
 
 
+@checked
 def repaired(text):
     """Return `text` with pairs of surrogates as the character that they mean, and single ones as U+FFFD, as `tiktoken`
     does. Raises: TypeError for anything but a str."""
-    if not isinstance(text, str):
-        raise TypeError(f"tokenizer: expected text, got {type(text).__name__}")
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -141,6 +141,7 @@ class Tokenizer:
 class CharTokenizer(Tokenizer):
     "Give each character a token; `unknown`, one of the special tokens, stands for all others."
     @classmethod
+    @checked
     def train(cls, text, special_tokens=(), unknown=None):
         "Return a tokenizer for the special tokens, `unknown`, and the characters of `text`, sorted."
         special = list(dict.fromkeys([*special_tokens, *([] if unknown is None else [unknown])]))
@@ -161,6 +162,7 @@ class WordTokenizer(Tokenizer):
         super().__init__(tokens, special_tokens, "<unk>")
         self.lowercase = lowercase
     @classmethod
+    @checked
     def train(cls, text, vocab_size=None, special_tokens=(), lowercase=False):
         """Return a tokenizer for "<unk>", the special tokens and the most frequent words (of equally frequent ones the
         first in the alphabet), at most `vocab_size` in all. Raises: ValueError if that leaves no room for a word."""
@@ -302,6 +304,7 @@ class BPETokenizer(Tokenizer):
             raise ValueError(f"BPETokenizer: {error} is no token; do vocabulary and merges belong together?") from None
 
     @classmethod
+    @checked
     def train(cls, text, vocab_size, special_tokens=()):
         """Return a tokenizer of at most `vocab_size` tokens: 256 bytes, merges while a pair occurs twice, special ones.
         Raises: ValueError for an empty text, or a vocab_size too small for bytes and special tokens."""

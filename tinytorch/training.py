@@ -17,6 +17,7 @@ from tinytorch.ops.elementwise import Function
 from tinytorch.optim import clip_grad_norm_
 from tinytorch.runs import read_config, read_metrics, watching, write_status
 from tinytorch.state import default_generator, no_grad
+from tinytorch.vocabulary.options import checked
 
 
 def accumulate_gradients(model, batches, loss_fn):
@@ -141,6 +142,7 @@ class TrainingLoop:
     it so far; `began`, the state of the library's generator before it; `best`, None or {"metric", "value", "step"};
     `stale`, evaluations since; `stopped`, None or the reason. Raises: ValueError unless one of `steps` and `epochs` is
     given, for `accumulate` < 1, an epoch without batches, `evaluate` without `evaluate_every` or a len of `loader`."""
+    @checked
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
                  max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None):
         if (epochs is None) == (steps is None) or accumulate < 1:
@@ -222,6 +224,7 @@ class Trainer(TrainingLoop):
             "best": (dict, type(None)), "stopped": (str, type(None))}
     best_kinds = {"metric": str, "value": float, "step": int}
 
+    @checked
     def __init__(self, *parts, callbacks=(), folder=None, save_every=100, show=True, **settings):
         super().__init__(*parts, **settings)
         self.callbacks, self.folder, self.save_every, self.show = callbacks, folder and Path(folder), save_every, show

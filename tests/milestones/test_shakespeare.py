@@ -206,11 +206,12 @@ def test_a_prompt_is_continued_from_the_run_folder_alone(finished, monkeypatch, 
 
 @pytest.mark.parametrize("arguments, says", [
     (("--sample", "naïve"), "character 'ï' is not among the 65"), (("--sample", ""), "the prompt is empty"),
-    (("--sample", "A", "--top-p", "0"), "top_p is 0.0, expected above 0 and at most 1"),
-    (("--sample", "A", "--top-p", "1.5"), "top_p is 1.5, expected above 0"),
-    (("--sample", "A", "--temperature", "-1"), "temperature is -1.0, expected 0 (greedy) or more"),
-    (("--sample", "A", "--temperature", "nan"), "temperature is nan"),
-    (("--sample", "A", "--top-k", "0"), "top_k is 0"), (("--sample", "A", "--length", "-1"), "max_new_tokens is -1"),
+    (("--sample", "A", "--top-p", "0"), "top_p: expected a number above 0 and at most 1, got float 0.0"),
+    (("--sample", "A", "--top-p", "1.5"), "top_p: expected a number above 0 and at most 1, got float 1.5"),
+    (("--sample", "A", "--temperature", "-1"), "temperature: expected a number of at least 0, got float -1.0"),
+    (("--sample", "A", "--temperature", "nan"), "temperature: expected a number of at least 0, got float nan"),
+    (("--sample", "A", "--top-k", "0"), "top_k: expected an int from 1 on, got int 0"),
+    (("--sample", "A", "--length", "-1"), "max_new_tokens: expected an int from 0 on, got int -1"),
     (("--quick",), "expected no other settings beside")])
 def test_bad_prompts_and_options_are_one_line(arguments, says, finished, monkeypatch, capsys):
     assert main(monkeypatch, "--resume", finished[0], *arguments) == 2

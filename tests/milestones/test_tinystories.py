@@ -206,8 +206,9 @@ def test_a_prompt_is_continued_from_the_run_folder_alone(finished, monkeypatch, 
 
 @pytest.mark.parametrize("arguments, says", [
     (("--sample", "Once upon a qwzx"), "'qwzx': not among the 1,024 words"), (("--sample", ""), "the prompt is empty"),
-    (("--sample", "Once", "--top-p", "0"), "top_p is 0.0"), (("--sample", "Once", "--top-p", "1.5"), "top_p is 1.5"),
-    (("--sample", "Once", "--temperature", "-1"), "temperature is -1.0"),
+    (("--sample", "Once", "--top-p", "0"), "top_p: expected a number above 0 and at most 1, got float 0.0"),
+    (("--sample", "Once", "--top-p", "1.5"), "top_p: expected a number above 0 and at most 1, got float 1.5"),
+    (("--sample", "Once", "--temperature", "-1"), "temperature: expected a number of at least 0, got float -1.0"),
     (("--twin",), "expected no other settings beside")])
 def test_bad_prompts_and_options_are_one_line(arguments, says, finished, monkeypatch, capsys):
     assert main(monkeypatch, "--resume", finished[0], *arguments) == 2

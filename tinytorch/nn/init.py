@@ -5,20 +5,24 @@ import math
 
 from tinytorch.state import default_generator
 from tinytorch.vocabulary.init import orthogonal_, trunc_normal_  # noqa: F401
+from tinytorch.vocabulary.options import checked
 
 
+@checked
 def uniform_(tensor, a=0.0, b=1.0):
     "Fill `tensor` in place from the uniform distribution on [a, b); return it, as all functions here do."
     tensor.data[...] = default_generator().uniform(a, b, tensor.shape)
     return tensor
 
 
+@checked
 def normal_(tensor, mean=0.0, std=1.0):
     "Fill `tensor` from the normal distribution N(mean, std^2)."
     tensor.data[...] = default_generator().normal(mean, std, tensor.shape)
     return tensor
 
 
+@checked
 def constant_(tensor, value):
     tensor.data[...] = value
     return tensor
@@ -36,40 +40,41 @@ def fans(tensor):
     return tensor.shape[1] * kernel, tensor.shape[0] * kernel
 
 
+@checked
 def calculate_gain(nonlinearity, param=None):
     """Return the factor that makes up for what a nonlinearity takes away: 1 for "linear" and "sigmoid", 5/3 for "tanh",
     sqrt(2) for "relu", sqrt(2 / (1 + param^2)) for "leaky_relu" of slope `param` (0.01). Raises: ValueError."""
     gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0),
              "leaky_relu": math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))}
-    if nonlinearity not in gains:
-        raise ValueError(f"calculate_gain: expected one of {', '.join(gains)}, got {nonlinearity!r}")
     return gains[nonlinearity]
 
 
 def _std(tensor, gain, mode=None):
     fan_in, fan_out = fans(tensor)
     fan = {"fan_in": fan_in, "fan_out": fan_out, None: (fan_in + fan_out) / 2}
-    if mode not in fan:
-        raise ValueError(f"kaiming: mode is 'fan_in' or 'fan_out', got {mode!r}")
     return gain / math.sqrt(max(fan[mode], 1))
 
 
+@checked
 def xavier_normal_(tensor, gain=1.0):
     "Fill from N(0, std^2), std = gain sqrt(2 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 12)."
     return normal_(tensor, 0.0, _std(tensor, gain))
 
 
+@checked
 def xavier_uniform_(tensor, gain=1.0):
     "Fill from the uniform distribution around 0 with the std of `xavier_normal_`."
     bound = math.sqrt(3.0) * _std(tensor, gain)
     return uniform_(tensor, -bound, bound)
 
 
+@checked
 def kaiming_normal_(tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu"):
     "Fill from N(0, std^2), std = calculate_gain(nonlinearity, a) / sqrt(fan) (He et al. 2015). Raises: ValueError."
     return normal_(tensor, 0.0, _std(tensor, calculate_gain(nonlinearity, a), mode))
 
 
+@checked
 def kaiming_uniform_(tensor, a=0.0, mode="fan_in", nonlinearity="leaky_relu"):
     "Fill from the uniform distribution around 0 with the std of `kaiming_normal_`."
     bound = math.sqrt(3.0) * _std(tensor, calculate_gain(nonlinearity, a), mode)

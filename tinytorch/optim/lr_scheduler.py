@@ -2,10 +2,16 @@
 import bisect
 import math
 
+from tinytorch.vocabulary.options import checked
+
 
 class LRScheduler:
     """Set the lr of each of the optimizer's groups to `rate(its first lr)`; call `step()` after each optimizer step.
     The first lr is kept in the group as "initial_lr"; `last_epoch` counts the steps. Subclasses say what `rate` is."""
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        cls.__init__ = checked(cls.__init__) if cls.__module__ == __name__ else cls.__init__
+
     def __init__(self, optimizer, last_epoch=-1):
         if last_epoch != -1:
             raise ValueError("last_epoch: load the state_dict of the schedule in place of a number of steps")
@@ -119,8 +125,6 @@ class OneCycleLR(LRScheduler):
     def __init__(self, optimizer, max_lr, total_steps=None, epochs=None, steps_per_epoch=None, pct_start=0.3,
                  anneal_strategy="cos", cycle_momentum=True, base_momentum=0.85, max_momentum=0.95, div_factor=25.0,
                  final_div_factor=1e4, last_epoch=-1):
-        if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"OneCycleLR: anneal_strategy is 'cos' or 'linear', got {anneal_strategy!r}")
         total_steps = total_steps or (epochs or 0) * (steps_per_epoch or 0)
         if total_steps < 1:
             raise ValueError("OneCycleLR: expected total_steps, or epochs and steps_per_epoch")
@@ -175,10 +179,9 @@ class SequentialLR(LRScheduler):
 class ReduceLROnPlateau:
     """The lr times `factor` once the `metric` given to `step` has not become better for more than `patience` steps:
     by the share `threshold` (threshold_mode="rel"), or by that much ("abs"). mode: is it better if lower, "min"?"""
+    @checked
     def __init__(self, optimizer, mode="min", factor=0.1, patience=10, threshold=1e-4, threshold_mode="rel",
                  cooldown=0, min_lr=0.0, eps=1e-8):
-        if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
-            raise ValueError(f"ReduceLROnPlateau: 'min' or 'max', 'rel' or 'abs'; got {mode!r}, {threshold_mode!r}")
         if factor >= 1:
             raise ValueError(f"ReduceLROnPlateau: factor must be below 1, got {factor}")
         self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience

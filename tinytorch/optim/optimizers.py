@@ -10,6 +10,7 @@ from tinytorch.dispatch import replaceable
 from tinytorch.inplace import writes
 from tinytorch.promotion import FLOAT16
 from tinytorch.tensor import Tensor
+from tinytorch.vocabulary.options import check_settings, checked
 
 
 @replaceable
@@ -55,10 +56,7 @@ class Optimizer:
         unknown = set(group) - set(self.defaults) - {"params", "initial_lr", "name"}
         if unknown:
             raise ValueError(f"{self.name}: unknown setting {sorted(unknown)}, expected one of {[*self.defaults]}")
-        for setting in ("lr", "momentum", "weight_decay", "eps", "betas"):
-            limit = 1 if setting == "betas" else math.inf
-            if not all(0 <= value < limit for value in np.atleast_1d(group.get(setting, 0))):
-                raise ValueError(f"{self.name}: {setting} must be at least 0, below {limit}; got {group[setting]}")
+        check_settings(self.name, group)
 
     def numbers(self):
         "Return {parameter: number}, counted through all groups."
@@ -237,12 +235,11 @@ def total_norm(arrays):
     return math.sqrt(squares)
 
 
+@checked
 def clip_grad_norm_(parameters, max_norm):
     """Scale all gradients in place so that their common norm is at most `max_norm`; return the norm before, a float.
     The factor is max_norm / (norm + 1e-6) (Pascanu et al. 2013, algorithm 1). Where the norm is inf or nan, every
     gradient stays. `parameters` may be one Tensor. Raises: ValueError for a `max_norm` that is not positive."""
-    if not max_norm > 0:
-        raise ValueError(f"clip_grad_norm_: max_norm must be positive, got {max_norm}")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
     parameters = [p for p in parameters if p.grad is not None]
     norm = total_norm([p.grad.data for p in parameters])

@@ -7,6 +7,7 @@ from tinytorch import optim
 from tinytorch.nn.utils import rnn
 from tinytorch.tensor import Tensor
 from tinytorch.vocabulary.functions import cat, tensors_of
+from tinytorch.vocabulary.options import checked
 
 
 def _with_gradients(parameters):
@@ -15,6 +16,7 @@ def _with_gradients(parameters):
     return [p for p in tensors_of("parameters", listed) if p.grad is not None]
 
 
+@checked
 def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=False):
     """Scale all gradients in place so that their common norm is at most `max_norm`; return the norm before, a Tensor.
     Raises: ValueError for a norm_type but 2; RuntimeError, if `error_if_nonfinite`, for a norm of inf or nan, before
@@ -28,6 +30,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, error_if_nonfinite=Fals
     return Tensor(norm)
 
 
+@checked
 def clip_grad_value_(parameters, clip_value):
     "Hold each entry of all gradients, in place, to -clip_value .. clip_value."
     for p in _with_gradients(parameters):
