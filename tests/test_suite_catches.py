@@ -432,7 +432,8 @@ MISTAKES = {
         ("GPT: positions are not added", "x = x + self.position_embedding(length, offset)", "pass"),
         ("GPT: residual layers start as loud as the others", "std / math.sqrt(2 * num_layers)", "std"),
         ("GPT: embeddings are not dropped out", "return self.dropout(x)\n", "return x\n"),
-        ("GPT: a head of its own starts as any Linear", "None if config.tied_head else self.head", "None"),
+        ("GPT: a head of its own starts as any Linear", "config.tied_head and not config.head_bias else self.head",
+         "True else None"),
         ("GPT: last_only gives the first", "x[..., -1:, :]", "x[..., :1, :]"),
     ],
     ("nn/normalization.py", "12_normalization/test_normalize.py"): [

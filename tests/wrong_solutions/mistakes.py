@@ -578,16 +578,16 @@ return cross_entropy(input, target, self.weight, self.ignore_index, self.reducti
     Mistake(
         "06_optimizers", "optimizer", "the data is copied",
         (
-            "self.update([p.data for p in params]",
-            "self.update([p.data.copy() for p in params]",
+            "self.update(arrays, grads",
+            "self.update([x.copy() for x in arrays], grads",
         ),
         words="hand over p.data itself", region=4,
     ),  # fmt: skip
     Mistake(
         "06_optimizers", "optimizer", "new moments at every step",
         (
-            "zip(states, params) if name not in state]",
-            "zip(states, params)]",
+            "zip(states, arrays) if name not in state]",
+            "zip(states, arrays)]",
         ),
         words="a moment must live on", region=4,
     ),  # fmt: skip
