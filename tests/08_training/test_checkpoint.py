@@ -176,7 +176,7 @@ def test_optimizers_of_ones_own_are_saved_whole_or_not_at_all(tmp_path):
         np.testing.assert_array_equal(before["sign"], after["sign"])
     before = (tmp_path / "c").read_bytes()
     model, optimizer, *_ = everything(0, lambda p: Forgetful(p, 0.1))
-    with pytest.raises(CheckpointError, match="not written: Forgetful could not load .*mean"):
+    with pytest.raises(CheckpointError, match="Forgetful.*mean"):
         save_checkpoint(tmp_path / "c", model, optimizer)
     assert (tmp_path / "c").read_bytes() == before
 
@@ -576,7 +576,7 @@ def test_a_full_disk_leaves_the_old_file(room, monkeypatch, tmp_path):
     save_checkpoint(tmp_path / "c", model, optimizer)
     before = (tmp_path / "c").read_bytes()
     full_after(monkeypatch, room)
-    with pytest.raises(CheckpointError, match="No space left on device"):
+    with pytest.raises(CheckpointError, match=os.strerror(errno.ENOSPC)):
         save_checkpoint(tmp_path / "c", model, optimizer)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["c"] and (tmp_path / "c").read_bytes() == before
@@ -589,7 +589,7 @@ def test_so_does_an_error_at_the_very_end(call, monkeypatch, tmp_path):
     def fails(*args):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
     monkeypatch.setattr(os, call, fails)
-    with pytest.raises(CheckpointError, match="Input/output error"):
+    with pytest.raises(CheckpointError, match=os.strerror(errno.EIO)):
         write_whole(tmp_path / "c", b"new")
     assert os.listdir(tmp_path) == ["c"] and (tmp_path / "c").read_bytes() == b"old"
 
@@ -605,7 +605,7 @@ def small_trainer(folder, steps=30):
 def test_a_path_that_cannot_be_cleaned_up_is_named(tmp_path):
     (tmp_path / "file").write_text("no folder")
     for path in (tmp_path / "file" / "c", tmp_path / ("long" * 100)):
-        with pytest.raises(CheckpointError, match="not written, nothing has changed"):
+        with pytest.raises(CheckpointError, match="file|long"):
             write_whole(path, b"new")
 
 
@@ -614,7 +614,7 @@ def test_training_on_a_disk_that_fills_up_stops_and_goes_on_later(monkeypatch, t
     straight.fit()
     trainer = small_trainer(tmp_path / "b")
     trainer.callbacks = [lambda record: record["step"] == 15 and full_after(monkeypatch, 700)]
-    with pytest.raises(CheckpointError, match="No space left on device"):
+    with pytest.raises(CheckpointError, match=os.strerror(errno.ENOSPC)):
         trainer.fit()
     monkeypatch.undo()
     again = small_trainer(tmp_path / "b").resume()
@@ -634,6 +634,6 @@ def test_metrics_that_find_no_room_say_so(tmp_path):
 
     trainer = small_trainer(tmp_path)
     trainer.callbacks = [fill_up]
-    with open("/dev/full", "w") as full, pytest.raises(OSError, match="No space left on device.*metrics.jsonl"):
+    with open("/dev/full", "w") as full, pytest.raises(OSError, match=f"{os.strerror(errno.ENOSPC)}.*metrics.jsonl"):
         trainer.fit()
     assert small_trainer(tmp_path).resume().step == 5

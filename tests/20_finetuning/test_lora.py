@@ -96,7 +96,7 @@ def test_merge_and_unmerge(dtype, tolerance):
 
 def test_merging_twice_is_refused_and_changes_nothing():
     layer = adapted()
-    with pytest.raises(RuntimeError, match="not merged; call merge"):
+    with pytest.raises(RuntimeError, match="merge"):
         layer.unmerge()
     layer.merge()
     before = layer.base.weight.data.copy()
@@ -121,13 +121,13 @@ def test_alpha_and_the_spread_of_a():
 
 
 def test_what_is_no_linear_layer_or_rank():
-    with pytest.raises(TypeError, match="expected a Linear, got Sequential"):
+    with pytest.raises(TypeError, match="Linear.*Sequential"):
         LoRALinear(Sequential(Linear(2, 2)), 1)
-    with pytest.raises(TypeError, match="got LoRALinear"):
+    with pytest.raises(TypeError, match="LoRALinear"):
         LoRALinear(adapted(), 1)
     for rank in (0, -1, 6):
         base = Linear(7, 5)
-        with pytest.raises(ValueError, match=f"rank {rank}, expected 1 to 5"):
+        with pytest.raises(ValueError, match=rf"{rank}\b.*5"):
             LoRALinear(base, rank)
         assert base.weight.requires_grad
 
@@ -214,14 +214,14 @@ def test_an_untied_head_can_be_adapted(ids):
 
 def test_a_second_time_is_refused():
     model = add_lora(gpt(), 2)
-    with pytest.raises(ValueError, match="GPT has adapters already; merge_lora"):
+    with pytest.raises(ValueError, match="GPT.*merge_lora"):
         add_lora(model, 2, targets=("fc1",))
     assert len([p for p in model.parameters() if p.requires_grad]) == len(lora_parameters(model)) == 8
 
 
 def test_without_adapters_it_is_said():
     for function in (lora_parameters, lora_state_dict, merge_lora):
-        with pytest.raises(ValueError, match="GPT has no adapters; put them in with add_lora"):
+        with pytest.raises(ValueError, match="GPT.*add_lora"):
             function(gpt())
 
 
@@ -234,7 +234,7 @@ def test_a_state_that_does_not_fit_is_refused_whole():
         with pytest.raises(RuntimeError, match=words):
             load_lora_state_dict(model, bad)
     model.transformer.blocks[0].attention.in_proj.merge()
-    with pytest.raises(RuntimeError, match=r"unmerge\(\) first, merged are transformer.blocks.0.attention.in_proj"):
+    with pytest.raises(RuntimeError, match="transformer.blocks.0.attention.in_proj"):
         load_lora_state_dict(model, good)
     model.transformer.blocks[0].attention.in_proj.unmerge()
     assert all(np.allclose(array, before[key], atol=1e-6) for key, array in model.state_dict().items())
@@ -247,7 +247,7 @@ def test_a_layer_under_two_names_is_adapted_under_neither():
             self.b = self.a
         def forward(self, x):
             return self.b(self.a(x))
-    with pytest.raises(ValueError, match="weight of a belongs to another module"):
+    with pytest.raises(ValueError, match="weight"):
         add_lora(Twice(), 1, targets=("a",))
 
 
