@@ -101,6 +101,8 @@ def other_functions(job):
     "{code of a function: what it is in the job's file}; None where more differs than what functions do."
     if "file" not in job:
         return {}
+    if ".." in Path(job["file"]).parts:  # beside the package: it has done its work when the tests are collected
+        return None
     original = (ROOT / "tinytorch" / job["file"]).read_text(encoding="utf-8")
     found = {}
     try:
