@@ -38,8 +38,6 @@ class TokenDataset(Dataset):
     counts once. Raises: ValueError for fewer than context + 1 tokens, or a file that is no row of `dtype`."""
     @checked
     def __init__(self, tokens, context, stride=1, dtype=np.uint16):
-        if context < 1 or stride < 1:
-            raise ValueError(f"TokenDataset: context and stride must be at least 1, got {context} and {stride}")
         if isinstance(tokens, (str, os.PathLike)):
             size = os.path.getsize(tokens)
             if size == 0 or size % np.dtype(dtype).itemsize:

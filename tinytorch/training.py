@@ -145,8 +145,8 @@ class TrainingLoop:
     @checked
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
                  max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None):
-        if (epochs is None) == (steps is None) or accumulate < 1:
-            raise ValueError(f"Trainer: got {epochs=}, {steps=}, {accumulate=}; give steps or epochs, and at least 1")
+        if (epochs is None) == (steps is None):
+            raise ValueError(f"Trainer: got {epochs=}, {steps=}; give one of them")
         per_epoch = math.ceil(len(loader) / accumulate) if hasattr(loader, "__len__") else None
         if evaluate and not (evaluate_every or per_epoch):
             raise ValueError("Trainer: this loader does not know its length; say evaluate_every=...")

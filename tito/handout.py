@@ -28,8 +28,8 @@ HOW_TO_WORK = """\
 
 Expect about {hours}: {reading} minutes to read, {work}."""
 WORK = {
-    "guided": "6 minutes for each exercise, and 2 for each line to replace in it",
-    "open": "and 12 for each function",
+    "guided": "{} minutes for each exercise, and {} for each line to replace in it".format(*MINUTES["guided"]),
+    "open": "and {1} for each function".format(*MINUTES["open"]),
 }
 
 
@@ -80,7 +80,7 @@ def halves_of(minutes: float) -> int:
 
 def where_hours_come_from() -> str:
     return (f"hours: to expect, from the words of a notebook at {WORDS_A_MINUTE} a minute, and {WORK['guided']}"
-            " (12 for each function in open form); yours will differ")
+            f" ({MINUTES['open'][1]} for each function in open form); yours will differ")
 
 
 def lines(text: str) -> list[str]:

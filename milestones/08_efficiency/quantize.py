@@ -145,18 +145,14 @@ def one_seed(name, texts, seed, settings, folder):
     "Learn a text from one seed, quantize in each way; return ({way: measured}, {curve: Trainer}, the 8-bit model)."
     size, config = SIZES[settings["size"]], config_of(settings, texts.tokenizer)
 
-    def go_on(prepare, kind):
-        model = nn.GPT(config)
-        model.load_state_dict(weights)
-        part = start_part(folder, f"{name}-{seed}-{kind}", settings, config)
-        tinytorch.manual_seed(seed)
-        prepare(model)
-        return model, learn(model, texts, part, seed + 1000, size.batch, size.more_steps, MORE_RATE)
-
     def fresh():
         model = nn.GPT(config)
         model.load_state_dict(weights)
         return model
+
+    def go_on(model, kind):
+        part = start_part(folder, f"{name}-{seed}-{kind}", settings, config)
+        return model, learn(model, texts, part, seed + 1000, size.batch, size.more_steps, MORE_RATE)
 
     print(f"\n{name}, seed {seed}", flush=True)
     tinytorch.manual_seed(seed)
@@ -165,8 +161,8 @@ def one_seed(name, texts, seed, settings, folder):
                     RATE)
     weights = model.state_dict()
     eight = broken_as(settings["broken"], quantize(fresh()))
-    further, beside = go_on(lambda model: model, "further")
-    rounded, through = go_on(lambda model: prepare_qat(model, 4, GROUP), "through")
+    further, beside = go_on(fresh(), "further")
+    rounded, through = go_on(prepare_qat(fresh(), 4, GROUP), "through")
     ways = {"float32": model, "8 bits": eight, "8 bits, inputs too": quantize(fresh(), inputs="dynamic"),
             "4 bits": quantize(fresh(), 4, GROUP), "float32, trained on": further,
             "4 bits, trained on as such": quantize(rounded, 4, GROUP)}

@@ -165,6 +165,22 @@ def test_calibrated_inputs():
         calibrate(gpt(), [])
 
 
+def test_calibration_leaves_the_model_as_it_was():
+    model = gpt(dropout=0.5)
+    model.train()
+    with pytest.raises(IndexError):
+        calibrate(model, [Tensor(np.arange(8)[None]), Tensor([[99]])])
+    assert not any(module._pre_hooks for module in model.modules()) and model.training
+    once, again = (calibrate(model, [Tensor(np.arange(8)[None])]) for _ in range(2))
+    assert once == again  # no dropout
+
+
+def test_only_integers_wait_for_the_backward_pass():
+    quantized, x = QuantizedLinear(layer(), 4, 8), Tensor(numbers(2, 24), requires_grad=True)
+    saved = [value for value in vars(quantized(x).grad_fn.parents[0]).values() if isinstance(value, np.ndarray)]
+    assert [array.nbytes for array in saved] == [24 * 5 // 2, 3 * 5 * 4]
+
+
 def test_a_shared_weight_stays():
     model = gpt(tied_head=True)
     quantize(model)
@@ -233,6 +249,7 @@ def test_training_moves_the_floats_behind():
     (lambda: QuantizedLinear(nn.Linear(8, 2), 8, 4, quantize_input=True), ValueError, "group"),
     (lambda: quantize(nn.Sequential(nn.ReLU())), ValueError, "Sequential"),
     (lambda: quantize(gpt(), inputs={"head": 0.1}), KeyError, "in_proj"),
+    (lambda: quantize(gpt(), inputs="dynamisch"), ValueError, "inputs.*dynamisch"),
     (lambda: quantize(quantize(gpt())), ValueError, "GPT")])
 def test_what_cannot_be(make, error, says):
     with pytest.raises(error, match=says):

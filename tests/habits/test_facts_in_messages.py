@@ -16,7 +16,7 @@ from tito.project import notebooks
 from tito.strip import exported_files, read_notebook, source_of
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE, NOTEBOOKS = ROOT / "tinytorch", [path for path in notebooks(ROOT) if path.name < "21"]
+PACKAGE, NOTEBOOKS = ROOT / "tinytorch", notebooks(ROOT)
 WORD, SENTENCE = re.compile(r"[A-Za-z_]{3,}"), re.compile(r"[A-Za-z_]+(?: [A-Za-z_]+){2,}")
 
 

@@ -1,8 +1,9 @@
-"""What the tests of milestones share: NumPy's fast forms, and a script that is killed while it trains."""
+"""What the tests of milestones share: NumPy's fast forms, the texts, and a script that is killed while it trains."""
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,15 @@ def fast_forms():
     with pytest.MonkeyPatch.context() as patch, fast.use("numpy"):
         patch.setenv("TINYTORCH_FAST", "numpy")
         yield
+
+
+@pytest.fixture(scope="session")
+def both_texts():
+    "Skips where a text is not on this machine; in CI that is a failure."
+    folder = Path(os.environ.get("TINYTORCH_DATA") or "/nowhere")
+    if not ((folder / "tinyshakespeare.txt").exists() and list(folder.glob("tinystories-*.txt"))):
+        text = "needs tinyshakespeare.txt and tinystories-900.txt in the folder TINYTORCH_DATA"
+        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
 
 
 PROGRAM = """

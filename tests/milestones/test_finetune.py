@@ -1,6 +1,5 @@
 """The finetuning milestone: --quick learns with adapters and without, broken models fail its check."""
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +10,7 @@ SCRIPT = Path(__file__).parents[2] / "milestones" / "07_finetune" / "finetune.py
 LOWER, NEAR = "nats below a model from scratch, the worst seed", "adapters: nats above full finetuning, the worst seed"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def data():
-    "Skips where a text is not on this machine; in CI that is a failure."
-    folder = Path(os.environ.get("TINYTORCH_DATA") or "/nowhere")
-    if not ((folder / "tinyshakespeare.txt").exists() and list(folder.glob("tinystories-*.txt"))):
-        text = "needs tinyshakespeare.txt and tinystories-900.txt in the folder TINYTORCH_DATA"
-        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+pytestmark = pytest.mark.usefixtures("both_texts")
 
 
 def run(*arguments, folder):
@@ -29,7 +22,7 @@ def got(folder):
 
 
 @pytest.fixture(scope="module")
-def finished(data, tmp_path_factory):
+def finished(both_texts, tmp_path_factory):
     "(folder of a run of --quick --lora 2, what it printed)"
     folder = tmp_path_factory.mktemp("quick")
     done = run("--quick", "--lora", 2, folder=folder)

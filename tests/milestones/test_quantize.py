@@ -1,6 +1,5 @@
 """The quantization milestone: --quick holds its bars, broken quantizers fail them."""
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +10,7 @@ SCRIPT = Path(__file__).parents[2] / "milestones" / "08_efficiency" / "quantize.
 EIGHT = "of perplexity for 8 bits, the worst seed"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def data():
-    "Skips where a text is not on this machine; in CI that is a failure."
-    folder = Path(os.environ.get("TINYTORCH_DATA") or "/nowhere")
-    if not ((folder / "tinyshakespeare.txt").exists() and list(folder.glob("tinystories-*.txt"))):
-        text = "needs tinyshakespeare.txt and tinystories-900.txt in the folder TINYTORCH_DATA"
-        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
+pytestmark = pytest.mark.usefixtures("both_texts")
 
 
 def run(*arguments, folder):
@@ -29,7 +22,7 @@ def got(folder):
 
 
 @pytest.fixture(scope="module")
-def finished(data, tmp_path_factory):
+def finished(both_texts, tmp_path_factory):
     "(folder of a run of --quick, what it printed)"
     folder = tmp_path_factory.mktemp("quick")
     done = run("--quick", folder=folder)
@@ -57,7 +50,7 @@ def test_broken_quantizers_fail_on_the_models_of_a_run(broken, finished):
 
 
 @pytest.mark.slow
-def test_a_finished_run_that_goes_on_has_the_same_numbers(data, tmp_path):
+def test_a_finished_run_that_goes_on_has_the_same_numbers(tmp_path):
     done = run("--quick", folder=tmp_path)
     folder = tmp_path / "runs" / "quantize-001"
     before = got(folder)

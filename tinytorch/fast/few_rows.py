@@ -30,8 +30,9 @@ def four_rows(x, weight, out):
 
 
 @functools.cache
-def compiled_four_rows():
-    return jit(four_rows)
+def compiled(loop):
+    "Return `loop`, compiled, once it is asked for: importing numba takes time."
+    return jit(loop)
 
 
 @implements(LinearFunction, "compiled")
@@ -43,7 +44,7 @@ class FewRowsLinear(RowsLinear):
         count = x.size // x.shape[-1]
         rows, out = np.zeros((MOST, x.shape[-1]), FLOAT32), np.empty((MOST, len(weight)), FLOAT32)
         rows[:count] = x.reshape(count, -1)
-        compiled_four_rows()(rows, weight, out)
+        compiled(four_rows)(rows, weight, out)
         out = out[:count] if bias is None else out[:count] + bias
         return out.reshape(*x.shape[:-1], len(weight))
 

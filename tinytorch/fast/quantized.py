@@ -1,9 +1,8 @@
 """The product with weights of 8 or 4 bits, read where they are: for few rows, when memory is what takes time."""
-import functools
-
 import numpy as np
 
-from tinytorch.fast.compiling import jit, loops
+from tinytorch.fast.compiling import loops
+from tinytorch.fast.few_rows import compiled
 from tinytorch.fast.registry import implements
 from tinytorch.promotion import FLOAT32
 from tinytorch.quantization import IntegerProduct
@@ -18,9 +17,9 @@ def bytes_product(x, integers, scales, out):
         for n in range(len(x)):
             total = np.float32(0)
             for g in range(groups):
-                part = np.float32(0)
-                for i in range(np.uintp(g * group), np.uintp(g * group + group)):  # unsigned: no index from the end
-                    part += x[n, i] * np.float32(integers[o, i])
+                some, row, part = x[n, g * group:], integers[o, g * group:], np.float32(0)
+                for i in range(group):
+                    part += some[i] * np.float32(row[i])
                 total += part * scales[o, g]
             out[n, o] = total
 
@@ -32,18 +31,13 @@ def nibbles_product(x, packed, scales, out):
         for n in range(len(x)):
             total = np.float32(0)
             for g in range(groups):
-                low, high, both = x[n, 2 * g * half:], x[n, (2 * g + 1) * half:], packed[o, g * half:]
-                part = np.float32(0)
+                low, high, part = x[n, 2 * g * half:], x[n, (2 * g + 1) * half:], np.float32(0)
+                both = packed[o, g * half:]
                 for i in range(half):
                     part += low[i] * np.float32(np.int32(both[i] & 15) - 8)
                     part += high[i] * np.float32(np.int32(both[i] >> 4) - 8)
                 total += part * scales[o, g]
             out[n, o] = total
-
-
-@functools.cache
-def compiled(loop):
-    return jit(loop)
 
 
 @implements(IntegerProduct, "compiled")
