@@ -480,6 +480,19 @@ MISTAKES = {
         ("lora: a merged adapter is loaded", "if layer.merged]:", "if False]:"),
         ("lora: merge is not remembered", "        self.merged = True", "        self.merged = False"),
     ],
+    ("counting.py", "21_counting/test_counting.py"): [
+        ("counting: a tensordot goes uncounted", "np.tensordot: tensordot_flops, ", ""),
+        ("counting: a convolution's stack is forgotten", "math.prod(np.broadcast_shapes(x[:-2], y[:-2])) * rows",
+         "rows"),
+        ("counting: a view does not count", 'self.meter = getattr(parent, "meter", None)', "self.meter = None"),
+        ("counting: what is switched on is counted", "with plain_forms(), observed_by", "with observed_by"),
+        ("counting: results go on counting", "tuple(map(uncounted, result)) if isinstance(result, tuple) else "
+         "uncounted(result)", "result"),
+        ("counting: layers of embeddings are multiplied", 'hasattr(module, "in_features")',
+         'hasattr(module, "weight")'),
+        ("counting: a roofline of operations without arithmetic", "row.flops and row.bytes", "row.bytes"),
+        ("counting: the slowest time counts", "key: min(watch.seconds", "key: -min(watch.seconds"),
+    ],
     ("quantization.py", "22_quantization/test_quantization.py"): [
         ("quantization: the product of integers is rounded", "rounded @ integers.T.astype(np.float64)",
          "rounded.astype(np.float32) @ integers.T.astype(np.float32)"),

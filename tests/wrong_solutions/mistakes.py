@@ -1346,6 +1346,80 @@ return model.requires_grad_(False)
         ("adapter.merge()", "pass"),
         words="what was not merged before is not merged",
     ),  # fmt: skip
+    # ---- 21_counting
+    Mistake(
+        "21_counting", "matmul-flops", "multiplications only",
+        ("return 2 * math", "return math"),
+        words="an addition for each multiplication is missing",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "matmul-flops", "the stack is not counted",
+        """
+rows, columns = math.prod(x[-2:-1]), y[-1] if len(y) > 1 else 1
+return 2 * rows * x[-1] * columns
+""",
+        words="the stack is not counted",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "matmul-flops", "a vector on the right",
+        ("y[-1] if len(y) > 1 else 1", "y[-1]"),
+        words="a vector on the right is one column",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "ufunc-flops", "sums as long as their inputs",
+        ("max(np.size(inputs[0]) - np.size(result), 0)", "np.size(inputs[0])"),
+        words="n - 1 additions",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "ufunc-flops", "comparisons count",
+        ('if np.asarray(result).dtype.kind != "f"', 'if np.asarray(result).dtype.kind not in "fb"'),
+        words="booleans are no arithmetic",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "traffic", "what was saved is not read",
+        ('saved_arrays(half.__self__) if half.__name__ == "backward" else ()', ""),
+        words="what forward saved is not read",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "traffic", "an input that comes twice",
+        ("sum({address(x): x.nbytes for x in read + written}.values())", "sum(x.nbytes for x in read + written)"),
+        words="x is fetched once",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "traffic", "views move bytes",
+        (" if written else 0", ""),
+        words="a view moves nothing",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "tally", "all FLOPs so far",
+        ("self.flops - before", "self.flops"),
+        words="all FLOPs so far, not those of this half",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "tally", "the last call only",
+        ("Cost(*map(sum, zip(row, new)))", "Cost(*new)"),
+        words="add to the row that is there",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "tally", "results stay counted",
+        ("result = tuple(map(uncounted, result)) if isinstance(result, tuple) else uncounted(result)", "pass"),
+        words="as plain arrays",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "training-flops", "forward only",
+        ("6 * weights + 12 *", "2 * weights + 4 *"),
+        words="that is forward only",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "attainable", "the larger limit",
+        ("np.minimum", "np.maximum"),
+        words="the larger one",
+    ),  # fmt: skip
+    Mistake(
+        "21_counting", "utilisation", "times the seconds",
+        ("flops / seconds", "flops * seconds"),
+        words="times the seconds",
+    ),  # fmt: skip
     # ---- 22_quantization
     Mistake(
         "22_quantization", "find-scales", "one scale for the whole matrix",
