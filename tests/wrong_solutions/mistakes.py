@@ -1532,4 +1532,50 @@ return [*tokens, int(draw(p[len(guesses)][None], generator)[0])]
         ("reader.keep(len(ids) + len(tokens) - 1)", "reader.keep(len(ids) + lookahead)"),
         words="refused guesses must leave both caches",
     ),  # fmt: skip
+    # ---- 25_checkpointing
+    Mistake(
+        "25_checkpointing", "leaves-behind", "each use is a leaf",
+        ("dict.fromkeys(found)", "found"),
+        words="each leaf once",
+    ),  # fmt: skip
+    Mistake(
+        "25_checkpointing", "leaves-behind", "a leaf itself",
+        ("found = [out] if out.requires_grad and out.grad_fn is None else []", "found = []"),
+        words="a leaf is behind itself",
+    ),  # fmt: skip
+    Mistake(
+        "25_checkpointing", "leaves-behind", "what was given beside",
+        (" if not any(leaf is x for x in beside)", ""),
+        words="what is given beside must be left out",
+    ),  # fmt: skip
+    Mistake(
+        "25_checkpointing", "checkpoint-backward", "a gradient of ones",
+        ("out.backward(grad)", "out.backward(np.ones_like(out.data))"),
+        words="the gradient of the result is forgotten",
+    ),  # fmt: skip
+    Mistake(
+        "25_checkpointing", "checkpoint-backward", "no zeros",
+        ("np.zeros_like(x.data) if x.grad is None", "None if x.grad is None"),
+        words="a leaf that got no gradient has zeros",
+    ),  # fmt: skip
+    Mistake(
+        "25_checkpointing", "checkpoint", "parameters are no inputs",
+        ("*tensors, *leaves)", "*tensors)"),
+        words="expected a tuple of",
+    ),  # fmt: skip
+    Mistake(
+        "25_checkpointing", "checkpoint", "only inputs that want a gradient count",
+        ("if leaves or any", "if any"),
+        words="what the block reads does",
+    ),  # fmt: skip
+    Mistake(
+        "25_checkpointing", "checkpoint", "just a call",
+        "return block(*inputs)",
+        words="one operation in the graph",
+    ),  # fmt: skip
+    Mistake(
+        "25_checkpointing", "best-segment", "the most memory",
+        ("min(range", "max(range"),
+        words="the most memory",
+    ),  # fmt: skip
 ]
