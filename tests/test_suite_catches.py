@@ -506,6 +506,27 @@ MISTAKES = {
         ("quantization: a byte keeps one number", "halves[:, :, 0] + 16 * halves[:, :, 1]",
          "halves[:, :, 0] + 8 * halves[:, :, 1]"),
     ],
+    ("pruning.py", "23_distillation/test_pruning.py"): [
+        ("pruning: equal magnitudes all go", "mask.flat[np.argsort(abs(weight), axis=None, kind=\"stable\")"
+         "[:round(amount * weight.size)]] = False", "mask &= abs(weight) > np.quantile(abs(weight), amount)"),
+        ("pruning: what is infinite stays", "parameters[path].masked_fill_(~np.asarray(mask), 0.0)",
+         "parameters[path].mul_(np.asarray(mask))"),
+        ("pruning: the head is pruned", 'skip=("head",), mask_of', "skip=(), mask_of"),
+        ("pruning: layers are never compared", "    if together:", "    if False:"),
+        ("pruning: the norm is always the second", "abs(slices) ** n", "abs(slices) ** 2"),
+        ("pruning: the bias keeps its order", "layer.bias.data[rows]", "layer.bias.data[np.sort(rows)]"),
+        ("pruning: the queries' heads count", "data[2 * size:]", "data[:size]"),
+        ("pruning: values keep other rows", "features, 2 * size + features]", "features, size + features]"),
+        ("pruning: the gate keeps its rows", "    if mlp.gate is not None:\n        mlp.gate = sliced",
+         "    if False:\n        mlp.gate = sliced"),
+        ("pruning: half a model is shrunk", "    for attention in attentions:\n        head_scores(attention)\n", ""),
+    ],
+    ("distillation.py", "23_distillation/test_distillation.py"): [
+        ("distillation: the teacher learns", "teacher_logits.detach()", "teacher_logits"),
+        ("distillation: without T^2", " * temperature ** 2", ""),
+        ("distillation: the teacher in its own mode", "with evaluating(self.teacher):", "if True:"),
+        ("distillation: turned round", "log_p.exp() * (log_p - log_q)", "log_q.exp() * (log_q - log_p)"),
+    ],
     ("speculative.py", "24_speculative/test_speculative.py"): [
         ("speculative: always kept", "if not generator.random() * q[i, guess] < p[i, guess]:", "if False:"),
         ("speculative: drawn from p after a refusal", "leftover(p[i], q[i])[None]", "p[i][None]"),

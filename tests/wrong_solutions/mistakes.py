@@ -1492,6 +1492,92 @@ return model
         ("abs(np.rint(grouped / self.scales))", "abs(grouped / self.scales)"),
         words="3.6 / 0.5 rounds to 7",
     ),  # fmt: skip
+    # ---- 23_distillation
+    Mistake(
+        "23_distillation", "magnitude-mask", "what goes is True",
+        ("return mask", "return ~mask"),
+        words="what is kept, not what goes",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "magnitude-mask", "the sign counts",
+        ("np.argsort(abs(weight)", "np.argsort(weight"),
+        words="without the sign",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "magnitude-mask", "a threshold",
+        "return abs(np.asarray(weight)) > np.quantile(abs(np.asarray(weight)), amount)",
+        words="a threshold prunes all equal ones",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "apply-masks", "what is kept becomes 0",
+        ("~np.asarray(mask)", "np.asarray(mask)"),
+        words="the mask says what is kept",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "apply-masks", "a new array",
+        """
+for path, mask in masks.items():
+    parameter = dict(model.named_parameters())[path]
+    parameter.data = parameter.data * mask
+""",
+        words="an optimizer may hold the array",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "structured-mask", "single weights",
+        "return magnitude_mask(weight, amount)",
+        words="single weights, not slices",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "structured-mask", "n is not looked at",
+        ("abs(slices) ** n", "abs(slices) ** 2"),
+        words="n is not looked at",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "sliced", "the order is lost",
+        ("np.asarray(rows)", "np.sort(rows)"),
+        words="the order is kept",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "sliced", "the first biases",
+        ("layer.bias.data[rows]", "layer.bias.data[:len(rows)]"),
+        words="the bias belongs to the rows",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "keep-hidden", "the gate is forgotten",
+        ("if mlp.gate is not None", "if False"),
+        words="the gate loses its rows, too",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "distillation-loss", "without T^2",
+        (" * temperature ** 2", ""),
+        words="the factor T^2 is missing",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "distillation-loss", "turned round",
+        ("log_p.exp() * (log_p - log_q)", "log_q.exp() * (log_q - log_p)"),
+        words="q and p have changed places",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "distillation-loss", "the cross entropy",
+        ("(log_p - log_q)", "(-log_q)"),
+        words="log p is missing",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "distillation-loss", "a sum over rows",
+        (".sum(-1).mean()", ".sum()"),
+        words="a sum over the rows",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "distillation", "the shares have changed places",
+        ("loss * self.share + F.cross_entropy(rows, targets.flatten()) * (1 - self.share)",
+         "loss * (1 - self.share) + F.cross_entropy(rows, targets.flatten()) * self.share"),
+        words="the shares have changed places",
+    ),  # fmt: skip
+    Mistake(
+        "23_distillation", "distillation", "the teacher with dropout",
+        ("with evaluating(self.teacher):", "if True:"),
+        words="in eval mode",
+    ),  # fmt: skip
     # ---- 24_speculative
     Mistake(
         "24_speculative", "leftover", "not divided by the sum",
