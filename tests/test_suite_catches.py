@@ -519,6 +519,7 @@ MISTAKES = {
         ("pruning: values keep other rows", "features, 2 * size + features]", "features, size + features]"),
         ("pruning: the gate keeps its rows", "    if mlp.gate is not None:\n        mlp.gate = sliced",
          "    if False:\n        mlp.gate = sliced"),
+        ("pruning: a head that was taken out stays out", "weight.copy_(whole)", "pass"),
         ("pruning: half a model is shrunk", "    for attention in attentions:\n        head_scores(attention)\n", ""),
     ],
     ("distillation.py", "23_distillation/test_distillation.py"): [
@@ -546,6 +547,18 @@ MISTAKES = {
         ("recomputation: blocks stay checkpointed", "blocks.add_module(name, block)", "pass"),
         ("recomputation: what is computed outside is freed", "made.issuperset(topological_order(out.grad_fn))", "True"),
         ("recomputation: each segment lacks a layer", "functions[end - size : end]", "functions[end - size + 1 : end]"),
+    ],
+    ("scaling.py", "26_scaling/test_scaling.py"): [
+        ("scaling: a minimum far outside is believed", " or not places.min() <= -b / (2 * a) <= places.max()", ""),
+        ("scaling: sizes, not their logarithms", "places = np.log(sizes)", "places = np.array(sizes, float)"),
+        ("scaling: the exponent is that of the inverse", "np.polyfit(np.log(x), np.log(y), 1)",
+         "np.polyfit(np.log(y), np.log(x), 1)"),
+        ("scaling: tokens of a middle size", "size, k * size ** a, loss", "size, tokens[len(tokens) // 2], loss"),
+        ("scaling: forward only", "width, context, 1))", "width, context, 1) / 3)"),
+        ("scaling: draws are no draws", "drawn = [group[i] for i in generator.integers(len(group), size=len(group))]",
+         "drawn = group"),
+        ("scaling: the interval is the middle half", "[(1 - level) / 2, (1 + level) / 2]", "[0.45, 0.55]"),
+        ("scaling: noise has an interval, too", "if len(rows) < draws / 2:", "if not rows:"),
     ],
     ("../tito/overlay.py", "tito/test_overlay.py"): [
         ("overlay: the reference comes first", "sys.meta_path.insert(0, overlay)", "sys.meta_path.append(overlay)"),

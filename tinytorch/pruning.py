@@ -132,6 +132,22 @@ def keep_heads(attention, count, scores=head_scores):
     attention.num_heads = attention.num_kv_heads = count
 
 
+def losses_without_heads(model, loss):
+    """Return {attention: array (num_heads,)} for every MultiHeadAttention in `model`: the number loss() without one
+    head at a time, its columns of out_proj being 0 for that moment (Michel et al. 2019). As scores they cost a pass for
+    each head, and are right where sizes of weights mislead."""
+    found = {}
+    for attention in [module for module in model.modules() if isinstance(module, MultiHeadAttention)]:
+        weight, size, found[attention] = attention.out_proj.weight, attention.head_dim, np.empty(attention.num_heads)
+        whole = weight.data.copy()
+        for head in range(attention.num_heads):
+            with no_grad():
+                weight[:, head * size:(head + 1) * size] = 0.0
+                found[attention][head] = loss()
+                weight.copy_(whole)
+    return found
+
+
 def shrink(model, heads=1.0, hidden=1.0, scores=(head_scores, hidden_scores)):
     """Keep these shares, rounded, of the heads of every MultiHeadAttention in `model` and of the hidden units of every
     MLP, at least one; return the model. scores: the functions that say which. Its parameters are new ones: make the

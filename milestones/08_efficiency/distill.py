@@ -54,10 +54,10 @@ from language import (
 import tinytorch
 import tinytorch.nn as nn
 from tinytorch.checkpoint import save_weights
-from tinytorch.datasets import RandomBatches
+from tinytorch.datasets import RandomBatches, TokenDataset
 from tinytorch.distillation import Distillation
 from tinytorch.optim import AdamW, LambdaLR, decay_groups, warmup_cosine
-from tinytorch.pruning import apply_masks, head_scores, hidden_scores, magnitude_mask, prune, shrink
+from tinytorch.pruning import apply_masks, hidden_scores, losses_without_heads, magnitude_mask, prune, shrink
 from tinytorch.speculative import speculative_generate
 from tinytorch.tokenizers import CharTokenizer
 from tinytorch.training import Trainer, evaluating
@@ -91,8 +91,8 @@ SIZES = {
 }
 RATE, MORE_RATE, STUDENT_RATE = 3e-3, 1e-3, 6e-3
 WARMUP_STEPS, MAX_NORM, BETAS, WEIGHT_DECAY, LAST_RATE = 20, 1.0, (0.9, 0.99), 0.1, 0.1
-SAVE_EVERY, EVALUATE_EVERY, EVALUATED_WINDOWS, MEASURED_WINDOWS = 100, 100, 128, 512
-AMOUNTS, HALF = (0.3, 0.5, 0.7, 0.9), 0.5
+SAVE_EVERY, EVALUATE_EVERY, EVALUATED_WINDOWS, MEASURED_WINDOWS, ASKED_WINDOWS = 100, 100, 128, 512, 64
+AMOUNTS, HALF, SHOWN = (0.3, 0.5, 0.7, 0.9), 0.5, ("teacher", "alone", "distilled")
 TEMPERATURE, SHARE, BETTER, MOST = 1.0, 1.0, 0.05, 0.25
 MORE_KEPT, DRAFTED, LOOKAHEAD, CONTINUED = 1.0, 64, 3, 8  # windows that are compared; guesses; texts that go on
 ADVICE = ("Does the mask keep the weights of the largest magnitude, and are its zeros put back after each step? Does "
@@ -113,7 +113,7 @@ def read_texts(settings):
 
 
 class Learner:
-    "What all models of a seed have in common: the text, the settings, the folder; `curves` are those of all."
+    "What all models of a seed have in common: the text, the settings, the folder; `curves` to be shown."
     def __init__(self, texts, settings, folder, seed):
         self.texts, self.settings, self.folder, self.seed = texts, settings, folder, seed
         self.size, self.curves, self.seconds = SIZES[settings["size"]], {}, 0.0
@@ -132,7 +132,8 @@ class Learner:
                           folder=part, save_every=SAVE_EVERY, callbacks=callbacks, evaluate_every=EVALUATE_EVERY,
                           evaluate=evaluation(model, self.texts.held_out_windows, most=EVALUATED_WINDOWS))
         fit(trainer)
-        self.curves[f"{name}, seed {self.seed}"] = trainer.history
+        if name in SHOWN:
+            self.curves[f"{name}, seed {self.seed}"] = trainer.history
         self.seconds += trainer.seconds
         return model
 
@@ -149,21 +150,30 @@ def shuffled_mask(weight, amount, generator):
 def pruned(learner, teacher):
     "Return {way: (loss, loss after going on)} of the teacher, whole and pruned."
     size, generator = learner.size, np.random.default_rng(learner.seed)
-    mask_of, scores, ways = magnitude_mask, (head_scores, hidden_scores), {}
+    mask_of, ways = magnitude_mask, {}
     if learner.settings["broken"] == "random":
         mask_of = partial(shuffled_mask, generator=generator)
-        scores = lambda part: generator.random(part.num_heads), lambda part: generator.random(part.fc1.out_features)
     for amount in (0.0, *AMOUNTS):
         model = copy.deepcopy(teacher)
         masks = prune(model, amount, mask_of=mask_of)
         before = learner.loss(model)
         learner.learn(f"pruned-{amount}", model, size.more_steps, MORE_RATE, masks=masks)
         ways[amount] = before, learner.loss(model)
-    small = shrink(copy.deepcopy(teacher), HALF, HALF, scores)
+    small = halved(copy.deepcopy(teacher), learner, generator)
     before = learner.loss(small)
     learner.learn("shrunk", small, size.more_steps, MORE_RATE)
     ways["shrunk"] = before, learner.loss(small)
     return ways
+
+
+def halved(model, learner, generator):
+    "Leave half of the heads, those without which the training text would be worst, and half of the hidden units."
+    if learner.settings["broken"] == "random":
+        return shrink(model, HALF, HALF, (lambda attention: generator.random(attention.num_heads),
+                                          lambda mlp: generator.random(mlp.fc1.out_features)))
+    seen = TokenDataset(learner.texts.train, model.context, stride=model.context)
+    asked = losses_without_heads(model, lambda: measure(model, seen, ASKED_WINDOWS)[0])
+    return shrink(model, HALF, HALF, (asked.get, hidden_scores))
 
 
 # ---- students and drafts

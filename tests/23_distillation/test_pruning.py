@@ -16,6 +16,7 @@ from tinytorch.pruning import (
     hidden_scores,
     keep_heads,
     keep_hidden,
+    losses_without_heads,
     magnitude_mask,
     prune,
     shrink,
@@ -150,6 +151,27 @@ def test_scores_say_how_much_can_be_added():
     keep_heads(attention, 1)
     keep_hidden(mlp, 1, scores=lambda mlp: -hidden_scores(mlp))
     assert attention.num_heads == 1 and attention.head_dim == 6 and mlp.fc1.out_features == 1
+
+
+def test_a_head_that_matters_is_missed():
+    model = gpt()
+    before = {name: p.data.copy() for name, p in model.named_parameters()}
+    for block in model.transformer.blocks:
+        block.attention.out_proj.weight.data[:, :18] = 0  # only head 3 adds anything
+    calls = []
+
+    def loss():
+        calls.append(1)
+        return F.cross_entropy(model(IDS)[:, :-1].flatten(0, 1), IDS[:, 1:].flatten()).item()
+    whole = loss()
+    for attention, losses in losses_without_heads(model, loss).items():
+        assert np.array_equal(losses[:3], [whole] * 3) and losses[3] != whole and attention.num_heads == 4
+    assert len(calls) == 1 + 2 * 4
+    for name, p in model.named_parameters():
+        kept = slice(18, None) if name.endswith("out_proj.weight") else slice(None)
+        assert np.array_equal(p.data[..., kept], before[name][..., kept]), "the weights are put back"
+    found = losses_without_heads(model, lambda: 0.0)
+    assert shrink(model, 0.5, scores=(lambda a: -np.arange(len(found[a])), hidden_scores)) is model
 
 
 def test_a_shrunken_model_is_smaller_and_keeps_its_interface():

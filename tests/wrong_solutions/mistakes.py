@@ -1664,4 +1664,60 @@ return [*tokens, int(draw(p[len(guesses)][None], generator)[0])]
         ("min(range", "max(range"),
         words="the most memory",
     ),  # fmt: skip
+    # ---- 26_scaling
+    Mistake(
+        "26_scaling", "tokens-for", "the head is forgotten",
+        (" + width * vocabulary", ""),
+        words="the head is forgotten",
+    ),  # fmt: skip
+    Mistake(
+        "26_scaling", "tokens-for", "rounded up",
+        ("int(flops // training", "1 + int(flops // training"),
+        words="rounded up", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "26_scaling", "minimum", "the logarithm",
+        ("float(np.exp(-b / (2 * a)))", "float(-b / (2 * a))"),
+        words="the logarithm of the size",
+    ),  # fmt: skip
+    Mistake(
+        "26_scaling", "minimum", "over sizes",
+        ("places = np.log(sizes)", "places = np.array(sizes, float)"),
+        words="expected",
+    ),  # fmt: skip
+    Mistake(
+        "26_scaling", "minimum", "whatever lies outside",
+        (" or not places.min() <= -b / (2 * a) <= places.max()", ""),
+        words="below the smallest size",
+    ),  # fmt: skip
+    Mistake(
+        "26_scaling", "power-law", "k is a logarithm",
+        ("float(np.exp(height))", "float(height)"),
+        words="its logarithm",
+    ),  # fmt: skip
+    Mistake(
+        "26_scaling", "power-law", "the other way round",
+        ("np.log(x), np.log(y), 1", "np.log(y), np.log(x), 1"),
+        words="x and y have changed places",
+    ),  # fmt: skip
+    Mistake(
+        "26_scaling", "fit", "as the trials come",
+        ("sorted({trial.flops for trial in trials})", "dict.fromkeys(trial.flops for trial in trials)"),
+        words="in ascending order",
+    ),  # fmt: skip
+    Mistake(
+        "26_scaling", "resampled", "from all budgets",
+        """
+while True:
+    drawn = [trials[i] for i in generator.integers(len(trials), size=len(trials))]
+    if all(len({t.size for t in drawn if t.flops == c}) >= 3 for c in {t.flops for t in trials}):
+        return drawn
+""",
+        words="as many for each budget as it has",
+    ),  # fmt: skip
+    Mistake(
+        "26_scaling", "resampled", "without replacement",
+        ("generator.integers(len(group), size=len(group))", "generator.permutation(len(group))"),
+        words="with replacement",
+    ),  # fmt: skip
 ]
