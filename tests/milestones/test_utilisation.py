@@ -23,7 +23,7 @@ def test_every_milestone_is_counted_and_drawn(tmp_path):
     assert (folder / "roofline.png").stat().st_size > 10_000 and (folder / "report.html").exists()
 
 
-@pytest.mark.parametrize("broken", ["forward", "lookups"])
+@pytest.mark.parametrize("broken", ["forward", pytest.param("lookups", marks=pytest.mark.slow)])
 def test_a_broken_count_fails(broken, tmp_path):
     done = run("--repeats", 1, "--broken", broken, folder=tmp_path)
     assert done.returncode == 1 and "off the closed formula" in done.stdout.split("NOT LEARNED: ")[1]
