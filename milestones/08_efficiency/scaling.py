@@ -13,8 +13,8 @@ What counts: every budget has its minimum between the sizes that were tried; the
 exit status is 0 only if all this holds. `isoflops.png` shows it. Trials that are finished are in `trials.jsonl`: a run
 that is interrupted goes on behind them.
 
---broken tokens (all models see as many tokens as the one in the middle, whatever their size) or sizes (the losses are
-those of other sizes) cannot work: see what the same check says.
+--broken tokens (all models see as many tokens as the smallest, whatever that costs) or sizes (the losses are those of
+other sizes) cannot work: see what the same check says.
 """
 import argparse
 import json
@@ -177,9 +177,9 @@ def sweep_jobs(size, settings, texts):
     "Return the jobs of the sweep: (budget, width, seed, tokens)."
     jobs = []
     for budget, widths in size.budgets.items():
-        middle = tokens_of(budget, widths[len(widths) // 2], texts)
+        most = tokens_of(budget, widths[0], texts)
         for width in widths:
-            tokens = middle if settings["broken"] == "tokens" else tokens_of(budget, width, texts)
+            tokens = most if settings["broken"] == "tokens" else tokens_of(budget, width, texts)
             jobs += [(budget, width, settings["seed"] + seed, tokens) for seed in range(size.seeds)]
     return sorted(jobs, key=lambda job: -job[0])  # the longest first
 
