@@ -8,6 +8,7 @@ import ast
 import re
 import tempfile
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 
 from tito.course import Chapter, chapters, public_names
@@ -99,8 +100,13 @@ def fresh(chapter: Chapter, depth: str = GUIDED) -> tuple[bytes, list[Module]]:
 
 
 def in_open_form(chapter: Chapter) -> dict:
-    texts = package_texts([made.notebook for made in chapters()], PACKAGE_FOLDER)
-    return opened(chapter.notebook, given_names(texts))
+    return opened(chapter.notebook, names_given(tuple(made.notebook for made in chapters())))
+
+
+@cache
+def names_given(notebooks: tuple[Path, ...]) -> dict[str, set[str]]:
+    """By path in the package: the names that stay as they are. One look at the whole course serves all its chapters."""
+    return given_names(package_texts(list(notebooks), PACKAGE_FOLDER))
 
 
 def change_depth(workspace: Workspace, chapter: Chapter, depth: str) -> list[str]:

@@ -48,7 +48,7 @@ def test_exactly_so_many_go_and_no_larger_one(amount, shape):
 @pytest.mark.parametrize("call", [lambda a: magnitude_mask([1, 2], a), lambda a: structured_mask([[1, 2]], a),
                                   lambda a: prune(gpt(), a)])
 def test_amounts_are_shares(amount, call):
-    with pytest.raises(ValueError, match="share to take away, from 0 to 1, got"):
+    with pytest.raises(ValueError, match=f"{amount}"):
         call(amount)
 
 
@@ -82,7 +82,7 @@ def test_zeros_stay_zeros_in_finetuning():
 
 
 def test_what_cannot_be_pruned():
-    with pytest.raises(ValueError, match="ReLU has no Linear layer"):
+    with pytest.raises(ValueError, match="ReLU.*Linear"):
         prune(nn.ReLU(), 0.5)
     with pytest.raises(KeyError):
         apply_masks(gpt(), {"no.weight": np.ones(3, bool)})

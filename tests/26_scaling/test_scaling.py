@@ -71,7 +71,7 @@ def test_no_minimum_between_the_sizes(losses):
 def test_too_few_sizes_or_budgets():
     with pytest.raises(ValueError, match="three different sizes"):
         minimum([10, 10, 20], [1, 2, 3])
-    with pytest.raises(ValueError, match="two budgets or more, got 1"):
+    with pytest.raises(ValueError, match="budgets.* 1"):
         fit(known([1e18]))
     with pytest.raises(ValueError, match="none"):
         fit([*known([1e18, 1e19]), *(Trial(1e20, n, 1, float(n)) for n in (1, 2, 4))])

@@ -1,5 +1,8 @@
 """Checks as questions: what leaves the sandbox, what is decided outside, and what is not data."""
+import ast
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +10,11 @@ import pytest
 from tinytorch import Tensor
 from tito.grading.checks import ASK, check_of
 from tito.grading.plain import MOST_BYTES, Opaque, decode, encode
+from tito.grading.prepared import code_cells
+from tito.strip import read_notebook
+
+CLOSE = ("allclose", "isclose", "array_equal", "assert_allclose")
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "modules").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("source, tests, sent", [
@@ -74,3 +82,47 @@ def test_what_is_no_data_equals_nothing_but_itself(value):
 def test_what_is_none_of_ours_is_opaque_and_equals_not_even_itself(said):
     made = decode(said)
     assert isinstance(made, Opaque) and made != made
+
+
+# ---- what the answer must be stands in the check alone, somewhere: nowhere can it be looked up or changed
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_graded_check_has_a_number_or_a_text_of_its_own(notebook):
+    checks = [(name, check_of(source)) for name, source in code_cells(read_notebook(notebook)) if name]
+    assert checks and [name for name, check in checks if not any(map(has_its_own, check.questions))] == []
+
+
+def has_its_own(question):
+    "Whether what was sent is compared with a number or a text, and is not just a shape or a dtype."
+    if re.search("shape|ndim|dtype", question.inside):
+        return False
+    return any(is_own(side) for node in ast.walk(ast.parse(question.test)) for side in sides(node))
+
+
+def sides(node):
+    "The two that a comparison compares."
+    match node:
+        case ast.Compare(ops=[ast.Eq() | ast.In()], left=left, comparators=[right]):
+            return left, right
+        case ast.Compare(ops=[ast.Lt()], left=ast.Call(args=[ast.BinOp(op=ast.Sub(), left=left, right=right)])):
+            return left, right  # abs(left - right) <
+        case ast.Call(func=ast.Attribute(attr=name), args=[left, right, *_]) if name in CLOSE:
+            return left, right
+    return ()
+
+
+def is_own(side):
+    parts = list(ast.walk(side))
+    constants = [part.value for part in parts if isinstance(part, ast.Constant)]
+    sent = [part for part in parts if isinstance(part, ast.Name) and re.fullmatch(r"_\d+", part.id)]
+    return not sent and any(type(value) in (int, float, str) for value in constants)
+
+
+@pytest.mark.parametrize("source, own", [
+    ("assert f(x) == 3", True), ("assert np.allclose(f(x), [1, 2])", True), ("assert abs(f(x) - 0.5) < 1e-6", True),
+    ("assert 'scale' in str(error)", True), ("assert f(x) is None", False), ("assert f(x) == True", False),
+    ("assert np.allclose(f(x), g(x), atol=1e-6)", False), ("assert abs(f(x) - y) < 1e-6", False),
+    ("assert f(x).shape == (2, 3)", False), ("assert f(x) > 0", False), ("assert (f(x) == y).all()", False),
+])
+def test_what_is_of_its_own(source, own):
+    assert any(map(has_its_own, check_of(source).questions)) == own

@@ -1,5 +1,7 @@
 """The finetuning milestone: --quick learns with adapters and without, broken models fail its check."""
+import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,9 +59,30 @@ def test_a_finished_run_that_goes_on_has_the_same_numbers(finished):
     assert done.returncode == 0 and got(folder) == before, done.stdout + done.stderr
 
 
+def settings_that(*arguments, monkeypatch):
+    "The settings of a new run with these arguments."
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    spec = importlib.util.spec_from_file_location("finetune", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    args = script.parser.parse_args(arguments)
+    settings, _ = script.settings_of(args, script.parser, "finetune", script.SIZES, lora=script.rank_of(args))
+    return settings
+
+
 @pytest.mark.parametrize("broken, missed", [("forgotten", LOWER), ("random", NEAR), ("frozen", NEAR)])
-def test_broken_models_fail(broken, missed, tmp_path):
-    done = run("--quick", "--broken", broken, folder=tmp_path)
+def test_broken_models_fail(broken, missed, finished, tmp_path, monkeypatch):
+    "As `--quick --broken` does, but for what no broken model changes, which is there already: the stories."
+    settings = settings_that("--quick", "--broken", broken, monkeypatch=monkeypatch)
+    folder = shutil.copytree(finished[0], tmp_path / "runs" / finished[0].name)
+    whole = json.loads((folder / "config.json").read_text())
+    assert settings["broken"] == broken and settings.items() <= (whole["config"] | {"broken": broken,
+                                                                 "lora": settings["lora"]}).items()
+    whole["config"] |= settings
+    (folder / "config.json").write_text(json.dumps(whole))
+    for name in ("lora-0", *(["full-0"] if broken == "forgotten" else [])):
+        shutil.rmtree(folder / name)
+    done = run("--resume", folder, folder=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert missed in done.stdout.split("NOT LEARNED: ")[1].split("Does the")[0]
 

@@ -30,6 +30,8 @@ WRONG = HERE.with_name("wrong_solutions")
 run_with, placing, told = (load(WRONG / f"{name}.py") for name in ("run_with", "placing", "mistakes"))
 SMALL = [told.Mistake(chapter, exercise, why, (old, new), words="", region=None)
          for chapter, rows in load(HERE / "mistakes.py").MISTAKES.items() for exercise, old, new, why in rows]
+FORGED = {told.Mistake(chapter, exercise, why, (old, new), words="", region=None): check
+          for chapter, rows in load(HERE / "forged.py").FORGED.items() for exercise, old, new, check, why in rows}
 EVERY = SMALL + [mistake for mistake in told.MISTAKES if mistake.chapter < "15"]
 
 
@@ -53,7 +55,8 @@ def suites(request, tmp_path_factory):
 def graded(request, tmp_path_factory):
     "What became of the graded checks; the notebooks are dealt to two processes."
     folder, jobs = tmp_path_factory.mktemp("graded"), {}
-    for number, mistake in enumerate(wanted(request, test_the_graded_checks_are_red)):
+    judged = wanted(request, test_the_graded_checks_are_red) + wanted(request, test_what_is_looked_up_is_red)
+    for number, mistake in enumerate(judged):
         jobs[mistake] = {"tests": str(placing.NOTEBOOKS[mistake.chapter]), "options": [], "exercise": mistake.exercise,
                          "source": placing.wrong_cell(mistake), "output": str(folder / f"{number}.txt")}
     processes = []
@@ -82,6 +85,13 @@ def test_the_suite_is_red(mistake, suites):
 @pytest.mark.parametrize("mistake", EVERY, ids=named)
 def test_the_graded_checks_are_red(mistake, graded):
     assert graded[mistake].startswith("red: "), f"no graded check failed: {graded[mistake]}"
+    print(graded[mistake])
+
+
+@pytest.mark.parametrize("mistake", FORGED, ids=named)
+def test_what_is_looked_up_is_red(mistake, graded):
+    "The check itself has a number that is nowhere to be looked up."
+    assert graded[mistake].startswith(f"red: {FORGED[mistake]}: AssertionError"), graded[mistake]
     print(graded[mistake])
 
 

@@ -88,6 +88,13 @@ class Student:
         solutions: a folder with modules of another hand's. Cells that look at insides may fail on them, checks not.
         """
         begun = time.perf_counter()
+        notebook, red = self.begin(number, depth)
+        green = self.finish(notebook, course, again, depth, solutions)
+        self.report(f"{notebook.stem:20} red: {red:3} failed   green: {green:3} passed   "
+                    f"{time.perf_counter() - begun:6.1f} s")
+
+    def begin(self, number, depth):
+        "Start a chapter, which stops at its first exercise and whose suite is red: (its notebook, how many tests are)."
         self.tito("start", number, f"--{depth}")
         notebook = next((self.workspace / "modules").glob(f"{number}_*.ipynb"))
         said = self.kernel(notebook, status=1)
@@ -95,6 +102,11 @@ class Student:
         said = self.tito("test", number, status=1)
         red = int(re.search(r"(\d+) failed", said)[1])
         assert "not written yet" in said and red and "pytest could not" not in said, said
+        return notebook, red
+
+    def finish(self, notebook, course, again=True, depth="guided", solutions=None):
+        "From a begun notebook to a green chapter, as `chapter`; returns how many tests passed."
+        number = notebook.stem[:2]
         if depth == "open":
             write_all(notebook, course / "modules" / notebook.name, solutions)
         else:
@@ -112,8 +124,7 @@ class Student:
         assert notebook.stem in self.tito("status") and "green" in said, said
         if again and not solutions:
             self.kernel(notebook)
-        self.report(f"{notebook.stem:20} red: {red:3} failed   green: {green:3} passed   "
-                    f"{time.perf_counter() - begun:6.1f} s")
+        return green
 
     def written_before(self, number, course):
         "A chapter that somebody wrote and exported some other day."

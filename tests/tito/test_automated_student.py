@@ -93,8 +93,9 @@ def test_from_chapter_11_on_to_the_milestone(student):
     said = student.tito("milestone", "run", "reversal", "--length", "3", "--epochs", "2")  # chapter 11 opens it
     assert "yours: nn/attention.py; the reference: all the rest" in said and "LEARNED" in said
     assert "reversal: passed (--length 3): " in said and said.rstrip().endswith("with your 11")
-    for number in ("12", "13"):
-        student.chapter(number, student.course_folder(), again=False)
+    student.written_before("12", student.course_folder())  # from red to green it goes below
+    assert "green" in student.tito("test", "12")
+    student.chapter("13", student.course_folder(), again=False)
     student.tito("start", "05")  # a chapter that is only begun breaks nothing, and earns nothing
     said = student.tito("milestone", "run", "reversal")
     assert "yours: nn/attention.py, nn/normalization.py, nn/transformer.py; the reference: all the rest, and" in said
@@ -102,15 +103,6 @@ def test_from_chapter_11_on_to_the_milestone(student):
     assert "passed" in next(line for line in student.tito("status").split("\n") if line.startswith("reversal"))
     assert contents(student.installed) == before
     assert not os.path.exists(student.workspace / "modules" / "runs")
-
-
-def test_the_open_form_from_red_to_green(student):
-    before = contents(student.installed)
-    student.chapter("12", student.course_folder(), again=False, depth="open")
-    assert "open" in next(line for line in student.tito("status").split("\n") if line.startswith("12_normalization"))
-    student.tito("start", "12", "--guided")
-    assert "exercises open" in student.tito("status")
-    assert contents(student.installed) == before
 
 
 @pytest.fixture
@@ -123,10 +115,19 @@ def another_hand(tmp_path):
     return tmp_path / "hand"
 
 
-def test_what_another_hand_wrote_goes_through_notebook_and_suite(student, another_hand):
-    student.chapter("12", student.course_folder(), depth="open", solutions=another_hand)
+def test_the_open_form_from_red_to_green_by_two_hands(student, another_hand):
+    before, course = contents(student.installed), student.course_folder()
+    notebook, _ = student.begin("12", "open")
+    begun = notebook.read_bytes()
+    student.finish(notebook, course, again=False, depth="open")
+    assert "open" in next(line for line in student.tito("status").split("\n") if line.startswith("12_normalization"))
+    notebook.write_bytes(begun)
+    student.finish(notebook, course, depth="open", solutions=another_hand)
     assert "class _Mine" in (student.workspace / "exported" / "tinytorch" / "nn" / "normalization.py").read_text()
     assert "green" in student.tito("check", "12")
+    student.tito("start", "12", "--guided")
+    assert "exercises open" in student.tito("status")
+    assert contents(student.installed) == before
 
 
 def test_suites_over_what_another_hand_wrote(another_hand):

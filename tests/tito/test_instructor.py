@@ -84,7 +84,7 @@ def course(tmp_path_factory):
     release(CHAPTER, folder)
     config = folder / "nbgrader_config.py"
     assert "c.Execute.timeout = 120" in config.read_text()
-    config.write_text(config.read_text().replace("timeout = 120", "timeout = 15"))
+    config.write_text(config.read_text().replace("timeout = 120", "timeout = 8"))
     for student, edit in (("ann", honest), ("ben", half), ("eve", cheating), ("leo", endless)):
         hand_in(folder, student, edit)
     assert [result.trouble for result in autograde(folder, CHAPTER.stem, limit=240, trust=TRUST)] == [""] * 4
@@ -233,7 +233,7 @@ def test_the_loop_of_the_page(tmp_path):
         said.append((command, done.returncode, done.stdout + done.stderr))
         if command.startswith("tito release"):
             config = course / "nbgrader_config.py"
-            config.write_text(config.read_text().replace("timeout = 120", "timeout = 5"))
+            config.write_text(config.read_text().replace("timeout = 120", "timeout = 3"))
             for student, edit in (("ann", half), ("leo", endless), ("mia", honest)):
                 hand_in(course, student, edit)
             mine = course / "submitted" / "mia" / CHAPTER.stem
