@@ -2,6 +2,7 @@
 """The backward pass: from the gradient of a result to the gradients of the leaves of its graph."""
 
 from tinytorch.inplace import writes
+from tinytorch.leaf_hooks import hand_over, last_uses
 from tinytorch.ops.elementwise import Function
 from tinytorch.promotion import FLOAT16, FLOAT32
 from tinytorch.state import thread
@@ -64,17 +65,16 @@ def run_backward(root, gradient, retain_graph=False):
     """Run the backward pass from the operation `root`, whose result has this `gradient`, down to the leaves.
     Each operation runs `backward` once, on the sum over all its uses, as its `hooks` leave it (through the thread's
     observer, if there is one: observer(operation.backward, grad)). Each parent gets its gradient as `parent.out_dtype`;
-    a leaf by `leaf.accumulate_grad(gradient, fresh)`, fresh: nobody else holds the array; one that has `hooks` at the
-    end, the whole of it, as they leave it (`hooked_gradient`). Unless `retain_graph`, an operation then loses all its
-    attributes, and its `parents` are FREED. Raises: RuntimeError, naming retain_graph, where one is
-    FREED, and where what one saved was overwritten (`writes.check`), before anything changes; and where `backward`
+    a leaf by `leaf.accumulate_grad(gradient, fresh)`, fresh: nobody else holds the array; one that has `hooks` after
+    its last use, the whole of it, as they leave it (`hand_over`). Unless `retain_graph`, an operation then loses all
+    its attributes, and its `parents` are FREED. Raises: RuntimeError, naming retain_graph, where one is FREED, and where what one saved was overwritten (`writes.check`), before anything changes; and where `backward`
     returns no tuple with a gradient of `parent.out_shape` for each parent, with the operation's name, the number of
     parents or of the wrong one, and both shapes."""
     order = topological_order(root)
     if any(operation.parents is FREED for operation in order):
         raise RuntimeError("backward: an earlier one has freed this graph; run forward again, or use retain_graph=True")
     writes.check(order)
-    collected = {root: (gradient, False)}
+    collected, complete = {root: (gradient, False)}, last_uses(order)
     while order:
         operation = order.pop()
         for parent, gradient, fresh in _handed_out(operation, collected.pop(operation)[0]):
@@ -87,5 +87,5 @@ def run_backward(root, gradient, retain_graph=False):
         if not retain_graph:
             operation.__dict__.clear()
             operation.parents = FREED
-    for leaf, (gradient, _) in collected.items():  # those with hooks, which see the whole gradient
-        leaf.accumulate_grad(hooks.hooked_gradient(leaf, gradient), fresh=False)
+        for leaf in complete.pop(operation, ()):  # those with hooks, which see the whole gradient
+            hand_over(leaf, collected.pop(leaf)[0])

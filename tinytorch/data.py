@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tinytorch.creation import stack
+from tinytorch.sampled import sampled
 from tinytorch.state import default_generator
 from tinytorch.tensor import Tensor
 from tinytorch.vocabulary.options import checked
@@ -145,11 +146,13 @@ class DataLoader:
     """Deal a dataset out in batches, tuples of Tensors; every `for` over the loader is one epoch, a `Pass`.
     shuffle: draw a new order each epoch from `generator` (as in `as_generator`; a seed starts it once).
     drop_last: leave out a smaller last batch. collate_fn: make a batch from a list of examples, instead of `get_batch`.
+    sampler: gives the numbers of an epoch's examples, in order (`tinytorch.sampled`); then `dataset` is only these.
     Attributes: the arguments; `saved`, a pass to be resumed, or None. Raises: ValueError for a batch_size below 1."""
     @checked
-    def __init__(self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None, collate_fn=None):
-        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
-        self.collate_fn, self.saved = collate_fn, None
+    def __init__(self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None, collate_fn=None,
+                 sampler=None):
+        self.dataset, self.batch_size = sampled(dataset, sampler, shuffle), batch_size
+        self.shuffle, self.drop_last, self.collate_fn, self.saved = shuffle, drop_last, collate_fn, None
         self.generator = None if generator is None else as_generator(generator)
     def __len__(self):
         "Return how many batches an epoch has."

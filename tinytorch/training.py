@@ -179,11 +179,9 @@ class TrainingLoop:
             raise ValueError(f"Trainer: no batches in epoch {self.epoch}: an empty or used up loader, or drop_last?")
         self.epoch, self.dealt, self.began, self.batches = self.epoch + 1, 0, None, None
         return self.next_batches()
-
     def finished(self):
         "Return whether as many steps as were wanted are made, or more epochs begun (a resumed run may want fewer)."
         return self.step >= self.steps if self.epochs is None else self.epoch > self.epochs
-
     def advance(self, batches):
         "Make one step of `batches`, then step the schedule, evaluate and judge; return the step's record, a dict."
         before = default_generator().bit_generator.state
@@ -250,7 +248,6 @@ class Trainer(TrainingLoop):
             if self.folder and self.history:
                 self.save(status="unfinished" if pressed else self.stopped or "finished")
             return self.history
-
     def save(self, name="last", status="unfinished"):
         "Write folder/<name>.safetensors. Raises: CheckpointError; FloatingPointError where a parameter is not finite."
         bad = [name for name, p in self.model.named_parameters() if not np.isfinite(p.data).all()]
@@ -269,7 +266,6 @@ class Trainer(TrainingLoop):
         self.history = [record for record in read_metrics(self.folder) if record["step"] <= self.step]
         self.batches = None
         return self
-
     def parts(self, loader, method):
         "Return {name: part} of this trainer, its schedule and `loader`: those that have the method named `method`."
         parts = {"trainer": self, "schedule": self.schedule, "loader": loader}

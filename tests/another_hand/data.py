@@ -12,6 +12,7 @@ from numbers import Number
 import numpy as np
 
 from tinytorch.creation import stack
+from tinytorch.sampled import sampled
 from tinytorch.state import default_generator
 from tinytorch.tensor import Tensor
 
@@ -155,10 +156,12 @@ def _settings(loader):
 
 
 class DataLoader:
-    def __init__(self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None, collate_fn=None):
+    def __init__(self, dataset, batch_size=1, shuffle=False, drop_last=False, generator=None, collate_fn=None,
+                 sampler=None):
         if batch_size < 1:
             raise ValueError(f"the batch_size is 1 or more, not {batch_size}")
-        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
+        self.dataset, self.batch_size = sampled(dataset, sampler, shuffle), batch_size
+        self.shuffle, self.drop_last = shuffle, drop_last
         self.generator = None if generator is None else as_generator(generator)
         self.collate_fn, self.saved = collate_fn, None
 

@@ -1719,5 +1719,78 @@ while True:
         "26_scaling", "resampled", "without replacement",
         ("generator.integers(len(group), size=len(group))", "generator.permutation(len(group))"),
         words="with replacement",
+    # ---- 28_distributed
+    Mistake(
+        "28_distributed", "ring-all-reduce", "only added up",
+        """
+rank, size = group.rank, group.size
+parts = np.array_split(array, size)
+for step in range(size - 1):
+    message = group.isend(parts[(rank - step) % size], (rank + 1) % size)
+    arrived = np.empty_like(parts[(rank - step - 1) % size])
+    group.recv(arrived, (rank - 1) % size)
+    message.wait()
+    parts[(rank - step - 1) % size] += arrived
+""",
+        words="only added up",
+    ),  # fmt: skip
+    Mistake(
+        "28_distributed", "ring-all-reduce", "what arrives takes the part's place",
+        ("parts[(rank - step - 1) % size] += arrived", "parts[(rank - step - 1) % size][...] = arrived"),
+        words="add it",
+    ),  # fmt: skip
+    Mistake(
+        "28_distributed", "ring-all-reduce", "whole arrays to everybody",
+        """
+own, others = array.copy(), [rank for rank in range(group.size) if rank != group.rank]
+messages = [group.isend(own, other) for other in others]
+for other in others:
+    arrived = np.empty_like(array)
+    group.recv(arrived, other)
+    array += arrived
+for message in messages:
+    message.wait()
+""",
+        words="parts of 1/n",
+    ),  # fmt: skip
+    Mistake(
+        "28_distributed", "buckets-of", "from the first to the last",
+        ("for i in reversed(range(len(arrays))):", "for i in range(len(arrays)):"),
+        words="backward finishes the last layers first",
+    ),  # fmt: skip
+    Mistake(
+        "28_distributed", "buckets-of", "looks at the bucket before, not at the one after",
+        ("held + arrays[i].nbytes > most_bytes", "held > most_bytes"),
+        words="count the array that comes",
+    ),  # fmt: skip
+    Mistake(
+        "28_distributed", "buckets-of", "dtypes are mixed",
+        ("arrays[buckets[-1][-1]].dtype == arrays[i].dtype", "True"),
+        words="another dtype begins another bucket",
+    ),  # fmt: skip
+    Mistake(
+        "28_distributed", "owners-of", "in turn",
+        "return [i % ranks for i in range(len(sizes))]",
+        words="in turn, whatever their size",
+    ),  # fmt: skip
+    Mistake(
+        "28_distributed", "owners-of", "not the largest first",
+        ("sorted(range(len(sizes)), key=lambda i: -sizes[i])", "range(len(sizes))"),
+        words="the largest must come first",
+    ),  # fmt: skip
+    Mistake(
+        "28_distributed", "tensor-parallel", "forward adds up what all have",
+        "return summed(x)",
+        words="all ranks have the same x", region=0,
+    ),  # fmt: skip
+    Mistake(
+        "28_distributed", "tensor-parallel", "no rank sees the others' gradients",
+        "return (grad,)",
+        words="only its own part of the gradient", region=1,
+    ),  # fmt: skip
+    Mistake(
+        "28_distributed", "tensor-parallel", "the gradient is added up as well",
+        "return (summed(grad),)",
+        words="all ranks have the same gradient", region=3,
     ),  # fmt: skip
 ]
