@@ -67,7 +67,8 @@ def run_backward(root, gradient, retain_graph=False):
     observer, if there is one: observer(operation.backward, grad)). Each parent gets its gradient as `parent.out_dtype`;
     a leaf by `leaf.accumulate_grad(gradient, fresh)`, fresh: nobody else holds the array; one that has `hooks` after
     its last use, the whole of it, as they leave it (`hand_over`). Unless `retain_graph`, an operation then loses all
-    its attributes, and its `parents` are FREED. Raises: RuntimeError, naming retain_graph, where one is FREED, and where what one saved was overwritten (`writes.check`), before anything changes; and where `backward`
+    its attributes, and its `parents` are FREED. Raises: RuntimeError, naming retain_graph, where one is FREED, and
+    where what one saved was overwritten (`writes.check`), before anything changes; and where `backward`
     returns no tuple with a gradient of `parent.out_shape` for each parent, with the operation's name, the number of
     parents or of the wrong one, and both shapes."""
     order = topological_order(root)

@@ -74,14 +74,15 @@ def fitting(nbytes, array, rank, src):
                         f"{array.shape} of {array.dtype}: the two ranks are at different places of the program")
 
 
-def run_threads(size, function):
-    """Return [function() of each of `size` ranks], each in a thread with a group of its own: see `world`.
+def run_threads(size, function, timeout=60.0):
+    """Return [function() of each of `size` ranks], each in a thread with a group of its own: see `world`. A rank waits
+    at most `timeout` seconds for another one.
     Raises: the error of the first that failed, with a note that says which; the others are woken."""
     boxes = {(a, b): queue.SimpleQueue() for a in range(size) for b in range(size)}
     results, errors = [None] * size, []
 
     def work(rank):
-        world.group = ThreadGroup(rank, size, boxes)
+        world.group = ThreadGroup(rank, size, boxes, timeout)
         try:
             results[rank] = function()
         except BaseException as error:

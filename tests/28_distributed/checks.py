@@ -287,10 +287,10 @@ def check_zero_is_saved_and_loaded_as_one():
         for number, state in wanted["state"].items():
             for name, value in state.items():
                 equal(saved["state"][number][name], value)
-    optimizer.load_state_dict(plain.state_dict())
     before = bytes_of(optimizer)
-    learned(dist.DistributedDataParallel(model), optimizer, 5), learned(dist.DistributedDataParallel(twin), plain, 5)
+    optimizer.load_state_dict(plain.state_dict())
     assert bytes_of(optimizer) == before
+    learned(dist.DistributedDataParallel(model), optimizer, 5), learned(dist.DistributedDataParallel(twin), plain, 5)
     for p, q in zip(model.parameters(), twin.parameters()):
         equal(p.data, q.data)
 

@@ -2,6 +2,7 @@
 import numpy as np
 from operations.table import Row, real, together
 
+from tinytorch.distributed import CopyToRanks, SumOverRanks
 from tinytorch.quantization import IntegerProduct, fake_quantize, to_integers
 from tinytorch.tensor import apply
 
@@ -38,6 +39,12 @@ def product_of_torch(t, x):
     integers, scales = integers_of(x)
     return x @ torch.from_numpy(integers * scales[:, :, 0]).to(x.dtype).T
 
+
+DISTRIBUTED = [  # of a single rank, they change nothing
+    Row("copy_to_ranks", lambda t, x: apply(CopyToRanks(), x), (real,), [((3, 5),), ((),)], theirs=lambda t, x: 1 * x),
+    Row("sum_over_ranks", lambda t, x: apply(SumOverRanks(), x), (real,), [((3, 5),), ((0,),)],
+        theirs=lambda t, x: 1 * x),
+]
 
 QUANTIZATION = [
     Row("fake_quantize", fake, (real,), [((3, 5),), ((4, 2),), ((1, 1),)], together(bits=[4, 8]), theirs=fake_of_torch,

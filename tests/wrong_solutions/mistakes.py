@@ -1719,6 +1719,7 @@ while True:
         "26_scaling", "resampled", "without replacement",
         ("generator.integers(len(group), size=len(group))", "generator.permutation(len(group))"),
         words="with replacement",
+    ),  # fmt: skip
     # ---- 28_distributed
     Mistake(
         "28_distributed", "ring-all-reduce", "only added up",
