@@ -13,6 +13,7 @@ import numpy as np
 from tinytorch.optim import Optimizer
 from tinytorch.regular_files import printable, regular
 from tinytorch.state import default_generator
+from tinytorch.vocabulary.options import checked
 from tinytorch.weight_files import kind_of, read_tensor
 
 
@@ -100,11 +101,13 @@ def load_arrays(path, expected_of, signed=True):
         return arrays, text
 
 
+@checked
 def save_weights(path, model):
     "Write the parameters and buffers of `model` under their names in `state_dict`. Raises: CheckpointError."
     save_arrays(path, model.state_dict(), "weights")
 
 
+@checked
 def load_weights(path, model):
     """Load what `save_weights`, or PyTorch's `safetensors.torch.save_file` or `save_model`, has written. One name of a
     shared parameter is enough; floats of any precision. Raises: CheckpointError, and the model stays as it was."""
@@ -124,6 +127,7 @@ def load_weights(path, model):
     model.load_state_dict(arrays, strict=False)
 
 
+@checked
 def save_checkpoint(path, model, optimizer, config=None, **parts):
     """Write all that training needs to continue into one file by `save_arrays`. Raises: CheckpointError, also for an
     optimizer with a `step` of its own that keeps what `moment_names` does not list, or of another shape.
@@ -150,6 +154,7 @@ def save_checkpoint(path, model, optimizer, config=None, **parts):
     save_arrays(path, arrays, json.dumps(content, default=lambda a: a.tolist() if hasattr(a, "tolist") else str(a)))
 
 
+@checked
 def load_checkpoint(path, model, optimizer, **parts):
     """Restore what `save_checkpoint` saved, and return its `config`; each of `parts` has a `load_state_dict(saved)`.
     Raises: CheckpointError, with nothing changed, for a damaged file, or one of a model, optimizer or part it names."""

@@ -71,6 +71,7 @@ class TensorDataset(Dataset):
 class Subset(Dataset):
     """Select the examples of `dataset`, any object with a length and items, at `indices` (kept as an int64 array, with
     negative ones counted from the end). Raises: IndexError for indices outside the dataset."""
+    @checked
     def __init__(self, dataset, indices):
         self.dataset = dataset
         self.indices = np.arange(len(dataset))[np.array(indices, np.int64).reshape(-1)]

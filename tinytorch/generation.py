@@ -89,6 +89,7 @@ class LayerCache:
 
 class KVCache:
     "`layers`, a LayerCache for each block of a GPT, for model(ids, cache=cache); `length`, of the tokens it holds."
+    @checked
     def __init__(self, model):
         self.layers = [LayerCache(model.context) for _ in model.transformer.blocks]
     @property

@@ -285,6 +285,8 @@ class Views:
         "Return self without its dims of size 1; with `dim`, an int or several, only without those named."
         named = range(self.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
         dims = [dim_of("squeeze", d, self.ndim) for d in named]
+        if len(set(dims)) < len(dims):
+            raise ValueError(f"squeeze: dim {dim} names one twice")
         return self.reshape([n for d, n in enumerate(self.shape) if n != 1 or d not in dims])
     def flatten(self, start_dim=0, end_dim=-1):
         sizes = self.shape or (1,)

@@ -64,7 +64,6 @@ class Tokenizer:
         if self.unknown is not None:
             return [self.ids[self.unknown]]
         raise ValueError(f"character {piece!r} is not among the {self.vocab_size} tokens; train with unknown='<unk>'")
-
     def encode_pieces(self, text):
         "Yield (ids, end of it in `text`) for each piece and special token; some thousand pieces are encoded only once."
         start = 0
@@ -80,7 +79,6 @@ class Tokenizer:
         "Return the ids of `text`, a list of ints. Raises: TypeError for anything but a str."
         text = repaired(text)
         return [i for ids, _ in self.encode_pieces(text) for i in ids]
-
     def encode_iterable(self, texts, chunk=1 << 14):
         """Yield the ids of encode("".join(texts)) one by one, wherever `texts` (lines of an open file, say) were cut.
         Some `chunk` characters are collected before they are encoded: memory does not grow with the number of texts."""
@@ -98,7 +96,7 @@ class Tokenizer:
                 rest = rest[settled:]
                 enough = 2 * len(rest) + chunk
         yield from self.encode(rest)
-
+    @checked
     def tokens_of(self, ids):
         "Return the tokens for `ids` (a list, array or Tensor). Raises: IndexError for an id outside the vocabulary."
         ids = ids.tolist() if hasattr(ids, "tolist") else list(ids)
@@ -109,7 +107,6 @@ class Tokenizer:
     def decode(self, ids):
         "Return the text of `ids`: their tokens, joined. Raises: IndexError for an id outside the vocabulary."
         return "".join(self.tokens_of(ids))
-
     def state(self):
         "Return what `save` writes: arguments that make the tokenizer again, as values that JSON knows."
         tokens = [token if isinstance(token, str) else visible(token) for token in self.tokens]
@@ -133,7 +130,6 @@ class Tokenizer:
             return {kind.__name__: kind for kind in kinds}[state.pop("tokenizer")](**state)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: expected a tokenizer, of a class that is defined here, got {error!r}") from error
-
     def __repr__(self):
         return f"{type(self).__name__}(vocab_size={self.vocab_size}, special_tokens={list(self.special_ids)})"
 
@@ -319,6 +315,7 @@ class BPETokenizer(Tokenizer):
         return cls(tokens + [name.encode() for name in special_tokens], merges, special_tokens)
 
     @classmethod
+    @checked
     def from_files(cls, vocab_path, merges_path, special_tokens=("<|endoftext|>",)):
         """Return the tokenizer of GPT-2's vocab.json and merges.txt, or files like them; special tokens that are not in
         there come last. Raises: ValueError, naming the file, where one is damaged."""

@@ -2,13 +2,16 @@
 import functools
 import importlib
 import inspect
+import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from said import said
 
-from tinytorch import Tensor, generation, nn, optim, tokenizers, training
-from tinytorch.data import DataLoader, TensorDataset, random_split
+from tinytorch import Tensor, checkpoint, generation, nn, optim, tokenizers, training
+from tinytorch.data import DataLoader, Subset, TensorDataset, random_split
 from tinytorch.datasets import RandomBatches, TokenDataset
 from tinytorch.nn import init
 from tinytorch.nn.utils import clip_grad_norm_, clip_grad_value_
@@ -64,6 +67,31 @@ class Chain(nn.Module):
     def forward(self, ids): return self.table(Tensor(ids) if isinstance(ids, np.ndarray) else ids)
 
 
+GPT = nn.GPT(nn.GPTConfig(vocab_size=11, context=8, d_model=12, num_heads=3))
+
+
+def with_a_file(name):
+    "Return a function of tinytorch.checkpoint, which gets, unless another is given, a `path` with what it can load."
+    def call(path, **parts):
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint.save_weights(file := Path(folder, "file.safetensors"), GPT)
+            if "optimizer" in parts:
+                checkpoint.save_checkpoint(file, GPT, optim.SGD(GPT.parameters(), lr=0.1))
+            return getattr(checkpoint, name)(file if path is None else path, **parts)
+    return call
+
+
+def of_files(vocab_path=None, merges_path=None, special_tokens=()):
+    "Read a tokenizer of all bytes from two files, unless others are given."
+    with tempfile.TemporaryDirectory() as folder:
+        vocab, merges = Path(folder, "vocab.json"), Path(folder, "merges.txt")
+        bytes_of = {tokenizers.visible(bytes([i])): i for i in range(256)}
+        vocab.write_text(json.dumps(bytes_of | {"ab": 256}))
+        merges.write_text("a b\n")
+        return tokenizers.BPETokenizer.from_files(vocab if vocab_path is None else vocab_path,
+                                                  merges if merges_path is None else merges_path, special_tokens)
+
+
 NUMBER, INIT = dict(lr=0.1, weight_decay=0.0), dict(tensor=leaf())
 CALLS = {  # what is tried: a function, and valid options
     "SGD": (trained(optim.SGD), dict(lr=0.1, momentum=0.9, dampening=0.0, weight_decay=0.0, nesterov=False)),
@@ -98,6 +126,7 @@ CALLS = {  # what is tried: a function, and valid options
     "trunc_normal_": (init.trunc_normal_, INIT | dict(mean=0.0, std=1.0, a=-2.0, b=2.0)),
     "DataLoader": (lambda **options: list(DataLoader(**options)), dict(
         dataset=DATA, batch_size=2, shuffle=True, drop_last=False, generator=1, collate_fn=list)),
+    "Subset": (Subset, dict(dataset=DATA, indices=[1, -1])),
     "random_split": (random_split, dict(dataset=DATA, lengths=[2, 2], generator=1)),
     "TokenDataset": (functools.partial(TokenDataset, np.arange(9)), dict(context=4, stride=1)),
     "RandomBatches": (RandomBatches, dict(dataset=DATA, batch_size=2, batches=2, generator=1)),
@@ -109,7 +138,22 @@ CALLS = {  # what is tried: a function, and valid options
     "WordTokenizer": (tokenizers.WordTokenizer.train, dict(
         text="ab c", vocab_size=9, special_tokens=["<x>"], lowercase=True)),
     "BPETokenizer": (tokenizers.BPETokenizer.train, dict(text="ab ab", vocab_size=300, special_tokens=["<x>"])),
+    "KVCache": (generation.KVCache, dict(model=GPT)),
     "encode": (tokenizers.CharTokenizer.train("abc").encode, dict(text="abc")),
+    "decode": (tokenizers.CharTokenizer.train("abc").decode, dict(ids=[0, 1])),
+    "decode_bytes": (tokenizers.BPETokenizer.train("ab", 256).decode_bytes, dict(ids=[97, 98])),
+    "from_files": (of_files, dict(vocab_path=None, merges_path=None, special_tokens=["<x>"])),
+    **{name: (with_a_file(name), dict(path=None, model=GPT)) for name in ("save_weights", "load_weights")},
+    **{name: (with_a_file(name), dict(path=None, model=GPT, optimizer=optim.SGD(GPT.parameters(), lr=0.1)))
+       for name in ("save_checkpoint", "load_checkpoint")},
+    "linear_warmup": (optim.linear_warmup, dict(steps=3)),
+    "warmup_cosine": (optim.warmup_cosine, dict(warmup=1, total=3, floor=0.1)),
+    "decay_groups": (optim.decay_groups, dict(model=GPT, weight_decay=0.1)),
+    "optim.LambdaLR": (scheduled(optim.LambdaLR), dict(optimizer=optimizer(), multiplier=lambda step: 1.0)),
+    "GPTConfig": (nn.GPTConfig, dict(
+        vocab_size=11, context=8, d_model=12, num_layers=2, num_heads=3, num_kv_heads=3, mlp_hidden=24, norm="rms_norm",
+        activation="relu", pre_norm=False, dropout=0.1, bias=True, qkv_bias=True, mlp_bias=True, norm_eps=1e-5,
+        positions="rotary", rotary_base=100.0, tied_head=False, head_bias=True)),
     "Trainer": (fit, dict(
         model=None, loader=None, loss_fn=squares, optimizer=None, steps=2,
         schedule=schedules.ExponentialLR(optimizer(), 1.0), accumulate=1, max_norm=1.0, evaluate=lambda: {"loss": 1.0},
@@ -121,6 +165,7 @@ CALLS = {  # what is tried: a function, and valid options
 }
 
 TEXTS = ("path", "folder", "vocab_path", "merges_path", "text", "unknown")
+SHOWN = ("base", "prompt_ids", "activation", "norm", "positions")  # the message says what it was, not of which kind
 NEEDED = ("steps", "epochs", "total_steps")  # None is right where another one is given
 TENSORS = ("tensor", "parameters", "dataset")
 NONE = {  # options whose default is None, and those that `fit` then makes
@@ -128,7 +173,9 @@ NONE = {  # options whose default is None, and those that `fit` then makes
     "RandomBatches": ["generator"], "generate": ["top_k", "top_p", "generator", "on_token"],
     "CharTokenizer": ["unknown"], "WordTokenizer": ["vocab_size"],
     "Trainer": ["model", "loader", "optimizer", "schedule", "max_norm", "evaluate", "evaluate_every", "patience",
-                "folder"], "LoRALinear": ["alpha"],
+                "folder"], "LoRALinear": ["alpha"], "from_files": ["vocab_path", "merges_path"],
+    **{name: ["path"] for name in ("save_weights", "load_weights", "save_checkpoint", "load_checkpoint")},
+    "GPTConfig": ["num_kv_heads", "mlp_hidden", "qkv_bias", "mlp_bias", "norm_eps"],
 }
 CASES = [(name, option, kind) for name, (_, options) in CALLS.items() for option in options for kind in WRONG
          if not (option in TEXTS and kind == "a text" or option in TENSORS and kind == "a Tensor"
@@ -147,6 +194,10 @@ OUT_OF_RANGE = {
     "random_split": dict(lengths=["a", "b"]), "BPETokenizer": dict(vocab_size=10),
     "generate": dict(temperature=-1, top_k=0, top_p=1.5, repetition_penalty=0, max_new_tokens=-1, stop_tokens=[0.5],
                      suppress_tokens=3), "distinct_n": dict(n=0),
+    "Subset": dict(indices=[0.5]), "decode": dict(ids=[True]), "linear_warmup": dict(steps=-1),
+    "warmup_cosine": dict(warmup=-1, total=0.5), "decay_groups": dict(weight_decay=-1),
+    "GPTConfig": dict(pre_norm="no", d_model=0, vocab_size=0, context=0, num_layers=-1, mlp_hidden=0, rotary_base=0,
+                      norm="batch_norm", activation={}, tied_head=2),
     "Trainer": dict(steps=-1, accumulate=0, evaluate_every=0, save_every=0, max_norm=0, callbacks=[3], patience=-1),
     "Trainer, epochs": dict(epochs=0), "Rotary": dict(base=0),
 }
@@ -160,8 +211,7 @@ WITHOUT = set("""
  keep_top_k keep_top_p penalize_repeats choose LayerCache next_logits split_special repaired plain_parts
  merge_pair gpt2_pattern find_merges merge_by_rank byte_characters visible invisible accumulate_gradients
  loss_and_count set_aside train_step evaluating TrainingLoop train CheckpointError write_whole digest differences
- save_arrays load_arrays read_tensor linear_warmup warmup_cosine decay_groups Subset KVCache repeated_ngram_rate
- evaluate accuracy save_weights load_weights save_checkpoint load_checkpoint
+ save_arrays load_arrays read_tensor repeated_ngram_rate evaluate accuracy
 """.split())  # base classes, steps of an algorithm, and what takes models, tensors, arrays and paths more than options
 
 
@@ -196,7 +246,7 @@ def refusal(name, option, value):
 def test_an_argument_of_the_wrong_kind_is_named(name, option, kind):
     words = refusal(name, option, WRONG[kind])
     shown = "float32" if kind == "a Tensor" else type(WRONG[kind]).__name__
-    assert shown in words or option in ("base", "prompt_ids") or kind == "None" and option in NEEDED, words
+    assert shown in words or option in SHOWN or kind == "None" and option in NEEDED, words
 
 
 @pytest.mark.parametrize("name, option", [(name, option) for name, values in OUT_OF_RANGE.items() for option in values])

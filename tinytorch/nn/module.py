@@ -50,7 +50,6 @@ class Module(ModuleVocabulary):
             raise TypeError(f"{type(self).__name__}: '{name}' is a {' or '.join(kind.__name__ for kind in kinds)}, or "
                             f"None; got {type(value).__name__}. To change its numbers, write them in place")
         super().__setattr__(name, value)
-
     def forward(self, *inputs, **options):
         "Compute; every subclass says what. Raises: NotImplementedError, with the name of the class."
         raise NotImplementedError(f"{type(self).__name__}.forward: a Module says there what it computes")
@@ -58,7 +57,6 @@ class Module(ModuleVocabulary):
         if self._has_hooks:
             return self.call_with_hooks(inputs, options)
         return self.forward(*inputs, **options)
-
     def named_children(self):
         "Return (name, module) for the modules directly inside this one."
         return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
@@ -105,7 +103,6 @@ class Module(ModuleVocabulary):
             raise TypeError(f"{type(self).__name__}: buffer '{name}': expected a Tensor, got {type(tensor).__name__}")
         self._buffers = self._buffers | {name: persistent}
         setattr(self, name, tensor)
-
     def zero_grad(self, set_to_none=True):
         "Set the gradients of all parameters to None; with set_to_none=False, those that are there to 0."
         for parameter in self.parameters():
@@ -131,7 +128,6 @@ class Module(ModuleVocabulary):
             child.apply(fn)
         fn(self)
         return self
-
     def to(self, dtype):
         "Convert tensors of floats, and their gradients, in place; return self. Raises: TypeError for no float dtype."
         if np.dtype(dtype).kind != "f":
@@ -171,7 +167,6 @@ class Module(ModuleVocabulary):
             ours[name].data[...] = array
             writes.note("load_state_dict", ours[name].data)
         return missing, unexpected
-
     def extra_repr(self):
         "Return what `repr` shows in parentheses: name=value for the numbers and strings among the attributes."
         shown = {name: value for name, value in vars(self).items() if isinstance(value, (int, float, str))}

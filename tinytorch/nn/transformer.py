@@ -14,6 +14,7 @@ from tinytorch.nn.layers import Dropout, Identity, Linear
 from tinytorch.nn.module import Module, ModuleList
 from tinytorch.nn.normalization import LayerNorm, RMSNorm
 from tinytorch.published import FromPretrained
+from tinytorch.vocabulary.options import check_settings
 
 CHOICES = {  # what the names stand for
     "activation": {
@@ -42,10 +43,12 @@ class TransformerConfig:
     mlp_bias: bool | None = None
     norm_eps: float | None = None
     def __post_init__(self):
+        given = {name: x for name, x in vars(self).items() if x is not None or getattr(type(self), name, 0) is not None}
+        check_settings(type(self).__name__, given, "")
         head_size(self.d_model, self.num_heads)
         group_size(self.num_heads, self.num_kv_heads)
         for option in [name for name in CHOICES if hasattr(self, name)]:
-            if (name := getattr(self, option)) not in CHOICES[option]:
+            if (name := getattr(self, option)) not in [*CHOICES[option]]:
                 raise ValueError(f"{option}: got {name!r}, expected one of {', '.join(map(repr, CHOICES[option]))}")
 
 

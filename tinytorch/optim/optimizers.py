@@ -50,18 +50,15 @@ class Optimizer:
         if len({*self.numbers(), *members}) < len(self.numbers()) + len(members):
             raise ValueError(f"{self.name}: a parameter is given twice, of shapes {[p.shape for p in members]}")
         self.param_groups.append(group)
-
     def check_settings(self, group):
         "Raise ValueError for lr, momentum, weight_decay or eps below 0, betas not in [0, 1), and unknown settings."
         unknown = set(group) - set(self.defaults) - {"params", "initial_lr", "name"}
         if unknown:
             raise ValueError(f"{self.name}: unknown setting {sorted(unknown)}, expected one of {[*self.defaults]}")
         check_settings(self.name, group)
-
     def numbers(self):
         "Return {parameter: number}, counted through all groups."
         return {p: i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
-
     def zero_grad(self, set_to_none=True):
         "Forget all gradients; with set_to_none=False, set those that are there to 0."
         for p in [p for group in self.param_groups for p in group["params"]]:
@@ -97,7 +94,6 @@ class Optimizer:
             self.update(arrays, grads, moments, steps, **settings)
             writes.note(f"{self.name}.step", *arrays)
         return loss
-
     def moment_names(self, group):
         "Return a list of the names of the moments that `update` needs under the settings of `group`."
         raise NotImplementedError(f"{self.name}.moment_names")
@@ -105,7 +101,6 @@ class Optimizer:
         """Change the arrays `params` and the moments in place by one step; `grads`, arrays of the same shapes, stay.
         `moments` has a list of arrays, 0 at first, for each of `moment_names`; `steps`, from 1 on, an int per array."""
         raise NotImplementedError(f"{self.name}.update")
-
     def state_dict(self):
         """Return {"state": {number: {"step": int, moment: array}}, "param_groups": settings}, the arrays copied.
         Parameters are numbered through all groups, and in the settings; those that never made a step have no state."""
@@ -114,7 +109,6 @@ class Optimizer:
             state[number[p]] = {name: np.copy(a) if name != "step" else a for name, a in self.state[p].items()}
         groups = [{**group, "params": [number[p] for p in group["params"]]} for group in self.param_groups]
         return {"state": state, "param_groups": groups}
-
     def load_state_dict(self, saved):
         """Take settings, step counts and moments from `saved`, as `state_dict` returns it; arrays are copied, settings
         that this class lacks left out. Raises: ValueError where groups, moments or shapes differ, before any change."""
@@ -134,7 +128,6 @@ class Optimizer:
         self.state = defaultdict(dict, state)
         for mine, group in zip(self.param_groups, groups):
             mine.update(group)
-
     def _saved_moment(self, entry, name, p):
         shape = np.shape(entry[name]) if name in entry else None
         if shape != p.shape:
@@ -202,7 +195,6 @@ def adam_update(params, grads, exp_avgs, exp_avg_sqs, steps, *, lr, betas, eps, 
 class Adam(Optimizer):
     "Take the steps of `adam_update`, not decoupled (Kingma & Ba 2015). The moments are exp_avg and exp_avg_sq."
     decoupled = False
-
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
     def moment_names(self, group):
@@ -218,6 +210,7 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
 
+@checked
 def decay_groups(model, weight_decay):
     """Return two groups, dicts: parameters of two or more dims with `weight_decay`, the others with weight_decay 0.
     Parameters that require no gradient are left out, and so is a group without any."""
@@ -250,11 +243,13 @@ def clip_grad_norm_(parameters, max_norm):
     return norm
 
 
+@checked
 def linear_warmup(steps):
     "Return the multiplier that goes from 1 / steps at step 0 up to 1 at the last of `steps`, and then is 1."
     return lambda step: min(1.0, (step + 1) / max(steps, 1))
 
 
+@checked
 def warmup_cosine(warmup, total, floor=0.0):
     """Return the multiplier of `linear_warmup(warmup)`, then half a cosine from 1 down to `floor` at step `total`, and
     `floor` from there on. Raises: ValueError unless 0 <= warmup < total."""
@@ -271,6 +266,7 @@ def warmup_cosine(warmup, total, floor=0.0):
 class LambdaLR:
     """Set the lr of each group to its first lr times `multiplier(steps)`; call `step()` after each optimizer step.
     The first lr is kept in the group as "initial_lr", and so is saved with the optimizer. `steps` starts at 0."""
+    @checked
     def __init__(self, optimizer, multiplier):
         self.optimizer, self.multiplier = optimizer, multiplier
         self.load_state_dict({"steps": 0})

@@ -517,8 +517,8 @@ class Vocabulary:
         axes = axes if dims is None else dims
         return _apply(shapes.Flip(*(axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes)), self)
     def roll(self, shifts, dims=None): return _apply(shapes.Roll(shifts, dims), self)
-    def tril(self, diagonal=0): return _apply(shapes.Tril(diagonal), self)
-    def triu(self, diagonal=0): return _apply(shapes.Triu(diagonal), self)
+    def tril(self, diagonal=0): return _apply(shapes.Tril(diagonal.__index__()), self)
+    def triu(self, diagonal=0): return _apply(shapes.Triu(diagonal.__index__()), self)
     def fliplr(self): return self.flip(1)
     def flipud(self): return self.flip(0)
     def tile(self, *dims):
@@ -549,6 +549,8 @@ class Vocabulary:
         if dim is None:
             return self.reshape(-1)[indices.reshape(-1)]
         at = _axis("take_along_dim", dim, self.ndim)
+        if indices.ndim != self.ndim:
+            raise ValueError(f"take_along_dim: indices {indices.shape}: expected {self.ndim} dimensions")
         shape = np.broadcast_shapes(self.shape[:at] + (1,) + self.shape[at + 1:], indices.shape)
         ours = self.expand(*shape[:at], self.shape[at], *shape[at + 1:])
         return ours.gather(at, indices.expand(*shape[:at], indices.shape[at], *shape[at + 1:]))
