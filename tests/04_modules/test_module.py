@@ -280,7 +280,7 @@ def test_module_list_and_dict():
 
 @pytest.mark.parametrize("build, error, words", [
     (lambda: Sequential(Linear(2, 2), Tensor.relu), TypeError, "function"),
-    (lambda: ModuleList([Linear(2, 2), None]), TypeError, "NoneType"),
+    (lambda: ModuleList([Linear(2, 2), None]), TypeError, "None"),
     (lambda: ModuleDict({"keys": ReLU()}), KeyError, "keys"),
     (lambda: ModuleDict({"a.b": ReLU()}), KeyError, "a.b"),
     (lambda: Sequential({"": ReLU()}), KeyError, "Sequential")])

@@ -53,7 +53,7 @@ def test_statistics_taken_as_constants_are_rejected():
     inputs = [random(3, 2, 2, 3, requires_grad=True), *(random(2, seed=s, requires_grad=True) for s in (1, 2))]
     np.testing.assert_allclose(detached(*inputs).data, fused(*inputs).data, atol=1e-12)
     gradcheck(fused, *inputs)
-    with pytest.raises(GradientError, match="gradient of input 0 is wrong"):
+    with pytest.raises(GradientError, match="gradient of input 0"):
         gradcheck(detached, *inputs)
 
 
@@ -145,11 +145,11 @@ def test_like_pytorch_through_training_and_use(torch, momentum, affine):
 
 
 @pytest.mark.parametrize("call, says", [
-    (lambda: nn.BatchNorm2d(3)(random(4, 3)), r"BatchNorm2d: got x of shape \(4, 3\), expected .* of 4 dims"),
-    (lambda: nn.BatchNorm1d(3)(random(4, 5)), "expected .N, 3, .... of 2 or 3 dims"),
-    (lambda: nn.BatchNorm1d(3)(random(1, 3)), "more than one number per channel while training"),
-    (lambda: F.batch_norm(random(4, 3), random(2), random(3)), r"running_mean of shape \(2,\), expected \(3,\)"),
-    (lambda: F.batch_norm(random(4, 3), None, None), "without training it needs running_mean and running_var")])
+    (lambda: nn.BatchNorm2d(3)(random(4, 3)), r"BatchNorm2d.*\(4, 3\).* 4"),
+    (lambda: nn.BatchNorm1d(3)(random(4, 5)), r"\(4, 5\).* 3"),
+    (lambda: nn.BatchNorm1d(3)(random(1, 3)), "BatchNorm1d.*1, 3"),
+    (lambda: F.batch_norm(random(4, 3), random(2), random(3)), r"running_mean.*\(2,\).*\(3,\)"),
+    (lambda: F.batch_norm(random(4, 3), None, None), "running_mean.*running_var")])
 def test_what_does_not_fit(call, says):
     with pytest.raises(ValueError, match=says):
         call()

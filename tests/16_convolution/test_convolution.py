@@ -194,13 +194,13 @@ def test_it_learns_a_filter_from_examples():
 
 
 @pytest.mark.parametrize("make, says", [
-    (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups=2, expected a divisor of in_channels=3"),
-    (lambda: nn.Conv2d(2, 3, 3, groups=2), "and of out_channels=3"),
-    (lambda: nn.Conv2d(2, 3, (3, 3, 3)), "kernel_size: got .* or 2 of them"),
-    (lambda: nn.Conv1d(2, 3, 0), "kernel_size: got 0, expected an int of at least 1"),
+    (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups.*2.*in_channels.*3"),
+    (lambda: nn.Conv2d(2, 3, 3, groups=2), "groups.*2.*out_channels.*3"),
+    (lambda: nn.Conv2d(2, 3, (3, 3, 3)), r"kernel_size.*\(3, 3, 3\).* 2"),
+    (lambda: nn.Conv1d(2, 3, 0), "kernel_size.* 0.* 1"),
     (lambda: nn.Conv2d(2, 3, 3, padding="full"), "padding: .*'full'"),
-    (lambda: nn.Conv2d(2, 3, 3, padding="same", stride=2), "which a stride of"),
-    (lambda: nn.Conv2d(2, 3, 3, padding=-1), "padding: got -1, expected an int of at least 0")])
+    (lambda: nn.Conv2d(2, 3, 3, padding="same", stride=2), "stride.*2"),
+    (lambda: nn.Conv2d(2, 3, 3, padding=-1), "padding.*-1.* 0")])
 def test_what_cannot_be(make, says):
     with pytest.raises(ValueError, match=says):
         make()

@@ -199,16 +199,16 @@ def changed(folder, **entries):
     ({"rope_parameters": [1]}, "rope_parameters is .1."), ({"quantization_config": {"bits": 4}}, "quantization_config"),
     ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5"),
     ({"model_type": "gemma"}, "model_type is 'gemma'"),
-    ({"model_type": "gone"}, "no model_type, expected one of gpt2, llama"), ({"model_type": ["llama"]}, "model_type"),
-    ({"num_key_value_heads": 4}, "num_heads 6 is no multiple of num_kv_heads 4"), ({"layer_types": 3}, "another kind"),
+    ({"model_type": "gone"}, "model_type.*gpt2, llama"), ({"model_type": ["llama"]}, "model_type"),
+    ({"num_key_value_heads": 4}, "num_heads.* 6.* 4"), ({"layer_types": 3}, "another kind"),
     ({"num_attention_heads": 5}, "num_heads 5"), ({"rms_norm_eps": 0}, "rms_norm_eps is 0"),
     ({"rms_norm_eps": "1e-5"}, "rms_norm_eps is '1e-5', expected a number"),
     ({"vocab_size": 31.5}, "vocab_size is 31.5"),
-    ({"hidden_size": True}, "hidden_size is True"), ({"num_hidden_layers": -1}, "num_hidden_layers is -1"),
+    ({"hidden_size": True}, "hidden_size.*True"), ({"num_hidden_layers": -1}, "num_hidden_layers is -1"),
     ({"max_position_embeddings": 10 ** 12}, "max_position_embeddings is 1000000000000, .* at most 2,147,483,648"),
-    ({"max_position_embeddings": 10 ** 7}, "10,000,000 places would need large tables: pass context="),
+    ({"max_position_embeddings": 10 ** 7}, "10,000,000.*context"),
     ({"attention_bias": 1}, "attention_bias is 1"), ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes'"),
-    ({"rope_theta": float("nan")}, "rope_theta is nan")], ids=str)
+    ({"rope_theta": float("nan")}, "rope_theta.*nan")], ids=str)
 def test_options_that_a_gpt_has_not_are_refused_by_name(entries, words, tmp_path):
     save_pretrained(made(), tmp_path)
     changed(tmp_path, **entries)
@@ -234,7 +234,7 @@ def test_so_are_those_of_gpt2(entries, words, tmp_path):
 def test_more_layers_than_arrays_are_not_counted_out(tmp_path):
     save_pretrained(made(), tmp_path)
     changed(tmp_path, num_hidden_layers=10 ** 8)
-    with pytest.raises(ValueError, match="100,000,000 layers, but only 21 arrays"):
+    with pytest.raises(ValueError, match="100,000,000.*21"):
         from_pretrained(tmp_path)
 
 

@@ -193,8 +193,8 @@ def test_an_adapter_acts_where_attention_takes_the_weight_itself(ids):
 
 
 @pytest.mark.parametrize("options, error, words", [
-    ({"rank": 2, "targets": ("in_proj", "no_such")}, ValueError, "named no_such; there are fc1, fc2, head"),
-    ({"rank": 2, "targets": ("in_proj", "head")}, ValueError, "weight of head belongs to another module"),
+    ({"rank": 2, "targets": ("in_proj", "no_such")}, ValueError, "no_such.*fc1, fc2, head"),
+    ({"rank": 2, "targets": ("in_proj", "head")}, ValueError, "head"),
     ({"rank": 13}, ValueError, "rank 13, expected 1 to 12"),
     ({"rank": 0}, ValueError, "rank 0, expected 1 to 12"),
 ])

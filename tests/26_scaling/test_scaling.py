@@ -122,7 +122,7 @@ def test_losses_without_a_shape():
         except ValueError:
             continue
         break
-    with pytest.raises(ValueError, match="of 60 draws have no minimum"):
+    with pytest.raises(ValueError, match="60"):
         bootstrap(trials, 1e22, 60, generator=0)
 
 

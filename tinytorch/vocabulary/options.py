@@ -35,7 +35,7 @@ def words(*texts):
 KINDS = {  # names of arguments: what is said of their kind, whether a value is of it, and maybe whether it is in range
     "dim in_features out_features num_embeddings embedding_dim padding_idx max_len head_dim in_channels out_channels"
     " groups num_features embed_dim num_heads num_kv_heads num_groups num_channels start_dim end_dim ignore_index"
-    " rank last_epoch": ("an int", is_whole),
+    " rank last_epoch warmup total": ("an int", is_whole),
     "eps p dropout negative_slope beta threshold label_smoothing alpha delta min_val max_val a b mean value gain gamma"
     " param start_factor end_factor factor eta_min min_lr pct_start base_momentum max_momentum"
     " clip_value floor norm_eps": ("a number", is_number),
@@ -60,7 +60,7 @@ KINDS = {  # names of arguments: what is said of their kind, whether a value is 
     "repetition_penalty": ("a number above 0, 1 for none", is_number, lambda x: 0 < x < math.inf),
     "step_size batch_size batches context save_every accumulate evaluate_every total_steps epochs steps_per_epoch n"
     " top_k TokenDataset.stride vocab_size d_model mlp_hidden": ("an int from 1 on", is_whole, lambda x: x >= 1),
-    "TrainingLoop.steps linear_warmup.steps warmup total total_iters patience cooldown max_new_tokens num_layers":
+    "TrainingLoop.steps linear_warmup.steps total_iters patience cooldown max_new_tokens num_layers":
         ("an int from 0 on", is_whole, lambda x: x >= 0),
     "milestones lengths": ("a list of numbers", lambda x: is_several(x) and all(map(is_number, x))),
     "stop_tokens": ("an id or several", lambda x: is_whole(x) or is_several(x) and all(map(is_whole, x))),
