@@ -64,7 +64,7 @@ def test_a_rank_that_hangs_is_found():
                 dist.barrier()
             finally:
                 end.set()
-    with pytest.raises(RankError, match="rank 0 of 2 waited 0.2 s for rank 1"):
+    with pytest.raises(RankError, match="rank 0 of 2.* 0.2 .*rank 1"):
         run_threads(2, hangs)
 
 

@@ -17,7 +17,8 @@ from tinytorch.tensor import Tensor
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 # What operations have in common, and no operation itself.
-ABSTRACT = {"Reduction", "Activation", "RowNorm", "PoolFunction"}
+ABSTRACT = {"Reduction", "Activation", "RowNorm", "PoolFunction",
+            "Checkpoint"}  # runs a block of other operations: tests/25_checkpointing
 
 # Of Tensor: what says something about a tensor, moves it between the worlds, or starts the walk. No gradient.
 NOT_AN_OPERATION = {
