@@ -113,7 +113,7 @@ def test_an_error_passes_through_and_nothing_stays_on(fails):
 
 
 def test_steps_must_be_at_least_one():
-    with pytest.raises(ValueError, match="1, got 0"):
+    with pytest.raises(ValueError, match="1 .*0"):
         tinytorch.profile(mlp(), batch()[0], steps=0)
 
 

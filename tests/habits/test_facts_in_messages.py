@@ -165,7 +165,7 @@ def is_check(cell):
 
 @pytest.mark.parametrize("pattern, hidden", [
     ('match="float32"', []), (r'match=r"(?i)weight.*\(2,\)"', []), ('match=f"at {place}, one"', []),
-    ('match="is missing"', ["missing"]), ('match="the weight of float32"', ["the weight of float"]),
+    ('match="is missing"', ["missing"]), ('match="the weight of float32"', ["the weight of float32"]),
     ('match="other"', []),
 ])
 def test_what_is_hidden(pattern, hidden):

@@ -202,7 +202,8 @@ REFUSED = {
 }
 # Nothing in their one argument, a tensor, can be wrong; or they are not PyTorch's.
 NOTHING = {"T", "mT", "unpacked", "contiguous", "cpu", "double", "int", "short", "half", "byte", "type",
-           "packed_attention", "rotary", "relu_squared", "fake_quantize", "integer_product"}
+           "packed_attention", "rotary", "relu_squared", "fake_quantize", "integer_product",
+           "sum_over_ranks", "copy_to_ranks"}
 
 
 @functools.cache
