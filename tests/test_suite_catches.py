@@ -587,6 +587,10 @@ MISTAKES = {
         ("split: keys and values are mixed up", "first[0] + keys, first[1] + keys]",
          "first[1] + keys, first[0] + keys]"),
     ],
+    ("distributed_training.py", "28_distributed/test_distributed.py"): [
+        ("trainer of ranks: each counts the same", "(unit or 1) / counted", "1 / get_world_size()"),
+        ("trainer of ranks: the loss is of one rank", "total / counted\n\n", "total / counted / 2\n\n"),
+    ],
     ("ranks.py", "28_distributed/test_distributed.py"): [
         ("ranks: a message is not copied", ".put(np.array(array))", ".put(array)"),
         ("ranks: the others are not woken", "            world.group.abort()\n", "            pass\n"),

@@ -148,7 +148,7 @@ def save_checkpoint(path, model, optimizer, config=None, **parts):
         arrays |= {f"optimizer.{i}.{name}": value for name, value in state.items() if isinstance(value, np.ndarray)}
         settings[i] = {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
     content = {"config": asdict(config) if is_dataclass(config) else config,
-               "optimizer": {"class": type(optimizer).__name__, **saved, "state": settings},
+               "optimizer": {"class": optimizer.name, **saved, "state": settings},
                "generator": default_generator().bit_generator.state,
                "parts": {name: part.state_dict() for name, part in parts.items()}}
     save_arrays(path, arrays, json.dumps(content, default=lambda a: a.tolist() if hasattr(a, "tolist") else str(a)))
@@ -167,7 +167,7 @@ def load_checkpoint(path, model, optimizer, **parts):
     generator, before = default_generator().bit_generator, optimizer.state_dict()
     state, attributes = generator.state, [(vars(part), dict(vars(part))) for part in parts.values()]
     with _refusing(path):
-        content, ours = json.loads(text), [type(optimizer).__name__, *sorted(parts)]
+        content, ours = json.loads(text), [optimizer.name, *sorted(parts)]
         theirs = [content["optimizer"]["class"], *sorted(content["parts"])]
         if theirs != ours:
             raise CheckpointError(f"saved with {', '.join(theirs)}; to be loaded with {', '.join(ours)}")

@@ -254,7 +254,8 @@ def check_alike(values, what):
         rows, names = all_gathered(digests), list(values)
         place = next((i for i, found in enumerate(zip(*rows)) if len(set(found)) > 1), min(map(len, rows)))
         shown = all_gathered(f"{names[place]}: {values[names[place]]}" if place < len(names) else "nothing")
-        raise RuntimeError(f"ranks {different} have {what} than rank 0: {shown[different[0]]}, there {shown[0]}")
+        theirs, ours = (shown[rank][:200] for rank in (different[0], 0))
+        raise RuntimeError(f"ranks {different} have {what} than rank 0: {theirs}, there {ours}")
 
 
 def check_equal_weights(model):

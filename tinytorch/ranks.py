@@ -6,10 +6,15 @@ its first use: MPI's, where `mpiexec` started this process; inside `run_threads`
 import atexit
 import functools
 import os
+import platform
 import queue
+import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -130,6 +135,7 @@ class MPIGroup:
         self.mpi, self.comm, self.timeout = mpi, mpi.COMM_WORLD.Dup(), TIMEOUT
         self.rank, self.size = self.comm.Get_rank(), self.comm.Get_size()
         self.name, self.left = f"rank {self.rank} of {self.size}", set()
+        self.witness = self.meet_witness()
         sys.excepthook = functools.partial(self.failed, sys.excepthook)
         atexit.register(self.leave)
 
@@ -155,9 +161,12 @@ class MPIGroup:
 
     def failed(self, usual, kind, error, traceback):
         "Print the error as usual, say whose it is, and end all ranks: the others would wait for ever."
+        if self.rank:
+            time.sleep(0.5)  # what all ranks raise is printed by rank 0, and once
         usual(kind, error, traceback)
         print(f"{self.name} (process {os.getpid()}) failed with {kind.__name__}: all ranks end", file=sys.stderr,
               flush=True)
+        self.tell_witness("failed")
         self.comm.Abort(1)
 
     def leave(self):
@@ -167,6 +176,30 @@ class MPIGroup:
         while not all([self.has_left(other) for other in range(self.size) if other != self.rank]):
             time.sleep(1e-3)
         self.mpi.Request.Waitall(goodbyes)
+        self.tell_witness("left")
+
+    def meet_witness(self):
+        "Return a socket to the witness of this machine's ranks (see witness.py), which the first of them starts."
+        if not hasattr(socket, "AF_UNIX"):
+            return None
+        local, connection = self.comm.Split_type(self.mpi.COMM_TYPE_SHARED), socket.socket(socket.AF_UNIX)
+        with tempfile.TemporaryDirectory(prefix="ranks-") as folder, socket.socket(socket.AF_UNIX) as listening:
+            path = local.bcast(f"{folder}/witness")
+            if local.Get_rank() == 0:
+                listening.bind(path)
+                listening.listen(local.Get_size())
+                subprocess.Popen([sys.executable, "-I", "-S", str(Path(__file__).with_name("witness.py")),
+                                  str(listening.fileno())], pass_fds=[listening.fileno()], start_new_session=True,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            local.Barrier()
+            connection.connect(path)
+            local.Barrier()
+        connection.sendall(f"{self.name} (process {os.getpid()} on {platform.node()})\n".encode())
+        return connection
+
+    def tell_witness(self, word):
+        if self.witness:
+            self.witness.sendall(f"{word}\n".encode())
 
 
 def started_by_mpi():

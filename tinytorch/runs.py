@@ -125,15 +125,16 @@ def watching(trainer):
     """Yield (callbacks, pressed) while `trainer` trains: its own, its metrics and its progress; the list of Ctrl-C,
     which fills it instead of interrupting; a second Ctrl-C interrupts at once. Raises: as `locked` and `read_config`;
     FileExistsError where its folder holds another run; at the end KeyboardInterrupt, if Ctrl-C was pressed."""
-    folder, callbacks, pressed = trainer.folder, list(trainer.callbacks), []
+    folder, callbacks, pressed = trainer.folder if getattr(trainer, "writes", True) else None, [*trainer.callbacks], []
+    noted, trainer.pressed = getattr(trainer, "noted", pressed), pressed  # of several ranks, all stop at once
     last = folder and folder / "last.safetensors"
     if folder and not trainer.step and last.exists():
         raise FileExistsError(f"Trainer: {folder} holds a run already; call resume() first, or use new_run()")
 
     def note(signum, frame):
-        if pressed:
+        if noted:
             raise KeyboardInterrupt
-        pressed.append(signum)
+        noted.append(signum)
 
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():  # no other receives signals

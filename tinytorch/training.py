@@ -71,12 +71,12 @@ def _finite(value, name):
     return value
 
 
-def train_step(model, batches, loss_fn, optimizer, max_norm=None):
+def train_step(model, batches, loss_fn, optimizer, max_norm=None, gradients=accumulate_gradients):
     """Make one optimizer step for the mean loss over `batches`; return {"loss": ..., "norm": ...}, two floats.
     "norm" is that of all gradients together, before they are clipped to `max_norm` (None: not clipped).
-    Raises: FloatingPointError where loss or norm is inf or nan, before any parameter changes."""
+    `gradients`: as `accumulate_gradients`. Raises: FloatingPointError for a loss or norm of inf or nan, changing nothing."""
     optimizer.zero_grad()
-    loss = accumulate_gradients(model, batches, loss_fn)
+    loss = gradients(model, batches, loss_fn)
     params = [p for group in optimizer.param_groups for p in group["params"]]
     norm = _finite(clip_grad_norm_(params, math.inf if max_norm is None else max_norm), "norm of the gradients")
     optimizer.step()
@@ -142,6 +142,7 @@ class TrainingLoop:
     it so far; `began`, the state of the library's generator before it; `best`, None or {"metric", "value", "step"};
     `stale`, evaluations since; `stopped`, None or the reason. Raises: ValueError unless one of `steps` and `epochs` is
     given, for `accumulate` < 1, an epoch without batches, `evaluate` without `evaluate_every` or a len of `loader`."""
+    gradients = staticmethod(accumulate_gradients)
     @checked
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
                  max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None):
@@ -156,7 +157,6 @@ class TrainingLoop:
         self.max_norm, self.evaluate, self.evaluate_every = max_norm, evaluate, evaluate_every or per_epoch
         self.better, self.patience, self.best, self.stale, self.stopped = better, patience, None, 0, None
         self.step, self.epoch, self.dealt, self.began, self.batches = 0, 1, 0, None, None
-
     def open_epoch(self):
         "Unless it is one already, make `batches` an iterator over what is left of the epoch after `dealt` batches."
         if self.batches is None:
@@ -187,7 +187,7 @@ class TrainingLoop:
         before = default_generator().bit_generator.state
         record = {"step": self.step + 1, "epoch": self.epoch, "lr": self.optimizer.param_groups[0]["lr"]}
         try:
-            record |= train_step(self.model, batches, self.loss_fn, self.optimizer, self.max_norm)
+            record |= train_step(self.model, batches, self.loss_fn, self.optimizer, self.max_norm, self.gradients)
         except FloatingPointError as error:
             default_generator().bit_generator.state = before  # for the same dropout once more
             names = dict(self.model.named_parameters())

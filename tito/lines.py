@@ -15,7 +15,8 @@ ROOMS = {  # what came later: each has a limit of its own
     "nn/lora.py": 160, "quantization.py": 225, "speculative.py": 95, "run_guards.py": 90, "regular_files.py": 25,
     "counting.py": 265, "recomputation.py": 170, "pruning.py": 170, "distillation.py": 50,
     "scaling.py": 145,
-    "ranks.py": 240, "distributed.py": 480, "leaf_hooks.py": 25, "sampled.py": 35,
+    "ranks.py": 260, "witness.py": 50, "distributed.py": 480, "leaf_hooks.py": 25, "sampled.py": 35,
+    "distributed_training.py": 220,
     "nn/grouped.py": 50, "pretrained.py": 380, "weight_files.py": 170, "published.py": 190, "patterns.py": 20,
     "tokenizer_files.py": 260}
 APART = ("fast", "diagnosis", *ROOMS, *VOCABULARY)  # what the limit of the package leaves out

@@ -13,9 +13,16 @@ from tinytorch import distributed as dist
 from tinytorch.data import DataLoader, TensorDataset
 from tinytorch.ranks import RankError, run_threads, world
 
-spec = importlib.util.spec_from_file_location("checks_of_28", Path(__file__).with_name("checks.py"))
-checks = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(checks)
+
+def beside(name):
+    "Return the module of a file in this folder."
+    spec = importlib.util.spec_from_file_location(f"{name}_of_28", Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+checks, survivor = beside("checks"), beside("survivor")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
@@ -102,6 +109,22 @@ def test_buckets_travel_while_backward_runs():
     seen = []
     run_threads(2, run)
     assert seen == [True, True]
+
+
+@pytest.mark.parametrize("shard", [False, True])
+def test_a_trainer_makes_the_steps_of_one_process(shard, tmp_path):
+    "batches of 5 and 3 rows on 2 and 4 ranks: shares differ, and the last one of 4 is empty"
+    def run():
+        trainer = survivor.build(steps=25, shard=shard)
+        history = trainer.fit()
+        dist.check_equal_weights(trainer.model)
+        return [record["loss"] for record in history], [r["loss of all"] for r in history if "loss of all" in r]
+
+    alone, = run_threads(1, run)
+    for size in (2, 4):
+        for losses, evaluated in run_threads(size, run):
+            np.testing.assert_allclose(losses, alone[0], rtol=0, atol=1e-12)
+            np.testing.assert_allclose(evaluated, alone[1], rtol=0, atol=1e-12)
 
 
 def test_what_cannot_be():
