@@ -74,7 +74,7 @@ def _finite(value, name):
 def train_step(model, batches, loss_fn, optimizer, max_norm=None, gradients=accumulate_gradients):
     """Make one optimizer step for the mean loss over `batches`; return {"loss": ..., "norm": ...}, two floats.
     "norm" is that of all gradients together, before they are clipped to `max_norm` (None: not clipped).
-    `gradients`: as `accumulate_gradients`. Raises: FloatingPointError for a loss or norm of inf or nan, changing nothing."""
+    `gradients`: as `accumulate_gradients`. Raises: FloatingPointError for loss or norm inf or nan, before a change."""
     optimizer.zero_grad()
     loss = gradients(model, batches, loss_fn)
     params = [p for group in optimizer.param_groups for p in group["params"]]

@@ -45,7 +45,6 @@ def test_killed_and_resumed_bit_for_bit(untouched, tmp_path):
     assert finished(tmp_path) == untouched
 
 
-@pytest.mark.parametrize("guarded", [False, True])
 @pytest.mark.parametrize("fault, guarded, words", [
     ("raise", False, r"ValueError: boom\n(?s:.*)rank 1 of 2 \(process \d+\) failed with ValueError: all ranks end"),
     ("exit", True, r"RankError: rank 0 of 2 waits for rank 1, which has ended")])
