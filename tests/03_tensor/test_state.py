@@ -7,6 +7,7 @@ import numpy as np
 
 import tinytorch
 from tinytorch import Tensor, enable_grad, is_grad_enabled, no_grad
+from tinytorch.state import observed_by
 
 
 def in_a_thread(function):
@@ -48,6 +49,29 @@ def test_dtype_and_generator_are_the_threads_own():
     in_a_thread(lambda: (tinytorch.manual_seed(5), tinytorch.rand(100)))
     assert tinytorch.rand(4).tolist() == expected
     assert in_a_thread(lambda: (tinytorch.manual_seed(3), tinytorch.rand(4).tolist())[1]) == expected
+
+
+def test_an_observer_hears_its_own_thread_only():
+    def square():
+        return (Tensor([2.0]) * 3).item()
+
+    def listening(halves):
+        def observer(half, *arrays):
+            halves.append(half.__name__)
+            return half(*arrays)
+        return observed_by(observer)
+
+    here, there = [], []
+    with listening(here):
+        assert in_a_thread(square) == 6 and here == []
+
+        def listened():
+            with listening(there):
+                return square()
+
+        assert in_a_thread(listened) == 6 and (here, there) == ([], ["forward"])
+        square()
+    assert (here, there) == (["forward"], ["forward"])
 
 
 def test_a_generator_records_nothing_and_lets_others_record():
