@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ["-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
 PROCESSES = 2
 SECONDS = 120  # of the processor: a solution may not end
-UNKNOWN = 0.05  # seconds that a test may take of which nothing is known, unless it is an example worked by hand
+UNKNOWN = 0.05  # seconds that a test may take of which nothing is known
 PATIENCE = 1800  # seconds by the clock, which go by on a busy machine: it may also wait for ever
 
 
@@ -63,6 +63,11 @@ def grouped(jobs):
     return list(groups.values())
 
 
+def guess(name):
+    "Seconds of a test of which nothing is known: of an example worked by hand none, of what starts processes some."
+    return 0 if "by_hand" in name else 20 * UNKNOWN if "kill" in name else UNKNOWN
+
+
 class QuickestFirst:
     "For pytest: tests in the order of the seconds that they took in a job before this one, which `file` passes on."
     def __init__(self, file):
@@ -70,7 +75,7 @@ class QuickestFirst:
         self.seconds = json.loads(file.read_text()) if file.exists() else {}
 
     def pytest_collection_modifyitems(self, items):
-        items.sort(key=lambda item: self.seconds.get(item.nodeid, UNKNOWN * ("by_hand" not in item.nodeid)))
+        items.sort(key=lambda item: self.seconds.get(item.nodeid, guess(item.nodeid)))
 
     def pytest_runtest_logreport(self, report):
         before = 0 if report.when == "setup" else self.seconds[report.nodeid]
