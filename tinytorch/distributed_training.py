@@ -24,7 +24,7 @@ from tinytorch.run_guards import described
 from tinytorch.state import default_generator, thread
 from tinytorch.training import Trainer, accumulate_gradients, loss_and_count
 
-__all__ = ["DistributedTrainer"]
+__all__ = ["DistributedTrainer", "from_rank_0"]
 
 
 def from_rank_0(function):

@@ -13,6 +13,7 @@ from tito.course import Chapter, Milestone, chapters, milestones
 from tito.files import digest_of, write_whole
 from tito.overlay import FAST_STUDENT
 from tito.project import TitoError
+from tito.ranks import one_thread_each, run_until_it_ends, start_of, wait_for
 from tito.runs import is_number, is_run, read_json
 from tito.student import changed_since_export, hours_for, not_written, to_write
 from tito.suite import environment, forget_compiled, importable, suite_files
@@ -113,20 +114,39 @@ def locked(workspace: Workspace, milestone: Milestone) -> str:
 
 
 def run_milestone(
-    workspace: Workspace, milestone: Milestone, options: list[str], fast: bool = False
+    workspace: Workspace,
+    milestone: Milestone,
+    options: list[str],
+    fast: bool = False,
+    ranks: int = 1,
+    elastic: bool = False,
 ) -> tuple[int, str]:
     """Run the script in the workspace on the student's files, as `tito` found them.
 
-    `fast`: faster operations may take the place of the student's. Returns its exit status and what is to be said. A
-    pass is recorded only for status 0, a verdict that the script wrote meanwhile (see `verdict_since`), the course's
-    own script and at least one chapter of the student's that it uses; never over a stronger one.
+    `fast`: faster operations may take the place of the student's. `ranks`: on so many processes; `elastic`: go on when
+    one of them was killed. Returns its exit status and what is to be said. A pass is recorded only for status 0, a
+    verdict that the script wrote meanwhile (see `verdict_since`), the course's own script and at least one chapter of
+    the student's that it uses; never over a stronger one.
     """
     before, mine, judged = runs_of(workspace), digests(workspace), verdicts(workspace)
     others = not_the_courses(workspace, milestone)
     forget_compiled(workspace.folder / "milestones")
-    command = [sys.executable, str(workspace.folder / milestone.path), *options]
-    variables = environment(workspace, []) | ({FAST_STUDENT: "1"} if fast else {})
-    status = subprocess.run(command, cwd=workspace.folder, env=variables).returncode
+    if elastic and ranks == 1:
+        raise TitoError("--elastic: expected several ranks, -n 2 or more")
+    script, variables = str(workspace.folder / milestone.path), environment(workspace, [])
+    variables |= {FAST_STUDENT: "1"} if fast else {}
+    if ranks == 1:
+        status = subprocess.run([sys.executable, script, *options], cwd=workspace.folder, env=variables).returncode
+    else:
+        start, variables = start_of(milestone, ranks), one_thread_each(variables)
+
+        def run(options):
+            return wait_for([*start, script, *options], workspace.folder, variables)
+
+        def written():
+            return written_since(runs_of(workspace), before)
+
+        status = run_until_it_ends(run, options, written) if elastic else run(options)
     fresh = written_since(runs_of(workspace), before)
     note_in_runs(fresh, fast)
     if status:

@@ -339,6 +339,8 @@ def run_milestone(
     name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=milestone_names)],
     anyway: Annotated[bool, typer.Option("--anyway", help="Even though it is locked.")] = False,
     fast: Annotated[bool, typer.Option("--fast", help="Faster operations may take the place of yours.")] = False,
+    ranks: Annotated[int, typer.Option("-n", min=1, help="On so many processes, by MPI.")] = 1,
+    elastic: Annotated[bool, typer.Option("--elastic", help="With -n: go on when one of them was killed.")] = False,
 ) -> None:
     """Run a milestone with your files.
 
@@ -355,7 +357,7 @@ def run_milestone(
             raise TitoError(f"{chosen.name} is locked: {why}; --anyway runs it all the same")
         print(f"{chosen.title}\n{whose_files(workspace, [])}")
         print("--fast: faster operations take the place of yours where there are any\n" if fast else "", flush=True)
-        status, said = progress.run_milestone(workspace, chosen, context.args, fast)
+        status, said = progress.run_milestone(workspace, chosen, context.args, fast, ranks, elastic)
         print(f"\n{said}")
     raise typer.Exit(status if status in (0, 1, 2) else 1)
 

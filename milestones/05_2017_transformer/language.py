@@ -4,7 +4,9 @@ Each script tells its own story and takes from here what would be the same in al
 """
 import hashlib
 import json
+import os
 import sys
+import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +19,7 @@ from tinytorch import Tensor
 from tinytorch.checkpoint import CheckpointError, load_weights, printable, save_weights, write_whole
 from tinytorch.datasets import TokenDataset
 from tinytorch.generation import KVCache, generate, next_logits
+from tinytorch.ranks import started_by_mpi, world
 from tinytorch.runs import Metrics, new_run, read_config
 from tinytorch.tokenizers import Tokenizer
 from tinytorch.training import evaluating
@@ -141,7 +144,7 @@ def stoppable(parser, folder):
         yield
     except KeyboardInterrupt:
         print(f"\nstopped; to go on: --resume {folder}")
-        raise SystemExit(130) from None
+        raise SystemExit(0 if world.group.rank else 130) from None
     except (CheckpointError, FloatingPointError) as error:
         refuse(parser, error)
 
@@ -149,7 +152,27 @@ def stoppable(parser, folder):
 def refuse(parser, error):
     "Exit with status 2 and one line: the error and its notes."
     text = "; ".join([str(error), *getattr(error, "__notes__", [])])
+    if world.group.rank:
+        time.sleep(1)
+        if world.group.has_left(0):  # of the same error, which it has printed
+            raise SystemExit(2)
     parser.exit(2, f"{parser.prog}: {printable(' '.join(text.split()))}\n")
+
+
+# ---- several ranks, which `mpiexec -n 4 python -m mpi4py SCRIPT` starts, or `tito milestone run NAME -n 4`
+
+def let_rank_0_speak():
+    "Print nothing on the other ranks; their errors are heard."
+    if world.group.rank:
+        sys.stdout = open(os.devnull, "w")
+
+
+def ranked(trainer_class):
+    "Return the class of a Trainer on all ranks, where there are several; else `trainer_class`."
+    if not started_by_mpi():
+        return trainer_class
+    from tinytorch.distributed_training import DistributedTrainer
+    return DistributedTrainer
 
 
 # ---- the text
@@ -246,10 +269,16 @@ def token_loss(logits, targets, **options):
 
 
 def start_run(args, name, settings, tokenizer, config):
-    "Make the folder of a new run and return it; its settings and the GPTConfig are saved there and in checkpoints."
-    folder = new_run(args.runs, name, settings | {"model": asdict(config)})
-    tokenizer.save(folder / "tokenizer.json")
-    return folder
+    """Make the folder of a new run and return it; its settings and the GPTConfig are saved there and in checkpoints.
+    Of several ranks one makes it."""
+    def made():
+        folder = new_run(args.runs, name, settings | {"model": asdict(config)})
+        tokenizer.save(folder / "tokenizer.json")
+        return str(folder)
+    if not started_by_mpi():
+        return Path(made())
+    from tinytorch.distributed_training import from_rank_0
+    return Path(from_rank_0(made))
 
 
 def start_part(folder, name, settings, config):
@@ -271,11 +300,13 @@ def evaluation(model, windows, folder=None, most=None):
 
 
 def fit(trainer):
-    "Train to the end, from the last checkpoint where there is one."
+    "Train to the end, from the last checkpoint where there is one. Then ranks other than 0 end: it measures alone."
     if (trainer.folder / "last.safetensors").exists():
         trainer.resume()
         print(f"goes on after step {trainer.step}")
     trainer.fit()
+    if world.group.rank:
+        raise SystemExit(0)
 
 
 def count_parameters(model):

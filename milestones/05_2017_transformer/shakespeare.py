@@ -14,6 +14,10 @@ hold. Everything is in the run folder, and on one page in its report.html. After
 
     python milestones/05_2017_transformer/shakespeare.py --sample "ROMEO:" [--temperature 0.8] [--top-p 0.95]
 
+On several processes, which share each batch (`tito milestone run shakespeare -n 4` does the same):
+
+    mpiexec -n 4 python -m mpi4py milestones/05_2017_transformer/shakespeare.py
+
 --broken blind (attention sees the last character alone), peek (it sees those to come) or slow (a thousandth of the
 learning rate) trains a model that cannot work: see what the same check says.
 """
@@ -36,9 +40,11 @@ from language import (
     evaluation,
     finish,
     fit,
+    let_rank_0_speak,
     looks_ahead,
     loss_of,
     measure,
+    ranked,
     refusing_input,
     sample,
     settings_of,
@@ -61,6 +67,7 @@ from tito.report import plot_attention
 # ---- knobs
 
 NEEDS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14")  # the chapters at work
+RANKS = True  # also on several processes, with the chapter 28 that is there
 
 
 class Size(NamedTuple):
@@ -113,10 +120,10 @@ def make_trainer(settings, texts, folder=None, show=False):
     rate = size.learning_rate * (1e-3 if settings["broken"] == "slow" else 1)
     optimizer = AdamW(decay_groups(model, WEIGHT_DECAY), lr=rate, betas=BETAS)
     schedule = LambdaLR(optimizer, warmup_cosine(WARMUP_STEPS, size.steps, size.last_rate / size.learning_rate))
-    return Trainer(model, RandomBatches(texts.windows, size.batch, size.steps), loss_of, optimizer, steps=size.steps,
-                   schedule=schedule, max_norm=MAX_NORM, folder=folder, save_every=SAVE_EVERY,
-                   evaluate=evaluation(model, texts.held_out_windows, folder, EVALUATED_WINDOWS),
-                   evaluate_every=EVALUATE_EVERY, show=show)
+    return ranked(Trainer)(
+        model, RandomBatches(texts.windows, size.batch, size.steps), loss_of, optimizer, steps=size.steps,
+        schedule=schedule, max_norm=MAX_NORM, folder=folder, save_every=SAVE_EVERY, show=show,
+        evaluate=evaluation(model, texts.held_out_windows, folder, EVALUATED_WINDOWS), evaluate_every=EVALUATE_EVERY)
 
 
 # ---- a run
@@ -172,6 +179,7 @@ def run(settings, folder, texts):
 
 def main():
     args = parser.parse_args()
+    let_rank_0_speak()
     settings, folder = settings_of(args, parser, "shakespeare", SIZES)
     with refusing_input(parser):
         if args.sample is not None:
