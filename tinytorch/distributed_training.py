@@ -22,7 +22,8 @@ from tinytorch.distributed import (
 )
 from tinytorch.run_guards import described
 from tinytorch.state import default_generator, thread
-from tinytorch.training import Trainer, accumulate_gradients, loss_and_count
+from tinytorch.threads import generator_of_part, rows_of, state_text
+from tinytorch.training import Trainer, loss_and_count
 
 __all__ = ["DistributedTrainer", "from_rank_0"]
 
@@ -43,16 +44,6 @@ def code_digest():
     return digest_of("".join(path.read_text(encoding="utf-8") for path in files))
 
 
-def state_text(generator):
-    return json.dumps(generator.bit_generator.state, default=lambda array: array.tolist())
-
-
-def rows_of_rank(batch):
-    "Return this rank's rows of a batch, a tuple of Tensors or arrays that are cut along their first dim."
-    place = np.array_split(np.arange(len(batch[0])), get_world_size())[get_rank()]
-    return tuple(part[place[0]:place[-1] + 1] if len(place) else part[:0] for part in batch)
-
-
 class DistributedTrainer(Trainer):
     """A Trainer that all ranks make with the same arguments, from the same seed. Each takes its share of the rows of
     every batch, and the mean is over what counts on all: losses and weights are those of one process, up to the order
@@ -70,6 +61,9 @@ class DistributedTrainer(Trainer):
             self.writes, self.noted = get_rank() == 0, []
         super().__init__(model, loader, loss_fn, optimizer, evaluate=evaluate, callbacks=callbacks,
                          show=show and get_rank() == 0, **settings)
+        if get_world_size() > 1 and self.threads > 1:
+            raise ValueError(f"DistributedTrainer: got threads={self.threads} on {get_world_size()} ranks, expected 1: "
+                             "start more ranks")
         if get_world_size() > 1:
             self.check_ranks()
             self.parallel = DistributedDataParallel(model, find_unused_parameters=True)
@@ -128,8 +122,9 @@ class DistributedTrainer(Trainer):
     def gradients(self, model, batches, loss_fn):
         "Leave in each `.grad` the gradient of the mean loss over all that counts on all ranks; return that loss."
         if get_world_size() == 1:
-            return accumulate_gradients(model, batches, loss_fn)
-        parts, parallel, total, counted, unit = list(map(rows_of_rank, batches)), self.parallel, 0.0, 0.0, None
+            return super().gradients(model, batches, loss_fn)
+        parts = [rows_of(batch, get_rank(), get_world_size()) for batch in batches]
+        parallel, total, counted, unit = self.parallel, 0.0, 0.0, None
         with self.numbers_of_rank() as drew:
             for i, batch in enumerate(parts):
                 loss, count = loss_and_count(loss_fn, model, batch) if len(batch[0]) else (None, 0)
@@ -162,8 +157,7 @@ class DistributedTrainer(Trainer):
         """Let dropout draw from a generator of this rank's own, derived from the one that all share; that moves on by
         one number if any rank drew. Yield a function that says whether this rank has."""
         shared, self.drew = thread.generator, False
-        seed = int(hashlib.sha256(state_text(shared).encode()).hexdigest()[:16], 16)
-        thread.generator = np.random.default_rng([seed, get_rank()])
+        thread.generator = generator_of_part(shared, get_rank())
         first = state_text(thread.generator)
         try:
             yield lambda: state_text(thread.generator) != first

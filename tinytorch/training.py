@@ -17,13 +17,16 @@ from tinytorch.ops.elementwise import Function
 from tinytorch.optim import clip_grad_norm_
 from tinytorch.runs import read_config, read_metrics, watching, write_status
 from tinytorch.state import default_generator, no_grad
+from tinytorch.threads import shared_gradients
 from tinytorch.vocabulary.options import checked
 
 
-def accumulate_gradients(model, batches, loss_fn):
+def accumulate_gradients(model, batches, loss_fn, threads=1):
     """Add the gradient of the mean loss over all that counts in `batches` to `.grad`; return that loss, a float.
-    `loss_fn`: see `loss_and_count`. Raises: FloatingPointError for a loss of inf or nan, and where nothing
-    counts; the gradients then are what they were."""
+    `loss_fn`: see `loss_and_count`. threads=2: two share the rows of each batch (`tinytorch.threads`). Raises:
+    FloatingPointError for a loss of inf or nan, and where nothing counts; the gradients then are what they were."""
+    if threads > 1:
+        return shared_gradients(accumulate_gradients, model, batches, loss_fn, threads)
     total, counted, unit, before = 0.0, 0, None, {}
     try:
         for batch in batches:
@@ -134,7 +137,7 @@ def accuracy(model, loader, ignore_index=-100):
 
 class TrainingLoop:
     """Make the steps of training, without files: `steps` optimizer steps or `epochs` passes over `loader`.
-    `loss_fn`, `max_norm`: as for `train_step`; `accumulate`: batches a step. `schedule.step()` follows each step.
+    `loss_fn`, `max_norm`: `train_step`'s; `accumulate`: batches a step, shared by `threads`; `schedule.step()` follows.
     `evaluate()`: a dict of numbers, called every `evaluate_every` steps (default: an epoch) and after the last;
     `better` (min or max) of its first is the best; `patience`: stop after so many in a row that are not.
     `loader`: a DataLoader, or an iterable that gives the same batches again from the same random numbers.
@@ -142,10 +145,9 @@ class TrainingLoop:
     it so far; `began`, the state of the library's generator before it; `best`, None or {"metric", "value", "step"};
     `stale`, evaluations since; `stopped`, None or the reason. Raises: ValueError unless one of `steps` and `epochs` is
     given, for `accumulate` < 1, an epoch without batches, `evaluate` without `evaluate_every` or a len of `loader`."""
-    gradients = staticmethod(accumulate_gradients)
     @checked
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
-                 max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None):
+                 max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None, threads=1):
         if (epochs is None) == (steps is None):
             raise ValueError(f"Trainer: got {epochs=}, {steps=}; give one of them")
         per_epoch = math.ceil(len(loader) / accumulate) if hasattr(loader, "__len__") else None
@@ -156,7 +158,8 @@ class TrainingLoop:
         self.total = steps if epochs is None else per_epoch and epochs * per_epoch
         self.max_norm, self.evaluate, self.evaluate_every = max_norm, evaluate, evaluate_every or per_epoch
         self.better, self.patience, self.best, self.stale, self.stopped = better, patience, None, 0, None
-        self.step, self.epoch, self.dealt, self.began, self.batches = 0, 1, 0, None, None
+        self.step, self.epoch, self.dealt, self.began, self.batches, self.threads = 0, 1, 0, None, None, threads
+    def gradients(self, *parts): return accumulate_gradients(*parts, threads=self.threads)
     def open_epoch(self):
         "Unless it is one already, make `batches` an iterator over what is left of the epoch after `dealt` batches."
         if self.batches is None:
@@ -221,13 +224,11 @@ class Trainer(TrainingLoop):
     kept = {"step": int, "epoch": int, "dealt": int, "stale": int, "seconds": float, "began": dict,
             "best": (dict, type(None)), "stopped": (str, type(None))}
     best_kinds = {"metric": str, "value": float, "step": int}
-
     @checked
     def __init__(self, *parts, callbacks=(), folder=None, save_every=100, show=True, **settings):
         super().__init__(*parts, **settings)
         self.callbacks, self.folder, self.save_every, self.show = callbacks, folder and Path(folder), save_every, show
         self.history, self.seconds, self.metrics = [], 0.0, None
-
     def fit(self):
         """Train to the end from wherever it is; return the history, one record (a dict) a step.
         It has "step" and "epoch" (from 1), "lr", "loss", "norm", "seconds", and what was evaluated. Raises: as
@@ -289,5 +290,4 @@ class Trainer(TrainingLoop):
 
 def train(model, loader, loss_fn, optimizer, *, on_step=None, **settings):
     "Return `Trainer(...).fit()` without printing; call `on_step(record)` after each step."
-    callbacks = [on_step] if on_step else []
-    return Trainer(model, loader, loss_fn, optimizer, callbacks=callbacks, show=False, **settings).fit()
+    return Trainer(model, loader, loss_fn, optimizer, callbacks=[on_step] * bool(on_step), show=False, **settings).fit()

@@ -157,7 +157,7 @@ CALLS = {  # what is tried: a function, and valid options
     "Trainer": (fit, dict(
         model=None, loader=None, loss_fn=squares, optimizer=None, steps=2,
         schedule=schedules.ExponentialLR(optimizer(), 1.0), accumulate=1, max_norm=1.0, evaluate=lambda: {"loss": 1.0},
-        evaluate_every=2, better=min, patience=2,
+        evaluate_every=2, better=min, patience=2, threads=1,
         callbacks=[], folder=None, save_every=2, show=False)),
     "Trainer, epochs": (fit, dict(epochs=1, show=False)),
     "Rotary": (nn.Rotary, dict(head_dim=4, max_len=5, base=100.0)),

@@ -38,6 +38,7 @@ def jit(loop=None, *, reorder=True):
     """Compile `loop` for the types of its first call; return `loop` itself where numba is not installed.
 
     x / 0 is inf, a * b + c may be rounded once, and with `reorder` sums may be taken in another order.
+    Other Python threads run meanwhile (nogil).
     """
     if loop is None:
         return functools.partial(jit, reorder=reorder)
@@ -45,7 +46,7 @@ def jit(loop=None, *, reorder=True):
         return loop
     from numba import config, njit
     listen()
-    options = {"error_model": "numpy", "fastmath": {"contract", "reassoc"} if reorder else {"contract"}}
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"} if reorder else {"contract"}}
     before, config.CACHE_DIR = config.CACHE_DIR, config.CACHE_DIR or str(cache_folder() or "")
     try:
         return njit(cache=bool(config.CACHE_DIR), **options)(loop)
@@ -59,7 +60,7 @@ def cache_folder():
     "Return the folder of the machine code, TINYTORCH_CACHE or the user's cache; None where that is not writable."
     try:
         user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(os.environ.get("TINYTORCH_CACHE") or Path(user) / "tinytorch") / "kernels"
+        folder = Path(os.environ.get("TINYTORCH_CACHE") or Path(user) / "tinytorch") / "kernels-2"  # 2: with nogil
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None

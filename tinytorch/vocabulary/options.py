@@ -59,7 +59,7 @@ KINDS = {  # names of arguments: what is said of their kind, whether a value is 
     "top_p": ("a number above 0 and at most 1", is_number, lambda x: 0 < x <= 1),
     "repetition_penalty": ("a number above 0, 1 for none", is_number, lambda x: 0 < x < math.inf),
     "step_size batch_size batches context save_every accumulate evaluate_every total_steps epochs steps_per_epoch n"
-    " top_k TokenDataset.stride vocab_size d_model mlp_hidden": ("an int from 1 on", is_whole, lambda x: x >= 1),
+    " top_k threads TokenDataset.stride vocab_size d_model mlp_hidden": ("an int from 1 on", is_whole, lambda x: x > 0),
     "TrainingLoop.steps linear_warmup.steps total_iters patience cooldown max_new_tokens num_layers":
         ("an int from 0 on", is_whole, lambda x: x >= 0),
     "milestones lengths": ("a list of numbers", lambda x: is_several(x) and all(map(is_number, x))),
