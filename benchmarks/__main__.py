@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.measure import BEFORE
 from benchmarks.pretrained import report
+from benchmarks.scaling import report as scaling
 from benchmarks.sections import BASELINE, OPTIONAL, ROUNDS, SECTIONS, VARIANTS
 from benchmarks.tables import draw, exponent_table, head, row
 from benchmarks.workloads import WORKLOADS
@@ -19,8 +20,8 @@ LEVELS = ("plain", "numpy", "compiled")
 def main() -> None:
     defaults = ", ".join(f"{rounds} in {section}" for section, rounds in ROUNDS.items() if section != "memory")
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("section", nargs="?", choices=[*SECTIONS, "pretrained", "all"], default="training",
-                        help="default: training; all leaves pretrained out")
+    parser.add_argument("section", nargs="?", choices=[*SECTIONS, "pretrained", "scaling", "all"],
+                        default="training", help="default: training; all leaves pretrained and scaling out")
     parser.add_argument("--workloads", type=some_of(WORKLOADS), default=list(WORKLOADS), metavar="W1,W1b,...",
                         help="of training and memory; default: all")
     parser.add_argument("--variants", type=some_of(VARIANTS), default=list(VARIANTS), metavar=",".join(VARIANTS),
@@ -35,6 +36,11 @@ def main() -> None:
 
     print(" | ".join(f"{key} {value}" for key, value in machine().items()))
     results = {}
+    if options.section == "scaling":
+        results["scaling"] = scaling(options.rounds or 10, options.plot)
+        if options.json:
+            options.json.write_text(json.dumps({"machine": machine(), **results}, indent=1) + "\n")
+        return
     for section in SECTIONS if options.section == "all" else [options.section]:
         results[section] = report(options.rounds or 3) if section == "pretrained" else run(section, options)
         if options.json:  # after each, so that an interrupted evening is not lost

@@ -228,7 +228,7 @@ class DistributedDataParallel(Module):
             place += parameter.grad.data
         place *= self.scale
         del self.waiting[parameter]
-        for bucket in self.buckets[len(self.travelling):]:
+        for bucket in self.buckets[len(self.travelling):-1]:
             if not self.waiting.keys().isdisjoint(bucket.places):
                 break
             self.travelling.append(self.worker.submit(ring_all_reduce, bucket.flat, world.group))
@@ -236,6 +236,7 @@ class DistributedDataParallel(Module):
         "Wait for all buckets; write the means into `.grad`, except for parameters that no rank has used."
         for bucket in self.travelling:
             bucket.result()
+        ring_all_reduce(self.buckets[-1].flat, world.group)  # the last: nothing is left to compute meanwhile
         used = np.array([p in self.used for p in self.learned], np.int64)
         if self.find_unused_parameters:
             all_reduce(used)
