@@ -13,6 +13,7 @@ from tito import __version__
 from tito.build import build as build_package
 from tito.build import check as check_package
 from tito.build import orphans
+from tito.capstone.commands import app as capstone
 from tito.course import chapter as chapter_of
 from tito.exercises import exercises as exercises_of
 from tito.exercises import problems, table
@@ -65,6 +66,7 @@ app = typer.Typer(pretty_exceptions_enable=False, cls=StudentsFirst, **style)
 app.add_typer(student)
 dev = typer.Typer(help="Run notebooks, list exercises and what they lack.", **style)
 app.add_typer(dev, name="dev", rich_help_panel=AUTHORS)
+app.add_typer(capstone, name="capstone")
 
 Root = Annotated[
     Path | None,

@@ -81,7 +81,7 @@ SIZES = {
     "quick": Size(MODEL, {1e9: (2, 4, 6, 8, 12), 2e9: (4, 6, 8, 12, 16), 4e9: (4, 6, 8, 12, 16)}, 1, 8e9, 0.2,
                   0.1),
 }
-WIDTHS = (4, 6, 8, 10, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128)
+WIDTHS = (*range(2, 16, 2), *range(16, 64, 4), *range(64, 129, 8))  # to choose from for the prediction
 HEAD, BATCH, MAX_NORM, BETAS, WEIGHT_DECAY, LAST_RATE = 16, 8, 1.0, (0.9, 0.99), 0.1, 0.1
 MEASURED_WINDOWS, DRAWS, LEVEL, WORKERS = 512, 500, 0.9, 2
 ADVICE = ("Does each size get the tokens that the budget is worth for it, 6N + 12LTd for each? Are there sizes on both "
