@@ -30,6 +30,7 @@ from tito.pictures import too_large, write_pictures
 from tito.project import TitoError, chosen_notebooks, find_root
 from tito.report import write_report
 from tito.runs import draw, find_runs, rows, show
+from tito.site.builder import Settings, build_site
 from tito.student_commands import app as student
 from tito.student_commands import style
 from tito.workspace import find_workspace
@@ -210,6 +211,34 @@ def exercises(chapters: Chapters = None, root: Root = None) -> None:
         chosen = chosen_notebooks(root_folder(root), chapters or [])
         print(table({notebook.stem: exercises_of(notebook) for notebook in chosen}))
         stop_at(problem for notebook in chosen for problem in problems(notebook))
+
+
+@dev.command()
+def site(
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where it goes; else build/site.", show_default=False)
+    ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NN", help="Run only this chapter; may be repeated. All when left out.",
+                     show_default=False),
+    ] = None,
+    repository: Annotated[
+        str, typer.Option(metavar="OWNER/NAME", help="On GitHub, for links to the source.")
+    ] = "",
+    root: Root = None,
+) -> None:  # fmt: skip
+    """Write the site: static pages of the chapters, that any host can serve.
+
+    What the cells of a notebook print comes from running it, once for each version of it and of the package.
+
+    Exit status: 0 done; 2 no such chapter, or something that cannot be shown: nothing is replaced.
+    """
+    with bad_input_exits_2():
+        folder = root_folder(root)
+        chosen = frozenset(path.stem for path in chosen_notebooks(folder, run or [])) if run else None
+        work = folder / "build" / "site-work"
+        print(f"wrote {build_site(Settings(folder, to or folder / 'build' / 'site', work, repository, chosen))}")
 
 
 Course = Annotated[
