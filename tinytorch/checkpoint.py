@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tinytorch.optim import Optimizer
-from tinytorch.regular_files import printable, regular
+from tinytorch.regular_files import FOLDERS_SYNC, printable, regular
 from tinytorch.state import default_generator
 from tinytorch.vocabulary.options import checked
 from tinytorch.weight_files import kind_of, read_tensor
@@ -31,7 +31,7 @@ def write_whole(path, data):
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
-        if os.name == "posix":  # the folder is a file too: force its list of names to the disk
+        if FOLDERS_SYNC:  # the folder is a file too: force its list of names to the disk
             folder = os.open(path.parent, os.O_RDONLY)
             os.fsync(folder)
             os.close(folder)

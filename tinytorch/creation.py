@@ -33,13 +33,13 @@ def randint(low, high, shape):
 
 def full(shape, value, requires_grad=False, dtype=None):
     "Return a tensor full of `value`: in the default dtype if that is a float."
-    dtype = dtype or (get_default_dtype() if isinstance(value, float) else None)
+    dtype = dtype or {float: get_default_dtype(), int: np.int64}.get(type(value))
     return Tensor(np.full(shape, value, dtype), requires_grad)
 
 
 def arange(*bounds, dtype=None):
     "Return arange(end), arange(start, end) or arange(start, end, step): integers unless one of them is a float."
-    dtype = dtype or (get_default_dtype() if any(isinstance(b, float) for b in bounds) else None)
+    dtype = dtype or (get_default_dtype() if any(isinstance(b, float) for b in bounds) else np.int64)
     return Tensor(np.arange(*bounds, dtype=dtype))
 
 

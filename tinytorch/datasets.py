@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tinytorch.data import DataLoader, Dataset, as_generator, get_batch
+from tinytorch.platforms import FILE_MAPPING
 from tinytorch.tensor import Tensor
 from tinytorch.vocabulary.options import checked
 
@@ -42,7 +43,7 @@ class TokenDataset(Dataset):
             size = os.path.getsize(tokens)
             if size == 0 or size % np.dtype(dtype).itemsize:
                 raise ValueError(f"{tokens}: {size} bytes are no row of {np.dtype(dtype)}; write it with write_tokens")
-            tokens = np.memmap(tokens, dtype, mode="r")
+            tokens = np.memmap(tokens, dtype, mode="r") if FILE_MAPPING else np.fromfile(tokens, dtype)  # all of it
         self.tokens = np.asarray(tokens)
         if self.tokens.ndim != 1 or len(self.tokens) <= context:
             raise ValueError(f"TokenDataset: got tokens of shape {self.tokens.shape}, expected one row of at least "

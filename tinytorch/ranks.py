@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tinytorch.platforms import require_threads
+
 __all__ = ["Alone", "MPIGroup", "RankError", "ThreadGroup", "World", "run_threads", "started_by_mpi", "world"]
 
 TIMEOUT = 600.0  # seconds that a rank waits for another one, unless `init_process_group` says otherwise
@@ -83,6 +85,7 @@ def run_threads(size, function, timeout=60.0):
     """Return [function() of each of `size` ranks], each in a thread with a group of its own: see `world`. A rank waits
     at most `timeout` seconds for another one.
     Raises: the error of the first that failed, with a note that says which; the others are woken."""
+    require_threads("run_threads")
     boxes = {(a, b): queue.SimpleQueue() for a in range(size) for b in range(size)}
     results, errors = [None] * size, []
 

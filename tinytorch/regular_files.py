@@ -2,6 +2,10 @@
 import os
 from pathlib import Path
 
+from tinytorch.platforms import IN_WASM
+
+FOLDERS_SYNC = os.name == "posix" and not IN_WASM  # a folder can be opened, and forced to the disk
+
 
 def regular(path):
     "Return `path`, a file to be read. Raises: ValueError for a pipe, a device or a socket; callers name the path."

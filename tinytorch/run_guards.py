@@ -10,6 +10,7 @@ from itertools import zip_longest
 import numpy as np
 
 from tinytorch.checkpoint import CheckpointError, printable
+from tinytorch.platforms import FILE_LOCKS
 from tinytorch.tensor import Tensor
 
 try:
@@ -34,7 +35,7 @@ def locked(folder):
         raise CheckpointError(f"{path}: not written, nothing has changed: {error.strerror}") from error
     with file:
         try:
-            if fcntl:
+            if fcntl and FILE_LOCKS:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             free = os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path))
         except BlockingIOError:

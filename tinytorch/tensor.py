@@ -20,8 +20,8 @@ def _as_array(data, dtype=None):
     array = np.asarray(data, dtype)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"Tensor: expected numbers, got {type(data).__name__} of dtype {array.dtype}")
-    if dtype is None and array.dtype == np.float64 and not isinstance(data, (np.ndarray, np.generic)):
-        return array.astype(thread.default_dtype)
+    if dtype is None and not isinstance(data, (np.ndarray, np.generic)):  # int64 where NumPy's own has 32 bits, too
+        return np.asarray(array, {np.dtype(float): thread.default_dtype, np.dtype(int): INT64}.get(array.dtype))
     return array
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 
 from tinytorch.nn.module import Module, Parameter
+from tinytorch.platforms import require_threads
 from tinytorch.state import thread
 from tinytorch.tensor import Tensor
 
@@ -99,6 +100,7 @@ def shared_gradients(accumulate, model, batches, loss_fn, threads):
     as many parts as there are `threads`; gradients are added in the order of the parts. `loss_fn` must reach the model
     by its argument. Dropout draws other masks than with one thread; running averages are those of the first part.
     Raises: as `accumulate`."""
+    require_threads(f"{threads} threads for a step")
     params, batches, shared, dtype = list(model.parameters()), list(batches), thread.generator, thread.default_dtype
     counted = functools.partial(count_and_run, accumulate, batches, loss_fn, threads, shared, dtype)
     with set_aside(params), one_blas_thread():

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import stat
+import sys
 from pathlib import Path
 
 
@@ -32,8 +33,8 @@ def write_all(files: dict[Path, bytes]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` last; where folders cannot be opened, as on Windows, the system sees to it."""
-    if hasattr(os, "O_DIRECTORY"):
+    """Make a rename in `folder` last; where folders cannot be opened (Windows, a browser), the system sees to it."""
+    if hasattr(os, "O_DIRECTORY") and sys.platform not in ("emscripten", "wasi"):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)

@@ -235,7 +235,7 @@ def test_where_computes_only_the_wanted_gradient(wanted):
 
 def test_where_wants_booleans():
     with pytest.raises(TypeError, match="int64"):
-        Where().forward(np.array([0, 1]), np.ones(2), np.zeros(2))
+        Where().forward(np.array([0, 1], np.int64), np.ones(2), np.zeros(2))
 
 
 def test_clamp_needs_an_end():

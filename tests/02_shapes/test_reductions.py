@@ -103,7 +103,7 @@ def test_options_are_kept_under_their_names():
 @pytest.mark.parametrize("operation", [Softmax(0), LogSoftmax(0), LogSumExp(0)], ids=lambda operation: operation.name)
 def test_floats_only(operation):
     with pytest.raises(TypeError, match="int64"):
-        operation.forward(np.array([1, 2]))
+        operation.forward(np.array([1, 2], np.int64))
     with pytest.raises(TypeError, match="bool"):
         operation.forward(np.array([True]))
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import numpy as np
+from platforms import needs_event_loop, needs_threads
 
 import tinytorch
 from tinytorch import Tensor, enable_grad, is_grad_enabled, no_grad
@@ -18,6 +19,7 @@ def in_a_thread(function):
     return results[0]
 
 
+@needs_threads
 def test_no_grad_stays_in_its_thread():
     with no_grad():
         assert in_a_thread(is_grad_enabled)
@@ -37,6 +39,7 @@ def test_no_grad_stays_in_its_thread():
     assert is_grad_enabled()
 
 
+@needs_threads
 def test_dtype_and_generator_are_the_threads_own():
     tinytorch.set_default_dtype(np.float64)
     try:
@@ -51,6 +54,7 @@ def test_dtype_and_generator_are_the_threads_own():
     assert in_a_thread(lambda: (tinytorch.manual_seed(3), tinytorch.rand(4).tolist())[1]) == expected
 
 
+@needs_threads
 def test_an_observer_hears_its_own_thread_only():
     def square():
         return (Tensor([2.0]) * 3).item()
@@ -96,6 +100,7 @@ def test_a_generator_records_nothing_and_lets_others_record():
     assert list(generator) == [] and is_grad_enabled()
 
 
+@needs_event_loop
 def test_an_async_function_records_nothing_and_lets_others_record():
     @no_grad()
     async def quiet():

@@ -109,7 +109,7 @@ def test_linear_errors(x, w, b):
 
 def test_linear_refuses_integers():
     with pytest.raises(TypeError, match="int64"):
-        Linear(2, 3)(Tensor(np.ones((4, 2), int)))
+        Linear(2, 3)(Tensor(np.ones((4, 2), np.int64)))
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 1e-5)])

@@ -110,7 +110,7 @@ def test_a_parameter_copies_its_data_and_shows_itself():
     assert not Parameter(array, requires_grad=False).requires_grad
     assert type(parameter * 2) is Tensor
     with pytest.raises(TypeError, match="int64"):
-        Parameter(np.array([1, 2]))
+        Parameter(np.array([1, 2], np.int64))
 
 
 # ---- switching

@@ -31,7 +31,7 @@ class Pairs(Dataset):
 
 
 def test_a_tensor_dataset_pairs_up_rows():
-    x, y = Tensor(np.arange(12.0).reshape(6, 2)), np.arange(6)
+    x, y = Tensor(np.arange(12.0).reshape(6, 2)), np.arange(6, dtype=np.int64)
     dataset = TensorDataset(x, y)
     assert len(dataset) == 6
     row, label = dataset[4]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.numpy
+from platforms import compiled_package
 
 import tinytorch
 from tinytorch import Tensor, nn
@@ -32,6 +32,7 @@ from tinytorch.nn import functional as F
 from tinytorch.optim import SGD, Adam, AdamW, LambdaLR, linear_warmup
 from tinytorch.training import Trainer
 
+stored = compiled_package("safetensors.numpy")
 OPTIMIZERS = [lambda p: SGD(p, 0.1), lambda p: SGD(p, 0.1, momentum=0.9), lambda p: Adam(p), lambda p: AdamW(p)]
 
 
@@ -103,7 +104,7 @@ def test_the_file_is_plain_safetensors_and_nothing_else_is_left(tmp_path):
     model, optimizer, schedule, loader, batches = everything()
     save_checkpoint(tmp_path / "c.safetensors", model, optimizer, schedule=schedule, loader=batches)
     assert os.listdir(tmp_path) == ["c.safetensors"]
-    arrays = safetensors.numpy.load_file(tmp_path / "c.safetensors")
+    arrays = stored.load_file(tmp_path / "c.safetensors")
     assert {"model.first.weight", "model.second.weight", "model.seen", "optimizer.0.exp_avg"} <= set(arrays)
     np.testing.assert_array_equal(arrays["model.first.weight"], model.first.weight.data)
     assert arrays["model.scale"].dtype == np.float64 and arrays["model.seen"].dtype == np.int64
@@ -231,12 +232,12 @@ def test_one_name_of_a_shared_weight_is_enough_and_none_is_too_few(tmp_path):
     arrays = model.state_dict()
     for name in ("second.weight", "first.weight"):
         fewer = {other: array for other, array in arrays.items() if other != name}
-        safetensors.numpy.save_file(fewer, tmp_path / "w")
+        stored.save_file(fewer, tmp_path / "w")
         load_weights(tmp_path / "w", twin)
         np.testing.assert_array_equal(twin.first.weight.data, model.first.weight.data)
         twin.first.weight.data[...] = 0
     del fewer["second.weight"]
-    safetensors.numpy.save_file(fewer, tmp_path / "w")
+    stored.save_file(fewer, tmp_path / "w")
     with pytest.raises(CheckpointError, match="weight"):
         load_weights(tmp_path / "w", twin)
     assert not twin.first.weight.data.any()
@@ -268,7 +269,7 @@ def test_what_is_no_precision_of_ours_is_refused_by_name(torch, tmp_path):
 def test_numbers_too_large_for_the_model_are_refused(tmp_path):
     model = nn.Linear(1, 1)
     before = model.weight.item()
-    safetensors.numpy.save_file({"weight": np.array([[2.0]]), "bias": np.array([1e300])}, tmp_path / "w")
+    stored.save_file({"weight": np.array([[2.0]]), "bias": np.array([1e300])}, tmp_path / "w")
     with pytest.raises(CheckpointError, match="overflow"):
         load_weights(tmp_path / "w", model)
     assert model.weight.item() == before
@@ -278,7 +279,7 @@ def test_numbers_too_large_for_the_model_are_refused(tmp_path):
                                       {"sha256": "0" * 64}, None])
 def test_metadata_of_others_is_theirs(metadata, tmp_path):
     model, twin = nn.Linear(2, 2), nn.Linear(2, 2)
-    safetensors.numpy.save_file(model.state_dict(), tmp_path / "w", metadata)
+    stored.save_file(model.state_dict(), tmp_path / "w", metadata)
     load_weights(tmp_path / "w", twin)
     np.testing.assert_array_equal(twin.weight.data, model.weight.data)
 
@@ -299,7 +300,7 @@ def test_without_safetensors_it_says_what_to_install_or_needs_none(tmp_path):
             "save_weights(sys.argv[1], nn.Linear(2, 2))")
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "w"], capture_output=True, text=True)
     if done.returncode == 0:  # the format is written by hand
-        assert set(safetensors.numpy.load_file(tmp_path / "w")) == {"weight", "bias"}
+        assert set(stored.load_file(tmp_path / "w")) == {"weight", "bias"}
         return
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ModuleNotFoundError") and "pip install safetensors" in last
@@ -319,7 +320,7 @@ def good(tmp_path_factory):
 def opened(data):
     "Arrays and text of a file."
     length = int.from_bytes(data[:8], "little")
-    return safetensors.numpy.load(data), json.loads(data[8:8 + length])["__metadata__"]["state"]
+    return stored.load(data), json.loads(data[8:8 + length])["__metadata__"]["state"]
 
 
 def with_header(data, change, size=None):

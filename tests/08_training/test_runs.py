@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from platforms import needs_processes, needs_threads
 
 from tinytorch.checkpoint import CheckpointError
 from tinytorch.runs import Metrics, new_run, progress, read_config, read_metrics, tensorboard
@@ -22,6 +23,7 @@ def test_folders_are_numbered_and_never_reused(tmp_path):
     assert new_run(tmp_path / "runs", "x").name == "x-1000"
 
 
+@needs_threads
 def test_runs_that_start_at_once_get_different_folders(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         folders = list(pool.map(lambda _: new_run(tmp_path, "x"), range(24)))
@@ -91,6 +93,7 @@ def test_what_was_evaluated_is_always_shown(capsys):
     assert capsys.readouterr().out == "step 3/1000  lr 0.1  loss 1  val_loss 0.5  seen 3\n"
 
 
+@needs_processes
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo terminal")
 @pytest.mark.parametrize("rich", [True, False])
 def test_in_a_terminal_rich_draws_a_bar_and_without_rich_there_are_lines(rich):
@@ -113,6 +116,7 @@ def test_in_a_terminal_rich_draws_a_bar_and_without_rich_there_are_lines(rich):
     assert b"50/50" in out and b"loss 0.125" in out
 
 
+@needs_processes
 def test_tensorboard_gets_every_number(tmp_path):
     pytest.importorskip("tensorboardX", reason="needs tensorboardX: pip install tensorboardX")
     code = (f"from tinytorch.runs import tensorboard\nwrite = tensorboard({str(tmp_path / 'tb')!r})\n"

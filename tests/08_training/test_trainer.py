@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from platforms import needs_processes
 
 import tinytorch
 from tinytorch import Tensor, nn
@@ -176,7 +177,7 @@ def test_numpy_s_numbers_may_come_from_everywhere(tmp_path):
     assert [(r["val"], r["seen"]) for r in make(steps=2, folder=tmp_path).resume().history] == [(0.5, 3), (0.5, 3)]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+@pytest.mark.skipif(not hasattr(os, "kill") or os.name != "posix", reason="sends itself a signal")
 def test_ctrl_c_waits_for_the_end_of_the_step_and_a_second_one_does_not(tmp_path):
     straight = make()
     straight.fit()
@@ -361,6 +362,7 @@ def test_a_folder_in_use_is_refused_by_the_process_that_uses_it(tmp_path):
     assert not (tmp_path / "run" / "lock").exists()
 
 
+@needs_processes
 def test_another_process_is_refused_until_the_first_is_killed(tmp_path):
     script = Path(__file__).with_name("survivor.py")
     code = f"import sys; sys.path.insert(0, {str(script.parent)!r}); import survivor, time\n" + (

@@ -255,7 +255,7 @@ def test_groups_must_divide_the_heads(groups):
 def test_errors_from_the_layer():
     attention, x = MultiHeadAttention(12, 3), random(2, 5, 12, dtype=np.float32)
     with pytest.raises(TypeError, match="int64"):
-        attention(x, attn_mask=np.ones((5, 5), int))
+        attention(x, attn_mask=np.ones((5, 5), np.int64))
     with pytest.raises(ValueError, match="attn_mask.*is_causal"):
         attention(x, attn_mask=causal_mask(5), is_causal=True)
     with pytest.raises(ValueError, match="12"):

@@ -71,7 +71,7 @@ def check_padding(case):
 
 def guess_padding(ids):
     "Return the id that ends many rows in runs of several lengths and stands nowhere else, or None."
-    pad = np.bincount(ids[:, -1]).argmax() if ids.dtype.kind in "iu" and ids.min() >= 0 else -1
+    pad = np.bincount(ids[:, -1].astype(np.intp)).argmax() if ids.dtype.kind in "iu" and ids.min() >= 0 else -1
     tails = is_padding(ids, pad)
     runs = tails.sum(axis=1)
     often = (runs >= 2).mean() > 0.3 and len(np.unique(runs)) > 1

@@ -464,7 +464,8 @@ class Vocabulary:
         parts = found, *[inverse] * return_inverse, *[counts] * return_counts
         return type(self).wrap(found) if len(parts) == 1 else tuple(map(type(self).wrap, parts))
     def bincount(self, weights=None, minlength=0):
-        return type(self).wrap(np.bincount(self.data, _array(weights), minlength))
+        ids = self.data if self.is_floating_point() else self.data.astype(np.intp, copy=False)  # floats are refused
+        return type(self).wrap(np.bincount(ids, _array(weights), minlength))
     def nonzero(self, as_tuple=False):
         "Return the indices of what is not 0: a matrix, one row each; or a tuple, one vector for each dim."
         if as_tuple:
