@@ -3,11 +3,14 @@
 import ast
 import re
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
+from tito.directives import exported
+from tito.inpage import in_page
 from tito.layout import module_source
 from tito.project import TitoError, notebooks
 from tito.strip import grading, notebook_bytes, read_notebook, source_of, unheard_directive
@@ -85,46 +88,22 @@ def export(notebook: Path, from_package: str = "../modules/", left_out: Collecti
 
 def _exported_cells(notebook: Path) -> dict[str, list[str]]:
     """By module name: the sources of its cells."""
-    from nbdev.export import nb_export
-    from nbdev.maker import ModuleMaker
-
     found: dict[str, list[str]] = {}
-    defaults: list[str] = []
 
-    class Collector(ModuleMaker):
-        """Keeps the cells where nbdev would write, or append to, a file."""
-
-        def __init__(self, name, **_):
-            self.name = name
-
-        def make(self, cells, *_, **__):
-            if not _module_name.fullmatch(self.name) or self.name.startswith(f"{PACKAGE}."):
-                raise TitoError(
-                    f"{notebook.name}: module {self.name!r}: expected a dotted name"
-                    f" inside {PACKAGE}, such as ops.elementwise"
-                )
-            if self.name in found:
-                raise TitoError(
-                    f"{notebook.name}: {self.name} is the default_exp: write `#| export` without a name"
-                )
-            code = [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
-            for cell in code:
-                _check_parses(notebook, cell)
-            found[self.name] = [cell.source for cell in code]
-
-    class Defaults:
-        def _default_exp_(self, cell, name):
-            defaults.append(name)
-
-    def drop_markers(cell):
-        if cell.cell_type == "code":
-            cell.set_source(_without_markers(notebook, cell.source))
+    def collect(name, cells):
+        if not _module_name.fullmatch(name) or name.startswith(f"{PACKAGE}."):
+            raise TitoError(
+                f"{notebook.name}: module {name!r}: expected a dotted name"
+                f" inside {PACKAGE}, such as ops.elementwise"
+            )
+        if name in found:
+            raise TitoError(f"{notebook.name}: {name} is the default_exp: write `#| export` without a name")
+        for cell in cells:
+            _check_parses(notebook, cell)
+        found[name] = [cell.source for cell in cells]
 
     try:
-        with warnings.catch_warnings(action="ignore"), TemporaryDirectory() as aside:  # nbdev's word is ours, below
-            clean = Path(aside, notebook.name)
-            clean.write_bytes(notebook_bytes(_heard(notebook)))
-            nb_export(str(clean), lib_path=".", procs=[Defaults(), drop_markers], mod_maker=Collector)
+        defaults = (_by_directives if in_page() else _by_nbdev)(notebook, _heard(notebook), collect)
     except TypeError as error:
         raise TitoError(
             f"{notebook.name}: `#| default_exp NAME` takes one name, `#| export` one or none ({error})"
@@ -136,7 +115,53 @@ def _exported_cells(notebook: Path) -> dict[str, list[str]]:
         )
     if not found:
         raise TitoError(f"{notebook.name}: no code cell begins with `#| export`")
-    return found
+    return {name: found[name] for name in sorted(found, key=lambda name: name != defaults[0])}
+
+
+def _by_nbdev(notebook: Path, content: dict, collect: Callable) -> list[str]:
+    """Call collect(module, its cells) for each; return what `default_exp` names."""
+    from nbdev.export import nb_export
+    from nbdev.maker import ModuleMaker
+
+    defaults: list[str] = []
+
+    class Collector(ModuleMaker):
+        """Hands on the cells where nbdev would write, or append to, a file."""
+
+        def __init__(self, name, **_):
+            self.name = name
+
+        def make(self, cells, *_, **__):
+            collect(self.name, [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()])
+
+    class Defaults:
+        def _default_exp_(self, cell, name):
+            defaults.append(name)
+
+    def drop_markers(cell):
+        if cell.cell_type == "code":
+            cell.set_source(_without_markers(notebook, cell.source))
+
+    with warnings.catch_warnings(action="ignore"), TemporaryDirectory() as aside:  # nbdev's word is ours, above
+        clean = Path(aside, notebook.name)
+        clean.write_bytes(notebook_bytes(content))
+        nb_export(str(clean), lib_path=".", procs=[Defaults(), drop_markers], mod_maker=Collector)
+    return defaults
+
+
+def _by_directives(notebook: Path, content: dict, collect: Callable) -> list[str]:
+    """As `_by_nbdev`, without nbdev."""
+    code = {index: cell for index, cell in enumerate(content["cells"]) if cell["cell_type"] == "code"}
+    defaults, modules = exported({index: source_of(cell) for index, cell in code.items()})
+    for name, sources in modules.items():
+        cells = [
+            SimpleNamespace(source=_without_markers(notebook, source), idx_=index, metadata=code[index]["metadata"])
+            for index, source in sources.items()
+            if source.strip()
+        ]
+        if name or defaults:
+            collect(name or defaults[-1], cells)
+    return defaults
 
 
 def _without_markers(notebook: Path, source: str) -> str:

@@ -4,8 +4,9 @@ import errno
 import hashlib
 import os
 import stat
-import sys
 from pathlib import Path
+
+from tito.inpage import IN_WASM
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -34,7 +35,7 @@ def write_all(files: dict[Path, bytes]) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make a rename in `folder` last; where folders cannot be opened (Windows, a browser), the system sees to it."""
-    if hasattr(os, "O_DIRECTORY") and sys.platform not in ("emscripten", "wasi"):
+    if hasattr(os, "O_DIRECTORY") and not IN_WASM:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
@@ -53,7 +54,7 @@ def read_file(path: Path, most: int = 1 << 30) -> bytes:
             raise OSError(errno.EINVAL, "is not a file", str(path))
         if about.st_size > most:
             raise OSError(errno.EFBIG, f"has {about.st_size >> 20} MB, at most {most >> 20} are read", str(path))
-        return file.read(most + 1)
+        return file.read(about.st_size)  # what is added meanwhile does not count; 32 bits have no room for `most`
 
 
 def digest(content: bytes) -> str:

@@ -3,11 +3,14 @@
 import ast
 import subprocess
 import sys
+from contextlib import redirect_stderr
+from pathlib import Path
 
+from tito.inpage import in_page
 from tito.layout import names_defined
 from tito.project import TitoError
 from tito.strip import read_notebook, source_of
-from tito.workspace import NOTEBOOKS, find_workspace
+from tito.workspace import MARKER, NOTEBOOKS, find_workspace, furnish
 
 UNSAVED = "note: what you ran in this notebook is not what is saved: save it (Ctrl+S), and run this cell again\n"
 
@@ -17,6 +20,9 @@ def run_tito(line: str, ran: list[str]) -> None:
     words = line.split()
     if words[:1] and words[0] in ("check", "export", "test") and is_unsaved(words[1:], ran):
         print(UNSAVED)
+    if in_page():
+        tito_here(words)
+        return
     process = subprocess.Popen([sys.executable, "-m", "tito", *words], text=True, encoding="utf-8",
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
     with process:
@@ -25,6 +31,26 @@ def run_tito(line: str, ran: list[str]) -> None:
                 print(said, end="", flush=True)
         except KeyboardInterrupt:  # the stop button
             process.kill()
+
+
+def tito_here(words: list[str]) -> int:
+    """Say `tito WORDS` in this process; return the exit status."""
+    from tito.commands import app
+
+    try:
+        furnish_page()
+        with redirect_stderr(sys.stdout):
+            app(words, prog_name="tito")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def furnish_page() -> None:
+    """A page comes with notebooks alone: around them, make a workspace of the folder above the one that holds them."""
+    folder = Path.cwd()
+    if not any((up / MARKER).is_file() for up in (folder, *folder.parents)) and folder.name == NOTEBOOKS.name:
+        furnish(folder.parent)
 
 
 def is_unsaved(numbers: list[str], ran: list[str]) -> bool:

@@ -142,8 +142,8 @@ def install_overlay():
     workspace = find_workspace()
     if workspace is None or any(isinstance(finder, Overlay) for finder in sys.meta_path):
         return
-    in_notebook = "ipykernel" in sys.modules
     stubs = os.environ.get(STUBS)
+    in_notebook = stubs is None and not sys.modules.keys().isdisjoint({"ipykernel", "pyodide_kernel"})
     overlay = Overlay(workspace, [] if in_notebook else stubs if stubs is None else stubs.split(","))
     sys.meta_path.insert(0, overlay)
     if in_notebook or sys.stderr is not None and sys.stderr.isatty():

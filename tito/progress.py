@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from tito.course import Chapter, Milestone, chapters, milestones
 from tito.files import digest_of, write_whole
+from tito.inpage import in_page, run_here
 from tito.overlay import FAST_STUDENT
 from tito.project import TitoError
 from tito.ranks import one_thread_each, run_until_it_ends, start_of, wait_for
@@ -136,7 +138,7 @@ def run_milestone(
     script, variables = str(workspace.folder / milestone.path), environment(workspace, [])
     variables |= {FAST_STUDENT: "1"} if fast else {}
     if ranks == 1:
-        status = subprocess.run([sys.executable, script, *options], cwd=workspace.folder, env=variables).returncode
+        status = run_script(workspace, [script, *options], variables)
     else:
         start, variables = start_of(milestone, ranks), one_thread_each(variables)
 
@@ -180,6 +182,18 @@ def run_milestone(
         return 0, f"{said}; the record keeps the stronger pass of {past['date']}"
     workspace.record("milestones", **{milestone.name: new})
     return 0, said
+
+
+def run_script(workspace: Workspace, arguments: list[str], variables: dict[str, str]) -> int:
+    """Run a script with its options in the workspace; return its exit status."""
+    if not in_page():
+        return subprocess.run([sys.executable, *arguments], cwd=workspace.folder, env=variables).returncode
+
+    def script():
+        sys.path.insert(0, str(Path(arguments[0]).parent))
+        runpy.run_path(arguments[0], run_name="__main__")
+
+    return run_here(script, workspace.folder, variables, arguments)
 
 
 def not_the_courses(workspace: Workspace, milestone: Milestone) -> list[str]:

@@ -1,5 +1,6 @@
 """`tito test`: runs the suite of a chapter on the student's files, and says what was checked, got and expected."""
 
+import io
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from importlib.machinery import all_suffixes
 from pathlib import Path
 
 from tito.course import HERE, Chapter
+from tito.inpage import in_page, run_here
 from tito.overlay import FAST_STUDENT, NOT_WRITTEN, REPLACED, STUBS, VARIABLE
 from tito.project import TitoError
 from tito.strip import exercises
@@ -57,20 +59,39 @@ def whose_files(workspace: Workspace, stubs: Iterable[str] | None = None) -> str
 
     Raises TitoError where the package cannot be imported with them.
     """
+    if in_page():
+        status, said = import_here(workspace, environment(workspace, stubs))
+    else:
+        status, said = import_elsewhere(workspace, environment(workspace, stubs))
+    if status:
+        lines = [line for line in said.strip().split("\n") if line.strip()]
+        rows = [row for row, line in enumerate(lines) if line.startswith("  File ") and "exported" in line]
+        raise BrokenImport("with your files, `import tinytorch` fails:\n" + "\n".join(lines[rows[-1] if rows else -1:]))
+    return said.strip()
+
+
+def import_elsewhere(workspace: Workspace, variables: dict[str, str]) -> tuple[int, str]:
+    """Import the package in a process; return (exit status, whose files it has, or an error)."""
     code = "import tinytorch, tito.overlay as w; print(w.described())"
     command = [sys.executable, "-P", "-c", code]  # -P: no file of this folder stands for a package
     options = {"capture_output": True, "text": True, "encoding": "utf-8", "errors": "replace"}
     try:
-        done = subprocess.run(
-            command, cwd=workspace.folder, env=environment(workspace, stubs), timeout=120, **options
-        )
+        done = subprocess.run(command, cwd=workspace.folder, env=variables, timeout=120, **options)
     except subprocess.TimeoutExpired as error:
         raise BrokenImport("import tinytorch took more than 120 s: what runs at the top level of a cell?") from error
-    if done.returncode:
-        lines = [line for line in done.stderr.strip().split("\n") if line.strip()]
-        rows = [row for row, line in enumerate(lines) if line.startswith("  File ") and "exported" in line]
-        raise BrokenImport("with your files, `import tinytorch` fails:\n" + "\n".join(lines[rows[-1] if rows else -1:]))
-    return done.stdout.strip()
+    return done.returncode, done.stderr if done.returncode else done.stdout
+
+
+def import_here(workspace: Workspace, variables: dict[str, str]) -> tuple[int, str]:
+    """As `import_elsewhere`, in this process."""
+    def look():
+        import tinytorch  # noqa: F401
+        from tito.overlay import described
+
+        print(described())
+
+    output = io.StringIO()
+    return run_here(look, workspace.folder, variables, ["tito"], output), output.getvalue()
 
 
 class BrokenImport(TitoError):
@@ -133,29 +154,51 @@ def run_suite(
     with tempfile.TemporaryDirectory(prefix="tito-") as folder:
         record = Path(folder, "record.jsonl")
         record.touch()
-        command = [sys.executable, "-P", "-m", "pytest", "-c", "pytest.ini", "--rootdir", ".", "-p", "tito.recorder"]
-        command += ["-p", "no:cacheprovider", "-q", "--tb=no", *(["-k", chosen] if chosen else [])]
-        if hasattr(signal, "setitimer"):  # elsewhere only the suite as a whole is stopped
-            command += ["-p", "pytest_timeout", "--timeout-method=signal"]
+        arguments = ["-c", "pytest.ini", "--rootdir", ".", "-p", "tito.recorder"]
+        arguments += ["-p", "no:cacheprovider", "-q", "--tb=no", *(["-k", chosen] if chosen else [])]
         tests = [name for name in suite_files(workspace, chapter) if Path(name).name.startswith("test_")]
-        command += [*checks] or tests
-        with open(Path(folder, "output.txt"), "w+b") as output:
-            told = {"TITO_RECORD": str(record), "TITO_SECONDS": str(timeout), "TITO_BYTES": str(MOST_BYTES),
-                    REPLACED: ",".join(replaced), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # fmt: skip
-            process = subprocess.Popen(
-                command, cwd=workspace.folder, stdout=output, stderr=subprocess.STDOUT,
-                env=environment(workspace, chapter.files) | told,
-                start_new_session=hasattr(os, "setsid"),
-            )  # fmt: skip
-            try:
-                status = wait_for(process, record, 20 * timeout)
-            finally:
-                end(process)
-            output.seek(0)
-            said = output.read().decode(errors="replace")
+        arguments += [*checks] or tests
+        told = {"TITO_RECORD": str(record), "TITO_SECONDS": str(timeout), REPLACED: ",".join(replaced),
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # fmt: skip
+        pytest_of, variables = pytest_here if in_page() else pytest_elsewhere, environment(workspace, chapter.files)
+        status, said = pytest_of(workspace, arguments, variables | told, record, 20 * timeout)
         lines = [json.loads(line) for line in record.read_text(encoding="utf-8").split("\n") if line.endswith("}")]
     checks = [line for line in lines if "ends" in line]
     return Outcome(checks, trouble(status, 20 * timeout, lines, checks, said))
+
+
+def pytest_elsewhere(
+    workspace: Workspace, arguments: list[str], variables: dict[str, str], record: Path, seconds: float
+) -> tuple[int | None, str]:
+    """Run pytest in a process; return (exit status, None for one that took longer; what it said)."""
+    command = [sys.executable, "-P", "-m", "pytest", *arguments]
+    if hasattr(signal, "setitimer"):  # elsewhere only the suite as a whole is stopped
+        command += ["-p", "pytest_timeout", "--timeout-method=signal"]
+    with open(record.with_name("output.txt"), "w+b") as output:
+        process = subprocess.Popen(
+            command, cwd=workspace.folder, stdout=output, stderr=subprocess.STDOUT,
+            env=variables | {"TITO_BYTES": str(MOST_BYTES)}, start_new_session=hasattr(os, "setsid"),
+        )  # fmt: skip
+        try:
+            status = wait_for(process, record, seconds)
+        finally:
+            end(process)
+        output.seek(0)
+        return status, output.read().decode(errors="replace")
+
+
+def pytest_here(
+    workspace: Workspace, arguments: list[str], variables: dict[str, str], record: Path, seconds: float
+) -> tuple[int, str]:
+    """Run pytest in this process, which nobody stops; what it captures are Python's own streams."""
+    output = io.StringIO()
+
+    def run():
+        import pytest
+
+        return pytest.main([*arguments, "-p", "no:faulthandler", "--capture=sys"])
+
+    return run_here(run, workspace.folder, variables, ["pytest"], output), output.getvalue()
 
 
 def wait_for(process: subprocess.Popen, record: Path, seconds: float) -> int | None:

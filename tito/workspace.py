@@ -304,12 +304,18 @@ def new_workspace(folder: Path) -> Workspace:
             raise TitoError(f"{up} is a workspace already: go there, or choose a folder outside of it")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise TitoError(f"{folder} is not an empty folder: choose a new name")
+    return furnish(folder)
+
+
+def furnish(folder: Path) -> Workspace:
+    """Make a workspace of a folder; what is there already stays."""
     write_whole(folder / MARKER, json.dumps({"made_by": "tito new", "version": __version__}, indent=1).encode())
     workspace = Workspace(folder)
     workspace.renew_course()
     for made in (NOTEBOOKS, EXPORTED):
         (folder / made).mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "README.md", README.encode())
+    if not (folder / "README.md").exists():
+        write_whole(folder / "README.md", README.encode())
     return workspace
 
 

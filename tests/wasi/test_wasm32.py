@@ -1,5 +1,6 @@
 """The suites of chapters 01 to 14 pass where there are 32 bits, and neither threads nor processes: as in a browser."""
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ chosen = [f"tests/{name}" for name in sorted(os.listdir("tests")) if name[:2] in
 options = "-q -rs --tb=short -p no:cacheprovider -p no:faulthandler --capture=sys"
 sys.exit(pytest.main([*options.split(), *chosen]))
 """
+STUDENT = Path(__file__).with_name("student.py").read_text(encoding="utf-8")
 SKIPPED_FOR = re.compile("parity tests need|tensorboardX|(and|for) this platform|as POSIX systems do|sends itself")
 
 
@@ -51,6 +53,20 @@ def test_what_needs_threads_says_so(guest):
 
 def test_suites_that_stand_for_the_others(guest):
     assert run_suites(guest, "01", "05", "11") > 500
+
+
+def test_the_automated_student_solves_a_chapter(guest):
+    status, said = guest.run(STUDENT, "12")
+    assert status == 0, said
+    assert re.search(r"12_normalization: cell \d+ is the first exercise; [1-9]\d* failed, then [1-9]\d* passed", said)
+
+
+@pytest.mark.slow
+def test_the_automated_student_solves_them_all_and_reverses_digits(guest):
+    numbers = [f"{number:02}" for number in range(1, 15)]
+    status, said = guest.run(STUDENT, *numbers, "--milestone", "reversal", seconds=1800)
+    assert status == 0 and said.count(" is the first exercise; ") == 14, said
+    assert "LEARNED: every criterion is met." in said and "NOT LEARNED" not in said, said
 
 
 @pytest.mark.slow
