@@ -77,6 +77,7 @@ def test_what_is_left_out_is_named_here():
     marked = {path.name for path in TESTS.rglob("*.py") if "mark.slow" in path.read_text(encoding="utf-8")}
     assert marked - {Path(__file__).name} == {
         "test_chat.py",  # a published model, 93 MB
+        "test_corpus.py",  # diagnosis of a hundred set-ups
         "test_mnist.py",  # training on 60,000 photographs
         "test_chapters.py",  # grading of all chapters; of some it runs always
         "test_another_hand.py",  # another hand's chapters run published models
