@@ -686,4 +686,4 @@ def test_the_catalogue_is_complete():
     assert len(CATALOGUE) >= 40
     for name, fault in CATALOGUE.items():
         assert fault.severity in ("severe", "warning", "note") and 1 <= fault.chapter <= 17, name
-        assert fault.stage in ("data", "graph", "forward", "backward", "update", "learning"), name
+        assert fault.stage in ("data", "graph", "loss", "forward", "backward", "update", "learning"), name

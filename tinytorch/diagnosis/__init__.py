@@ -7,3 +7,4 @@ from tinytorch.diagnosis.faults import CATALOGUE, Finding, Report
 from tinytorch.diagnosis.forward import examine_forward
 from tinytorch.diagnosis.graph import examine_backward, examine_graph
 from tinytorch.diagnosis.learning import examine_learning, examine_update
+from tinytorch.diagnosis.loss import examine_loss

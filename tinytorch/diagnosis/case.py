@@ -78,6 +78,7 @@ class Watched:
     """
     def __init__(self, model):
         self.model, self.asked, self.options, self.answer, self.targets = model, (), {}, None, None
+        self.given = None  # an array that takes the answer's place
 
     @property
     def slopes(self):
@@ -89,7 +90,8 @@ class Watched:
             return self.model(*inputs, **options)
         with no_grad():
             out = self.model(*inputs, **options)
-        self.asked, self.options, self.answer = inputs, options, Tensor(logits_of_output(out).data, requires_grad=True)
+        answer = logits_of_output(out).data if self.given is None else self.given
+        self.asked, self.options, self.answer = inputs, options, Tensor(answer, requires_grad=True)
         return (self.answer, *out[1:]) if isinstance(out, (tuple, list)) else self.answer
 
     def __getattr__(self, name):
@@ -136,7 +138,7 @@ class Case:
         self.generate, self.pad_token = generate, pad_token
         self.parameters = dict(model.named_parameters() if parameters is None else parameters)
         self.random = copy.deepcopy(thread.generator.bit_generator.state)
-        self.findings, self.measured, self.known = [], {}, {}
+        self.measured, self.known, self.varied = {}, {}, 0  # varied: which input `predict(x)` is about
 
     # ---- its parts
 
@@ -191,6 +193,32 @@ class Case:
             self.known["seen"] = watched
         return self.known["seen"]
 
+    def loss_of(self, answer, targets=None):
+        """Return (loss, slopes of the answer) with the array `answer` in the place of what the model says.
+
+        (nan, None) if the loss cannot be computed then.
+        """
+        watched = Watched(self.model)
+        watched.given = answer.astype(self.seen().answer.dtype)
+        batch = self.batch if targets is None else (*self.inputs, Tensor(targets))
+        try:
+            self.reset_random()
+            loss = self.loss_fn(watched, *batch)
+            if loss.requires_grad:
+                loss.backward()
+            return float(loss.item()), watched.slopes
+        except Exception:  # not a value that this loss takes
+            return math.nan, None
+
+    def is_trained(self):
+        "Return whether the loss is far lower than with targets of other rows: the model knows something already."
+        if "trained" not in self.known:
+            total, now = len(self.targets) if self.targets.ndim else 0, self.loss_value()
+            others = (*self.inputs, Tensor(np.roll(self.targets.data, max(1, total // 3), 0)))
+            swapped = self.loss_value(others) if len(self.batch) > 1 and total > 3 else now
+            self.known["trained"] = now < 0.7 * swapped
+        return self.known["trained"]
+
     # ---- what is put back
 
     @contextmanager
@@ -244,7 +272,9 @@ class Case:
 
     def predict(self, *inputs, jumps=0):
         "Return the model's output in eval mode as an array; inputs beyond those given are those of `model_inputs(8)`."
-        rest, options = self.model_inputs(8)[len(inputs):], self.seen().options
+        every, options = self.model_inputs(8), self.seen().options
+        first = self.varied if len(inputs) == 1 else 0
+        inputs, rest = (*every[:first], *inputs), every[first + len(inputs):]
         modes = [(module, module.training) for module in self.modules()]
         for module, _ in modes:
             module.training = False
@@ -322,17 +352,47 @@ class Case:
                     return one
         return None
 
-    def learning_rate(self):
-        "Return the optimizer's learning rate; with a schedule, the one that it multiplies."
-        group = self.optimizer.param_groups[0]
-        return group.get("initial_lr", group["lr"])
+    def shift_of_loss(self, name, size=0.5):
+        """Return how far a large change of parameter `name` moves the loss of a few rows.
+
+        0 where the gradient arrives after the change, as it does at a ReLU that it wakes up, and for random losses.
+        """
+        batch, p = self.rows(16, 256), self.parameters[name]
+        before, data = self.loss_value(batch), p.data
+        noise = np.random.default_rng(0).standard_normal(data.shape) * size * (0.1 + data.std())
+        p.data = (data + noise).astype(data.dtype)
+        after, gradient = self.loss_value(batch), self.gradients(batch)[name]
+        p.data = data
+        arrives = gradient is not None and gradient.any()
+        return 0.0 if arrives or self.loss_value(batch) != before else abs(after - before)
+
+    def find_plateau(self, name):
+        "Return the first event whose output stays the same while its input changes a little with a parameter, or None."
+        batch, p = self.rows(4, 256), self.parameters[name]
+        before, data = self.trace(batch), p.data
+        p.data = (data + 1e-4 * np.random.default_rng(0).standard_normal(data.shape)).astype(data.dtype)
+        after = self.trace(batch)
+        p.data = data
+        for one, other in zip(before, after):
+            moved = [not np.array_equal(x, y) for x, y in zip(one.inputs, other.inputs) if isinstance(x, np.ndarray)]
+            if any(moved) and np.array_equal(one.output, other.output):
+                return one
+        return None
+
+    def learning_rate(self, group=None):
+        """Return the rate of a group, the first if None.
+
+        With a schedule: the one that it works up to, if no step was made yet; or else the present one.
+        """
+        group = self.optimizer.param_groups[0] if group is None else group
+        return group["lr"] if self.optimizer.state else group.get("initial_lr", group["lr"])
 
     def copy_optimizer(self, factor=1.0):
         "Return a copy of the optimizer for the same parameters, at `factor` times its rate; the original never steps."
         shared = {id(p): p for group in self.optimizer.param_groups for p in group["params"]}
         twin = copy.deepcopy(self.optimizer, shared)
         for group in twin.param_groups:
-            group["lr"] = factor * group.get("initial_lr", group["lr"])
+            group["lr"] = factor * self.learning_rate(group)
         return twin
 
     def loss_after(self, factor, steps, batch, held_out=None):

@@ -2,6 +2,8 @@
 """`diagnose`: all stages of the examination, one after the other."""
 
 import time
+import traceback
+from pathlib import Path
 
 from tinytorch.diagnosis.case import Case
 from tinytorch.diagnosis.data import examine_data
@@ -9,9 +11,22 @@ from tinytorch.diagnosis.faults import Finding, Report
 from tinytorch.diagnosis.forward import examine_forward
 from tinytorch.diagnosis.graph import examine_backward, examine_graph
 from tinytorch.diagnosis.learning import examine_learning, examine_update
+from tinytorch.diagnosis.loss import examine_loss
 
-STAGES = {"data": examine_data, "graph": examine_graph, "forward": examine_forward, "backward": examine_backward,
-          "update": examine_update, "learning": examine_learning}
+STAGES = {"data": examine_data, "graph": examine_graph, "loss": examine_loss, "forward": examine_forward,
+          "backward": examine_backward, "update": examine_update, "learning": examine_learning}
+LIBRARIES = ("tinytorch", "torch", "numpy")
+
+
+def explain_error(stage, error):
+    "Return a Finding for what a function of the user's raised in the middle of a stage."
+    frames = [f for f, _ in traceback.walk_tb(error.__traceback__)
+              if f.f_globals.get("__name__", "").split(".")[0] not in LIBRARIES]
+    code = frames[-1].f_code if frames else None
+    last = [line for f, line in traceback.walk_tb(error.__traceback__) if frames and f is frames[-1]]
+    where = f"{Path(code.co_filename).name}:{last[-1]}, in {code.co_name}" if frames else "inside the library"
+    message = "; ".join([str(error), *getattr(error, "__notes__", [])])
+    return Finding("raises", f"{where}: {type(error).__name__}: {message}", {"stage": stage})
 
 
 def check_runs(case):
@@ -41,7 +56,10 @@ def diagnose(model, batch, loss_fn, optimizer=None, *, stages=STAGES, **options)
     findings = list(check_runs(case))
     if not findings:
         for name in stages:
-            findings += STAGES[name](case)
+            try:
+                findings += STAGES[name](case)
+            except Exception as error:  # a step, a generation or held-out data of the user's: it is to be reported
+                findings.append(explain_error(name, error))
             if any(finding.fault in ("not-finite-data", "no-graph", "not-finite-loss") for finding in findings):
                 break
     return Report(findings, case.measured, time.perf_counter() - started)

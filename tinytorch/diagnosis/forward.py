@@ -25,10 +25,96 @@ def examine_forward(case):
         if found:
             return found
         case.measured["activations"] = measure_activations(trace)
-        found += [*check_initial_loss(case, trace), *check_double_softmax(trace), *check_activations(case, trace),
-                  *check_loss_sign(case), *check_dead_units(trace), *check_saturation(trace), *check_attention(trace),
-                  *check_heads(case, trace)]
-        return [*found, *check_evaluation(case), *check_dependence(case)] if case.can_predict() else found
+        found += [*check_double_softmax(trace), *check_activations(case, trace), *check_loss_sign(case),
+                  *check_heads(case, trace), *check_mode(case)]
+        starting = [*check_initial_loss(case, trace), *check_dead_units(trace), *check_saturation(trace),
+                    *check_attention(trace)]
+        of_a_start = ("start-too-large", "dead-units", "saturated", "attention-one-hot", "attention-constant")
+        found += [finding for finding in starting if finding.fault not in of_a_start or not case.is_trained()]
+        if case.can_predict():
+            found += [*check_evaluation(case), *check_neighbours(case), *check_features(case), *check_dependence(case)]
+        return found
+
+
+def check_mode(case):
+    "Find a model left in eval mode, if train mode gives another loss."
+    if not case.modules() or any(module.training for module in case.modules()):
+        return
+    loss = case.loss_value()
+    for module in case.modules():
+        module.training = True
+    other = case.loss_value()
+    for module in case.modules():
+        module.training = False
+    if other != loss:
+        yield Finding("eval-mode", "Every module is in eval mode, and in train mode the loss is another.",
+                      {"loss": loss, "in train mode": other})
+
+
+def check_neighbours(case):
+    "Find a model whose answer for one example changes, in eval mode, with the others of the batch."
+    inputs = case.model_inputs(8)
+    rows = [x for x in inputs if isinstance(x, Tensor) and x.ndim and len(x) == len(inputs[0])]
+    out = case.predict(*inputs)
+    if len(inputs[0]) < 4 or len(rows) < len(inputs) or len(out) != len(inputs[0]):
+        return
+    others = [Tensor(np.concatenate([x.data[:1], x.data[:0:-1][1:], x.data[1:2]])) for x in inputs]
+    difference = float(np.abs(case.predict(*others)[0] - out[0]).max())
+    difference *= np.array_equal(case.predict(*inputs), out)  # or else it draws by numbers that are not ours
+    if difference > 100 * INFLUENCE * max(out.std(), 1e-30):
+        yield Finding("examples-mixed", "In eval mode, the answer for one example changes when the others of the "
+                      "batch are exchanged.",
+                      {"change": difference, "std of answers": float(out.std()), "healthy": 0.0})
+
+
+def check_features(case):
+    "Find inputs that change no answer at all: a column, a place of a sentence, or a whole second input."
+    inputs = case.model_inputs(8)
+    out = case.predict(*inputs)
+    if len(out) != len(inputs[0]) or not out.any() or len(out) < 2:
+        return
+    matrices = {name: p.data for name, p in case.trainable().items() if p.ndim > 1}
+    if matrices and float(np.ptp(out, axis=0).max()) <= 1e-5 * np.abs(out).max():
+        name = max(matrices, key=lambda name: matrices[name].std())
+        std, usual = float(matrices[name].std()), matrices[name].shape[-1] ** -0.5
+        if std < 0.02 * usual:
+            yield Finding("start-too-small", f"All rows get the same answer: even {name}, the largest, is tiny.",
+                          {"std of weights": std, "healthy": usual})
+        return  # whatever makes all rows alike, it is not one of the inputs
+    for i, x in enumerate(inputs):
+        if not isinstance(x, Tensor) or x.ndim not in (1, 2) or len(x) != len(out) or len(np.unique(x.data)) < 2:
+            continue
+        case.varied = i
+        if case.pad_token is not None and (x.data == case.pad_token).any():
+            words = np.where(x.data == case.pad_token, x.data, np.roll(x.data, 1, 0))
+            words = np.where(words == case.pad_token, x.data, words)  # other words, and the same padding
+            if (words != x.data).any() and np.abs(case.predict(Tensor(words)) - out).max() <= 1e-6 * out.std():
+                yield Finding("input-ignored", f"No answer changes with any word of input {i}, only with padding "
+                              f"({case.pad_token}): is a mask inverted?", {"change": 0.0, "std": float(out.std())})
+                break
+        columns = range(x.shape[1]) if x.ndim == 2 and out.ndim == 2 and x.shape[1] <= 64 else ()
+        options = case.seen().options
+        whole = i == 0 or not isinstance(case.model(*inputs, **options), (tuple, list))  # (logits, loss) has targets
+        dead = [c for c in columns if np.ptp(x.data[:, c]) > 0 and same_answer(case, x.data, out, c)]
+        if dead or whole and len(inputs) > 1 and same_answer(case, x.data, out, slice(None)):
+            what = f"places {dead[:6]} of input {i}" if dead else f"input {i}"
+            yield Finding("input-ignored", f"No answer changes when {what} of the rows are exchanged.",
+                          {"change": 0.0, "std of answers": float(out.std())},
+                          "warning" if x.dtype.kind == "f" else None)
+            break
+    case.varied = 0
+
+
+def same_answer(case, x, out, place):
+    "Return whether answers stay as they are when `place` of the rows of x is exchanged with that of other rows."
+    changed = x.copy()
+    if isinstance(place, int):
+        order = np.argsort(x[:, place], kind="stable")
+        changed[order, place] = np.roll(x[order, place], len(x) // 2)
+    else:
+        changed = x[::-1].copy()
+    moved = (changed != x).any() if x.ndim > 1 else True
+    return bool(moved) and float(np.abs(case.predict(Tensor(changed)) - out).max()) <= 1e-6 * max(out.std(), 1e-30)
 
 
 def check_finite(case, trace):
@@ -73,8 +159,10 @@ def check_initial_loss(case, trace):
     loss, expected = surprise(logits, targets), math.log(logits.shape[-1])
     case.measured["start"] = {"loss": loss, "ln V": expected}
     if loss > expected + START_EXCESS:
+        after = case.loss_after(1.0, 20, case.rows(16, 256)) if case.optimizer else math.inf
         yield Finding("start-too-large", "The loss is far above ln V, that of equal chances.",
-                      {"loss": loss, "ln V": expected, "std of logits": float(logits.std())})
+                      {"loss": loss, "ln V": expected, "std of logits": float(logits.std()), "after 20 steps": after},
+                      "severe" if after > 0.5 * expected else "warning")
 
 
 def check_double_softmax(trace):
@@ -263,14 +351,25 @@ def check_evaluation(case):
 
 def sequences(case):
     "Return ids (B, T) that the model turns into (B, T, V), and other ids of the batch; None if it is another task."
-    ids = case.model_inputs(8)[0].data
+    case.varied = choose_input(case)
+    ids = case.model_inputs(8)[case.varied].data
     if ids.dtype.kind not in "iu" or ids.ndim != 2 or ids.shape[1] < 3 or len(np.unique(ids)) < 2:
         return None
     answer = case.predict(Tensor(ids))
     if answer.ndim != 3 or answer.shape[:2] != ids.shape:
         return None
-    pool = np.unique((case.seen().asked or case.inputs)[0].data)
+    pool = np.unique((case.seen().asked or case.inputs)[case.varied].data)
     return ids, pool[(np.searchsorted(pool, ids) + 1 + np.arange(ids.shape[1]) % (len(pool) - 1)) % len(pool)]
+
+
+def choose_input(case):
+    "Return which of the model's inputs holds the targets one place later; the first if none does."
+    every, targets = case.seen().asked or case.inputs, case.targets.data
+    for i, x in enumerate(every):
+        if isinstance(x, Tensor) and x.ndim == 2 and x.shape == targets.shape and x.dtype.kind in "iu":
+            if (x.data[:, 1:] == targets[:, :-1]).mean() > 0.9:
+                return i
+    return 0
 
 
 def ids_and_targets(case):
@@ -279,7 +378,7 @@ def ids_and_targets(case):
     Where the loss does not depend on the output, the target is -100. Return None if the task is another.
     """
     seen = case.seen()
-    asked = (seen.asked or case.inputs)[:1]
+    asked = (seen.asked or case.inputs)[case.varied:][:1]
     targets = case.targets.data if seen.targets is None else seen.targets
     if not asked or not isinstance(asked[0], Tensor) or asked[0].ndim != 2 or targets.size % len(asked[0]):
         return None
@@ -308,6 +407,8 @@ def check_dependence(case):
     "Find outputs that depend on later tokens, tokens that no output depends on, and a model that is blind to order."
     found = sequences(case)
     if found is None:
+        case.varied = 0
+        yield from check_order_of_rows(case)
         return
     ids, other = found
     length, out = ids.shape[1], case.predict(Tensor(ids))
@@ -332,6 +433,20 @@ def check_dependence(case):
         yield Finding("input-ignored", f"No output changes with the token at position {ignored[0]}.", evidence)
     elif max(future, past) >= INFLUENCE:  # or else every position is treated alone: there is no order to be blind to
         yield from check_order(case, ids, out, future)
+
+
+def check_order_of_rows(case):
+    "Find a model with one answer for a sentence that stays the same when its words are shuffled."
+    inputs = case.model_inputs(8)
+    ids, out = inputs[0].data, case.predict(*inputs)
+    if ids.dtype.kind not in "iu" or ids.ndim != 2 or out.ndim != 2 or ids.shape[1] < 3 or not out.any():
+        return
+    shuffled = ids[:, np.random.default_rng(0).permutation(ids.shape[1])]
+    difference = float(np.abs(case.predict(Tensor(shuffled)) - out).max())
+    if difference < 1e-4 * out.std() and (shuffled != ids).any():
+        yield Finding("order-blind", "The answer for a sentence stays the same when its words are shuffled. Is that so "
+                      "on purpose?",
+                      {"change": difference, "std of answers": float(out.std())}, "warning")
 
 
 def trace_output(case, ids):

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinytorch.autograd import topological_order
 from tinytorch.diagnosis.faults import Finding
+from tinytorch.state import observed_by
 from tinytorch.tensor import Tensor
 
 SLOPE_TOLERANCE = 1e-2  # relative; float64 differences of a right gradient agree to about 1e-5
@@ -121,7 +122,14 @@ def check_reached(case):
         where = "" if event is None else f" Its value leaves the graph before {event.place()}."
         yield Finding("cut", f"{join_names(cut)}: no gradient arrives, although the loss depends on it.{where}",
                       {"gradient": 0.0, "measured slope": slopes[cut[0]][1]})
-    unused = [name for name in missing if gradients[name] is None and name not in cut]
+    flat = [] if cut else [name for name in missing if case.shift_of_loss(name)]
+    if flat:
+        place = case.find_plateau(flat[0])
+        where = "" if place is None else f" Small changes of it end at {place.place()}."
+        yield Finding("cut", f"{join_names(flat)}: no gradient arrives, although a large change moves the loss: "
+                      f"rounding, argmax or a comparison is between them.{where}",
+                      {"gradient": 0.0, "change of the loss": case.shift_of_loss(flat[0])})
+    unused = [name for name in missing if gradients[name] is None and name not in cut + flat]
     if unused:
         yield Finding("unused", f"{join_names(unused)}: no gradient, and the loss does not depend on it.",
                       {"measured slope": slopes.get(unused[0], (0.0, math.nan))[1]})
@@ -137,6 +145,11 @@ def examine_backward(case):
 
 def check_gradients(case, gradients):
     "Find gradients that differ from finite differences of the loss, and the operation that is to blame."
+    broken = [name for name, g in gradients.items() if g is not None and not np.isfinite(g).all()]
+    if broken:
+        yield Finding("gradients-not-finite", f"{join_names(broken)}: nan or inf in the gradient, while the loss is "
+                      f"finite.{find_broken_backward(case)}", {"loss": case.loss_value()})
+        return
     slopes = case.slopes()
     wrong = [name for name in names_that_differ(slopes) if gradients[name] is not None and gradients[name].any()]
     case.measured["slopes"] = {name: list(pair) for name, pair in slopes.items()}
@@ -149,6 +162,22 @@ def check_gradients(case, gradients):
     where = "Some of its value leaves the graph before" if cut else "The first operation that is wrong by itself is"
     yield Finding("wrong-gradient" if cut else "wrong-backward",
                   f"{what} {where} {event.place()}." if event else what, evidence)
+
+
+def find_broken_backward(case):
+    "Return, in words, the first operation whose backward makes nan or inf of finite slopes."
+    broken = []
+
+    def watch(half, *arrays):
+        result = half(*arrays)
+        if half.__name__ == "backward" and all(np.isfinite(x).all() for x in arrays):
+            if not all(np.isfinite(g).all() for g in result if g is not None):
+                broken.append(half.__self__.name.removesuffix("Function"))
+        return result
+
+    with observed_by(watch):
+        case.gradients()
+    return f" First in the backward of {broken[0]}." if broken else ""
 
 
 def find_wrong_backward(case):
@@ -202,7 +231,8 @@ def check_symmetry(case, gradients):
     def equal(x, axis, allowed=0.0):
         return np.ptp(x, axis=axis).max() <= max(1e-6 * np.abs(x).max(), allowed)
 
-    names = [name for name, p in case.trainable().items() if p.ndim > 1 and gradients[name] is not None and any(
+    names = [name for name, p in case.trainable().items() if p.ndim > 1 and gradients[name] is not None
+             and not case.is_trained() and any(
         p.shape[axis] > 1 and equal(p.data, axis) and equal(gradients[name], axis, noise) for axis in (0, 1))]
     if names:
         yield Finding("units-alike", f"The units of {join_names(names)} are equal, and so are their gradients.",
