@@ -20,9 +20,16 @@ def read_notebook(path: Path) -> dict:
     Raises TitoError, which says why, where it is none, or none that Python can run.
     """
     try:
-        notebook = json.loads(read_file(path).decode("utf-8-sig"))
+        content = read_file(path)
     except OSError as error:
         raise TitoError(f"{path}: {error.strerror}") from error
+    return notebook_of(content, path)
+
+
+def notebook_of(content: bytes, path: Path) -> dict:
+    """As `read_notebook`, of the bytes of a file; errors call it `path`."""
+    try:
+        notebook = json.loads(content.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise TitoError(f"{path}: not a notebook: {no_json(error)}") from error
     except (ValueError, RecursionError) as error:

@@ -82,14 +82,25 @@ def hours_for(chapter: Chapter, depth: str) -> float:
     return halves_of(minutes_for(without_solutions(chapter, depth), depth)) / 2
 
 
+def beginning(chapter: Chapter, depth: str) -> dict:
+    """The notebook that a student starts with."""
+    return handout(chapter, without_solutions(chapter, depth), depth)
+
+
+def is_untouched(workspace: Workspace, chapter: Chapter) -> bool:
+    """Return whether nothing was written into the notebook of a chapter; outputs do not count. Raises TitoError."""
+    mine = read_notebook(workspace.notebook(chapter))
+    fresh_one = beginning(chapter, workspace.depth(chapter) or GUIDED)
+    return [source_of(cell) for cell in mine["cells"]] == [source_of(cell) for cell in fresh_one["cells"]]
+
+
 def without_solutions(chapter: Chapter, depth: str) -> dict:
     return in_open_form(chapter) if depth == OPEN else stripped(chapter.notebook)
 
 
 def fresh(chapter: Chapter, depth: str = GUIDED) -> tuple[bytes, list[Module]]:
     """The notebook that a student starts with, and the stubs that it exports."""
-    notebook = without_solutions(chapter, depth)
-    content = notebook_bytes(handout(chapter, notebook, depth))
+    content = notebook_bytes(beginning(chapter, depth))
     with tempfile.TemporaryDirectory(prefix="tito-") as folder:
         path = Path(folder, chapter.notebook.name)
         path.write_bytes(content)

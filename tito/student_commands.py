@@ -13,6 +13,7 @@ import typer
 from tito import course, progress, student
 from tito import diff as side_by_side
 from tito import doctor as examination
+from tito import pack as packing
 from tito.culprit import earlier_culprits
 from tito.handout import where_hours_come_from
 from tito.install import how_to_install
@@ -276,6 +277,44 @@ def undo() -> None:
         for line in student.undo(workspace):
             print(line)
         tell(workspace)
+
+
+@app.command()
+def pack(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Where to.", show_default=packing.NAME)] = None,
+) -> None:
+    """Pack your work into one file, which `tito import` puts into another workspace.
+
+    Notebooks, what you exported, and what was earned; from a browser to your computer, or back.
+
+    Exit status: 0 written; 2 there is nothing yet, or FILE is something else.
+    """
+    with plain_errors():
+        workspace = workspace_here()
+        path = file or workspace.folder / packing.NAME
+        count = packing.write_pack(workspace, path)
+        print(f"wrote {path}: {count} files, {path.stat().st_size >> 10} KB")
+        print(f"next, in another workspace: `tito import {path.name}`")
+
+
+@app.command("import")
+def import_work(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `tito pack` wrote.")],
+) -> None:
+    """Put packed work into this workspace, after a backup of what it overwrites.
+
+    Its modules run when you check them: import your own work alone. `tito undo` takes it back.
+
+    Exit status: 0 done; 2 FILE is no packed work, and nothing was changed.
+    """
+    with plain_errors():
+        workspace = workspace_here()
+        changed, same = packing.bring_in(workspace, file)
+        print("\n".join(f"wrote {name}" for name in changed) or "nothing to write")
+        tell(workspace)
+        print(f"{same} files were the same already" if same else "")
+        if changed:
+            print("`tito undo` takes this back; notebooks that are open in Jupyter have to be reloaded there")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
