@@ -25,6 +25,7 @@ from tito.instructor import feedback as feedback_pages
 from tito.instructor import gradebook as gradebook_rows
 from tito.instructor import release as release_chapter
 from tito.lines import report as line_report
+from tito.lite import build_lite
 from tito.notebooks import run_notebook
 from tito.pictures import too_large, write_pictures
 from tito.project import TitoError, chosen_notebooks, find_root
@@ -239,6 +240,30 @@ def site(
         chosen = frozenset(path.stem for path in chosen_notebooks(folder, run or [])) if run else None
         work = folder / "build" / "site-work"
         print(f"wrote {build_site(Settings(folder, to or folder / 'build' / 'site', work, repository, chosen))}")
+
+
+@dev.command()
+def lite(
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where it goes; else build/site/lite.", show_default=False)
+    ] = None,
+    pyodide: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", envvar="TINYTORCH_PYODIDE", help="A Pyodide distribution, to be part of the site.",
+                     show_default=False),
+    ] = None,
+    root: Root = None,
+) -> None:  # fmt: skip
+    """Write the course in a browser: JupyterLite, static files that any host can serve.
+
+    Exit status: 0 done; 2 a tool is missing, or DIR is no Pyodide distribution: nothing is replaced.
+    """
+    with bad_input_exits_2():
+        folder = root_folder(root)
+        target = to or folder / "build" / "site" / "lite"
+        print(f"wrote {build_lite(folder, target, folder / 'build' / 'lite-work', pyodide)}; it begins with start.html")
+        if not pyodide:
+            print("note: Python itself is not part of it, and comes from the address that JupyterLite's kernel has")
 
 
 Course = Annotated[

@@ -20,6 +20,7 @@ from tito.handout import halves_of, handout, minutes_for
 from tito.layout import all_names
 from tito.open_form import functions, given_names, opened, package_texts
 from tito.overlay import OPEN_EXERCISE, PACKAGE_FOLDER
+from tito.page import INSTALL
 from tito.project import TitoError
 from tito.strip import (
     exercises,
@@ -91,7 +92,8 @@ def is_untouched(workspace: Workspace, chapter: Chapter) -> bool:
     """Return whether nothing was written into the notebook of a chapter; outputs do not count. Raises TitoError."""
     mine = read_notebook(workspace.notebook(chapter))
     fresh_one = beginning(chapter, workspace.depth(chapter) or GUIDED)
-    return [source_of(cell) for cell in mine["cells"]] == [source_of(cell) for cell in fresh_one["cells"]]
+    sources = [source_of(cell) for cell in mine["cells"] if source_of(cell) != INSTALL]
+    return sources == [source_of(cell) for cell in fresh_one["cells"]]
 
 
 def without_solutions(chapter: Chapter, depth: str) -> dict:
