@@ -138,6 +138,7 @@ class Case:
         self.generate, self.pad_token = generate, pad_token
         self.parameters = dict(model.named_parameters() if parameters is None else parameters)
         self.random = copy.deepcopy(thread.generator.bit_generator.state)
+        self.own_step = step is not training_step
         self.measured, self.known, self.varied = {}, {}, 0  # varied: which input `predict(x)` is about
 
     # ---- its parts
@@ -245,6 +246,13 @@ class Case:
                 if grad is not None:
                     grad.data[...] = slopes
 
+    def has_own_backward(self):
+        "Return whether a backward that somebody else wrote may be in the graph."
+        return True
+
+    def give_back(self):
+        "Do what is to be done after the last stage; here, nothing is."
+
     def reset_random(self, jumps=0):
         "Start every run from the same random numbers, so that two runs differ only in what was changed on purpose."
         thread.generator.bit_generator.state = self.random
@@ -295,9 +303,13 @@ class Case:
 
     def trace(self, batch=None):
         "Return the events of one forward pass of the loss."
-        with observed_by(Trace(self.model)) as trace:
+        with self.watch() as trace:
             self.loss(batch)
         return trace
+
+    def watch(self):
+        "Return a context in which operations are observed; it gives the list of their events."
+        return observed_by(Trace(self.model))
 
     @contextmanager
     def in_float64(self):

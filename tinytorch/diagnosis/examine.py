@@ -40,11 +40,20 @@ def check_runs(case):
         yield Finding(fault, f"The loss cannot be computed: {message}", {"error": type(error).__name__})
 
 
+def open_case(model, *args, **options):
+    "Return a Case, or one for PyTorch if the model is a torch.nn.Module: nothing else imports PyTorch."
+    if any(kind.__module__.startswith("torch.nn.") for kind in type(model).__mro__):
+        from tinytorch.diagnosis.pytorch import TorchCase
+        return TorchCase(model, *args, **options)
+    return Case(model, *args, **options)
+
+
 def diagnose(model, batch, loss_fn, optimizer=None, *, stages=STAGES, **options):
     """Find out why `loss_fn(model, *batch)` does not learn; return a Report, to print.
 
-    batch: (*inputs, targets), of the usual size. Give the optimizer before it has made steps, or a model that has been
-    trained: both work. stages: names, to run only some. options: as in `Case` (parameters, step, held_out, generate,
+    model, loss_fn and optimizer may be PyTorch's, unchanged. batch: (*inputs, targets), of the usual size. Give the
+    optimizer before it has made steps, or a model that has been trained: both work. stages: names, to run only some.
+    options: as in `Case` (parameters, step, held_out, generate,
     pad_token). Plain forms of operations run, whatever `tinytorch.fast` has chosen. Model, gradients, optimizer and
     random numbers are afterwards what they were.
     Raises: ValueError for an unknown stage, and for a plain function without `parameters`.
@@ -52,7 +61,7 @@ def diagnose(model, batch, loss_fn, optimizer=None, *, stages=STAGES, **options)
     unknown = [name for name in stages if name not in STAGES]
     if unknown:
         raise ValueError(f"diagnose: unknown stage {unknown[0]!r}, expected some of {', '.join(STAGES)}")
-    started, case = time.perf_counter(), Case(model, batch, loss_fn, optimizer, **options)
+    started, case = time.perf_counter(), open_case(model, batch, loss_fn, optimizer, **options)
     findings = list(check_runs(case))
     if not findings:
         for name in stages:
@@ -62,4 +71,5 @@ def diagnose(model, batch, loss_fn, optimizer=None, *, stages=STAGES, **options)
                 findings.append(explain_error(name, error))
             if any(finding.fault in ("not-finite-data", "no-graph", "not-finite-loss") for finding in findings):
                 break
+    case.give_back()
     return Report(findings, case.measured, time.perf_counter() - started)

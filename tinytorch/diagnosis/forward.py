@@ -5,9 +5,7 @@ import math
 
 import numpy as np
 
-from tinytorch.diagnosis.case import Trace
 from tinytorch.diagnosis.faults import Finding
-from tinytorch.state import observed_by
 from tinytorch.tensor import Tensor
 
 START_EXCESS = 1.5  # nats above ln V at the start; a healthy start is within about 0.3
@@ -451,7 +449,7 @@ def check_order_of_rows(case):
 
 def trace_output(case, ids):
     "Return the events of the model's output for `ids`."
-    with observed_by(Trace(case.model)) as trace:
+    with case.watch() as trace:
         case.predict(Tensor(ids))
     return trace
 

@@ -158,6 +158,8 @@ def check_gradients(case, gradients):
     evidence = {"gradient says": slopes[wrong[0]][0], "loss does": slopes[wrong[0]][1], "parameters": len(wrong)}
     what = f"{join_names(wrong)}: the gradient is not the slope of the loss."
     cut = case.find_cut(wrong[0])
+    if not cut and not case.has_own_backward():
+        return  # the library's own are right: steps across a kink, or rounding, made the difference
     event = cut or find_wrong_backward(case)
     where = "Some of its value leaves the graph before" if cut else "The first operation that is wrong by itself is"
     yield Finding("wrong-gradient" if cut else "wrong-backward",
@@ -170,7 +172,8 @@ def find_broken_backward(case):
 
     def watch(half, *arrays):
         result = half(*arrays)
-        if half.__name__ == "backward" and all(np.isfinite(x).all() for x in arrays):
+        ours = half.__name__ == "backward" and half.__self__.kind != "foreign"
+        if ours and all(np.isfinite(x).all() for x in arrays):
             if not all(np.isfinite(g).all() for g in result if g is not None):
                 broken.append(half.__self__.name.removesuffix("Function"))
         return result

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from tinytorch.diagnosis.case import logits_of_output, training_step
+from tinytorch.diagnosis.case import logits_of_output
 from tinytorch.diagnosis.faults import Finding
 from tinytorch.diagnosis.graph import norm
 from tinytorch.generation import repeated_ngram_rate
@@ -23,7 +23,7 @@ A_LOT, A_LITTLE = 0.4, 0.1  # of the loss: no verdict before the best rate has b
 
 def examine_update(case):
     "Return Findings of one step, or else of short runs at other learning rates."
-    if case.optimizer is None and case.step is training_step:
+    if case.optimizer is None and not case.own_step:
         return [Finding("skipped", "No optimizer was given, so steps were not examined.")]
     with case.untouched():
         optimizer = None if case.optimizer is None else case.copy_optimizer()
