@@ -123,7 +123,9 @@ def check_learning_rate(case):
     if has_learned(case, now):
         return
     if fall <= TOO_LITTLE * most and best >= 10 and most > A_LOT * abs(now):
-        yield Finding("rate-too-low", "A larger learning rate learns several times as fast.", evidence)
+        meant = "" if fall < 0.02 * abs(now) else " Is the low rate meant, as for fine-tuning?"
+        yield Finding("rate-too-low", f"A larger learning rate learns several times as fast.{meant}", evidence,
+                      "warning" if meant else None)
     elif fall <= HALF * most and best < 1 and most > A_LITTLE * abs(now):
         yield Finding("rate-too-high", "A smaller learning rate learns faster.", evidence)
 
