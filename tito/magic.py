@@ -1,13 +1,16 @@
 """Run `%tito check 03` in a notebook: below the cell stands what a terminal would say. `%reload_ext tito` brings it."""
 
 import ast
+import os
 import subprocess
 import sys
-from contextlib import redirect_stderr
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from tito.inpage import in_page
 from tito.layout import names_defined
+from tito.live import Heard, LiveCurve
 from tito.project import TitoError
 from tito.strip import read_notebook, source_of
 from tito.workspace import MARKER, NOTEBOOKS, find_workspace, furnish
@@ -20,15 +23,33 @@ def run_tito(line: str, ran: list[str]) -> None:
     words = line.split()
     if words[:1] and words[0] in ("check", "export", "test") and is_unsaved(words[1:], ran):
         print(UNSAVED)
+    curve = LiveCurve(below_the_cell() if words[:2] == ["milestone", "run"] else lambda picture: None)
     if in_page():
-        tito_here(words)
-        return
+        with redirect_stdout(Heard(sys.stdout, curve.hear)):
+            tito_here(words)
+    else:
+        tito_elsewhere(words, curve.hear)
+    curve.draw()
+
+
+def below_the_cell() -> Callable[[str], None]:
+    """Return what shows an SVG below the cell that runs; each time in the place of the one before."""
+    from IPython.display import HTML, display
+
+    place = display(HTML(""), display_id=True)
+    return lambda picture: place.update(HTML(picture))
+
+
+def tito_elsewhere(words: list[str], hear: Callable[[str], None]) -> None:
+    """Say `tito WORDS` in a process, and print what it says line by line."""
     process = subprocess.Popen([sys.executable, "-m", "tito", *words], text=True, encoding="utf-8",
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               env=os.environ | {"PYTHONUNBUFFERED": "1"})  # fmt: skip
     with process:
         try:
             for said in process.stdout:
                 print(said, end="", flush=True)
+                hear(said)
         except KeyboardInterrupt:  # the stop button
             process.kill()
 

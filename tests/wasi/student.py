@@ -72,8 +72,8 @@ else:
     milestone = None
 for number in numbers:
     go_through(number)
-print(tito("status"))
 if milestone:
+    print(tito("status"))
     begun = time.process_time()
     print(tito("milestone", "run", milestone))
     print(f"{milestone}: {time.process_time() - begun:.1f} s")

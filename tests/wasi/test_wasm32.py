@@ -52,7 +52,7 @@ def test_what_needs_threads_says_so(guest):
 
 
 def test_suites_that_stand_for_the_others(guest):
-    assert run_suites(guest, "01", "05", "11") > 500
+    assert run_suites(guest, "05", "07") > 200
 
 
 def test_the_automated_student_solves_a_chapter(guest):
