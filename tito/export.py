@@ -22,6 +22,7 @@ HAND_WRITTEN = {  # and every __init__.py
     "platforms.py", "weight_files.py", "published.py", "tokenizer_files.py", "patterns.py",
     "diagnosis/pytorch.py", "diagnosis/__main__.py",
     "drawing.py", "ranks.py", "witness.py", "threads.py", "leaf_hooks.py", "sampled.py", "distributed_training.py",
+    "pictures/page.py", "pictures/graphs.py", "pictures/widgets.py",
 }
 FAST = (
     "registry", "allocator", "products", "rows", "activations", "embedding", "attention", "optimizers", "convolution",
