@@ -39,7 +39,7 @@ class Guest:
 
         done = run(["-c", PRELUDE + code, *arguments], root=self.root, import_path=["/packages", "/course"],
                    grants=[Grant(self.packages, "/packages"), Grant(ROOT, "/course")], deadline_s=seconds,
-                   memory_bytes=2 << 30,
+                   memory_bytes=3 << 30,
                    env={"TINYTORCH_FAST": "plain", "PYTHONDONTWRITEBYTECODE": "1"} | (environment or {}))
         said = (done.stdout + done.stderr).decode(errors="replace")
         return done.exit_code, said + (f"\nstopped: {done.trapped}" if done.trapped else "")

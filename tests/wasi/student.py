@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from contextlib import redirect_stdout
@@ -62,6 +63,7 @@ def go_through(number):
           f" {passed} passed; {time.process_time() - begun:.1f} s", flush=True)
 
 
+shutil.rmtree(WORK, ignore_errors=True)
 tito("new", str(WORK))
 os.chdir(WORK / "modules")
 numbers = sys.argv[1:]
