@@ -1,4 +1,5 @@
 """The suite itself: what makes it slow, or red, on a machine that is busy with other things; and what it leaves out."""
+import ast
 import json
 import os
 import shutil
@@ -91,3 +92,26 @@ def test_what_is_left_out_is_named_here():
         "test_ranks.py",  # a milestone on four processes, beside one
         "test_wasm32.py",  # all suites, and the automated student, on wasm32; of both a part runs always
     }
+
+
+def test_what_students_run_is_collected_without_what_only_we_have():
+    "They have no PyTorch: a suite that imports it at its top would be red for them, for no fault of theirs."
+    for path in sorted(TESTS.glob("[0-9][0-9]_*/*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+                taken = {"torch", "tokenizers", "tiktoken", "transformers"} & {name.split(".")[0] for name in names}
+                assert not taken, f"{path}, line {node.lineno}: pytest.importorskip, or a fixture, for {taken}"
+
+
+def test_graded_checks_ask_for_nothing_private():
+    "What starts with _ is not in the open form, nor in another hand's code."
+    for path in sorted((TESTS.parent / "modules").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if (cell["metadata"].get("nbgrader") or {}).get("grade"):
+                tree = ast.parse("".join(cell["source"]))
+                mine = {node.name for node in ast.walk(tree) if hasattr(node, "name")}
+                used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+                private = {name for name in used - mine if name.startswith("_") and name.strip("_")
+                           and not name.startswith("__")}
+                assert not private, f"{path.name}, {cell['metadata']['nbgrader']['grade_id']}: {private}"

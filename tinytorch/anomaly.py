@@ -81,11 +81,12 @@ def first_nonfinite(run, names=None):
         found = [path[-1]] if first_nan is path[-1] else [path[-1], first_nan]
     names = {id(tensor.data): f"{name}: " for name, tensor in (names or {}).items()}
     return "; then ".join(
-        f"{type(call.operation).__name__}.{call.half} at {call.line} gave {_described(call.outputs[0], {})} from "
-        f"inputs ({'; '.join(_described(array, names) for array in call.inputs)})" for call in found)
+        f"{type(call.operation).__name__}.{call.half} at {call.line} gave {described(call.outputs[0], {})} from "
+        f"inputs ({'; '.join(described(array, names) for array in call.inputs)})" for call in found)
 
 
-def _described(array, names):
+def described(array, names):
+    "Return names.get(id(array), '') and 'float32 2x3, 1 nan and 2 inf', 'float64 scalar, 3 to 3', 'float32 0, empty'."
     shape = "x".join(map(str, array.shape)) or "scalar"
     bad = [f"{n} {kind}" for kind, n in (("nan", np.isnan(array).sum()), ("inf", np.isinf(array).sum())) if n]
     values = " and ".join(bad) or (f"{array.min():.3g} to {array.max():.3g}" if array.size else "empty")

@@ -26,8 +26,9 @@ class GradientError(AssertionError):
     "Raised for a gradient that does not agree with finite differences."
 
 
-def _hint(expected, got, shapes):
-    "Guess at the mistake, from how the two gradients differ and from the `shapes` that took part."
+def explain(expected, got, shapes):
+    """Return a guess at the mistake: "all zeros", "transpose", a ratio that "differs from place to place", or, where
+    expected is not tiny, "everywhere 3: " and why: "the sign is wrong", a 2, "3 is a size of (7, 3)" of `shapes`."""
     if not np.any(got):
         return "got is all zeros: is the gradient cut off, or never written?"
     if not np.any(expected):
@@ -64,7 +65,7 @@ def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
         slope, ours = float(expected[worst]), float(np.asarray(got)[worst])
         raise GradientError(f"{name}: gradient of input {i} is wrong at {wrong.sum()} of {wrong.size} places, most at "
                             f"{worst}: expected {slope:.8g}, got {ours:.8g}, ratio "
-                            f"{ours / slope if slope else math.inf:.4g} ({_hint(expected, np.asarray(got), shapes)})")
+                            f"{ours / slope if slope else math.inf:.4g} ({explain(expected, np.asarray(got), shapes)})")
     return difference.max(initial=0)
 
 

@@ -27,11 +27,8 @@ def _as_array(data, dtype=None):
 
 def _as_operand(value):
     "Return what `forward` gets for an input that is not a Tensor; a NumPy scalar as a Python number."
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, (int, float, np.ndarray)):
-        return value
-    return _as_array(value)
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if value is None or isinstance(value, (int, float, np.ndarray)) else _as_array(value)
 
 
 def apply(operation, *inputs):

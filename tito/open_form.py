@@ -201,7 +201,8 @@ def given_names(texts: dict[str, str]) -> dict[str, set[str]]:
 
 def package_texts(notebooks: list[Path], package: Path) -> dict[str, str]:
     """{path: source} of what notebooks export, and of the other files in the folder of the package."""
-    texts = {path.relative_to(package).as_posix(): path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    texts = {path.relative_to(package).as_posix(): path.read_text(encoding="utf-8") for path in package.rglob("*.py")
+             if path.name != "__main__.py"}  # which runs, and is not imported
     exported = {}
     for notebook in notebooks:
         for cell, path in exporting(read_notebook(notebook)):

@@ -1,12 +1,13 @@
 """PyTorch's counter of FLOPs finds the same matrix products, forward and backward."""
 import numpy as np
 import pytest
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from tinytorch import Tensor
 from tinytorch.counting import count
 from tinytorch.nn import functional as F
+
+torch = pytest.importorskip("torch", reason="parity tests need the extra: pip install -e '.[parity]'")
+flop_counter = pytest.importorskip("torch.utils.flop_counter")
 
 CALLS = {
     "linear": (lambda f, x, w: f.linear(x, w), [(2, 5, 6), (4, 6)], "Linear"),
@@ -24,7 +25,8 @@ def test_as_torch_counts(name):
     theirs = [torch.tensor(x, requires_grad=True) for x in arrays]
     rows = count(lambda: call(F, *ours).sum().backward()).rows
     got = sum(rows[operation, half].flops for half in ("forward", "backward"))
-    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    plain, counter = torch.nn.attention.SDPBackend.MATH, flop_counter.FlopCounterMode(display=False)
+    with torch.nn.attention.sdpa_kernel(plain), counter:
         call(torch.nn.functional, *theirs).sum().backward()
     wanted = counter.get_total_flops()
     assert wanted <= got <= 1.1 * wanted, f"{got} is not {wanted} and some arithmetic beside products"

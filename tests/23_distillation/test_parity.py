@@ -1,13 +1,14 @@
 """PyTorch's pruning masks, and its Kullback-Leibler divergence."""
 import numpy as np
 import pytest
-import torch
-from torch.nn.utils import prune as torch_prune
 
 import tinytorch
 from tinytorch import Tensor, nn
 from tinytorch.distillation import distillation_loss
 from tinytorch.pruning import magnitude_mask, prune, structured_mask
+
+torch = pytest.importorskip("torch", reason="parity tests need the extra: pip install -e '.[parity]'")
+torch_prune = pytest.importorskip("torch.nn.utils.prune")
 
 
 def layer(seed=0, sizes=(6, 8)):

@@ -1,11 +1,12 @@
 """Checkpointed here and in PyTorch: the same results and gradients."""
 import numpy as np
-import torch
-from torch.utils.checkpoint import checkpoint as torch_checkpoint
-from torch.utils.checkpoint import checkpoint_sequential as torch_sequential
+import pytest
 
 from tinytorch import Tensor, nn
 from tinytorch.recomputation import checkpoint, checkpoint_sequential
+
+torch = pytest.importorskip("torch", reason="parity tests need the extra: pip install -e '.[parity]'")
+recomputing = pytest.importorskip("torch.utils.checkpoint")
 
 
 def both():
@@ -21,8 +22,8 @@ def test_checkpoint_as_torch():
     (ours, theirs), x = both(), np.random.default_rng(0).standard_normal((3, 5), dtype=np.float32)
     inputs = Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
     calls = ((checkpoint(nn.Sequential(*ours), inputs[0]), checkpoint_sequential(ours, 2, inputs[0])),
-             (torch_checkpoint(torch.nn.Sequential(*theirs), inputs[1], use_reentrant=False),
-              torch_sequential(theirs, 2, inputs[1], use_reentrant=False)))
+             (recomputing.checkpoint(torch.nn.Sequential(*theirs), inputs[1], use_reentrant=False),
+              recomputing.checkpoint_sequential(theirs, 2, inputs[1], use_reentrant=False)))
     for out, wanted in zip(*calls):
         np.testing.assert_allclose(out.data, wanted.detach(), rtol=1e-5, atol=1e-6)
     for out, wanted in zip(*calls):

@@ -1,5 +1,5 @@
 """Find where an inf or a nan came from: run the computation once more and watch every operation."""
-__all__ = ["Call", "users_line", "watched", "path_to_origin", "first_nonfinite"]
+__all__ = ["Call", "users_line", "watched", "path_to_origin", "first_nonfinite", "described"]
 
 import os
 import sys
@@ -75,20 +75,20 @@ def path_to_origin(calls):
     return path
 
 
-def _described(array, names):
-    name = next((f"{name}: " for name, tensor in names.items() if tensor.data is array), "")
+def described(array, names):
+    name = names.get(id(array), "")
     facts = [f"{count} {word}" for word, found in (("nan", np.isnan), ("inf", np.isinf))
              if (count := int(found(array).sum()))]
     if not facts and array.size:
-        facts = [f"{array.min():.4g} to {array.max():.4g}"]
+        facts = [f"{array.min():.3g} to {array.max():.3g}"]
     shape = "x".join(map(str, array.shape)) or "scalar"
-    return f"{name}{array.dtype} {shape}, {', '.join(facts) or 'empty'}"
+    return f"{name}{array.dtype} {shape}, {' and '.join(facts) or 'empty'}"
 
 
 def _told(call, names):
-    given = "; ".join(_described(array, names) for array in call.inputs)
+    given = "; ".join(described(array, names) for array in call.inputs)
     bad = next(array for array in call.outputs if not _finite([array]))
-    return f"{call.operation.name}.{call.half} at {call.line} gave {_described(bad, {})} from inputs ({given})"
+    return f"{call.operation.name}.{call.half} at {call.line} gave {described(bad, {})} from inputs ({given})"
 
 
 def first_nonfinite(run, names=None):
@@ -100,7 +100,8 @@ def first_nonfinite(run, names=None):
         story = path_to_origin([call for call in calls if call.half == "forward"] or calls)[::-1]
     if not story:
         return None
+    known = {id(tensor.data): f"{name}: " for name, tensor in (names or {}).items()}
     became_nan = next((call for call in story if any(np.isnan(array).any() for array in call.outputs)), story[0])
     chapters = [story[0]] if became_nan is story[0] else [story[0], became_nan]
-    text = "; then ".join(_told(call, names or {}) for call in chapters)
+    text = "; then ".join(_told(call, known) for call in chapters)
     return text

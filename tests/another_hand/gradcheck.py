@@ -1,7 +1,7 @@
 """Gradients against finite differences, by another hand."""
 
 __all__ = [
-    "numerical_gradient", "GradientError", "compare_gradients", "random_cotangent",
+    "numerical_gradient", "GradientError", "explain", "compare_gradients", "random_cotangent",
     "check_function", "gradcheck",
 ]
 
@@ -28,6 +28,30 @@ class GradientError(AssertionError):
     "A gradient does not agree with what was measured."
 
 
+def explain(expected, got, shapes):
+    expected, got = np.asarray(expected, float), np.asarray(got, float)
+    if not got.any():
+        return "got is all zeros"
+    if not expected.any():
+        return "expected is all zeros, and got is not"
+    if expected.ndim > 1 and expected.shape[-1] == expected.shape[-2] and np.allclose(got, expected.mT, rtol=1e-4):
+        return "got is the transpose"
+    counts = abs(expected) > abs(expected).max() / 10_000
+    ratios = np.divide(got, expected, where=counts, out=np.full(got.shape, np.nan))[counts]
+    typical = float(np.median(ratios))
+    if (abs(ratios - typical) > 1e-3 * abs(typical)).any():
+        return "the ratio differs from place to place"
+    explained = {-1.0: "the sign is wrong", 2.0: "a factor of 2 too many", 0.5: "a factor of 2 too few"}
+    for shape in (expected.shape, *shapes):
+        for size in (*shape, int(np.prod(shape))):
+            if size > 1:
+                explained.setdefault(float(size), f"{size} is a size of {shape}")
+                explained.setdefault(1 / size, f"1 / {size}, where {size} is a size of {shape}")
+    near = min(explained, key=lambda value: abs(value - typical))
+    why = explained[near] if abs(near - typical) < 1e-3 * abs(typical) else "some constant"
+    return f"everywhere {typical:.4g}: {why}"
+
+
 def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
     complain = f"{name}: gradient of input {i}"
     if got is None:
@@ -44,7 +68,8 @@ def compare_gradients(name, i, expected, got, shapes=(), rtol=1e-5, atol=1e-7):
     distance = np.where(distance <= allowed, -1.0, np.where(np.isnan(distance), np.inf, distance))
     worst = np.unravel_index(distance.argmax(), distance.shape)
     worst = tuple(int(number) for number in worst)
-    raise GradientError(f"{complain} is {got[worst]:.6g} at index {worst}, measured {expected[worst]:.6g}")
+    raise GradientError(f"{complain} is {got[worst]:.6g} at index {worst}, measured {expected[worst]:.6g}: "
+                        f"{explain(expected, got, shapes)}")
 
 
 def random_cotangent(shape, seed):

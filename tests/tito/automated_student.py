@@ -112,13 +112,14 @@ class Student:
         else:
             solve(notebook, course / "modules" / notebook.name)
         if solutions:
-            for cell, check, error in self.failing_cells(notebook):
-                assert not check, f"{notebook.name}, cell {cell}, {check}: {error}"
-                self.report(f"{notebook.name}, cell {cell}: {error}")
+            failing = self.failing_cells(notebook)
+            for cell, check, error in failing:
+                self.report(f"{notebook.name}, cell {cell}{', ' + check if check else ''}: {error}")
+            assert not any(check for _, check, _ in failing), "checks that look at insides"
         else:
             self.kernel(notebook)
         said = self.tito("export", number)
-        assert "note:" not in said, said
+        assert solutions or "note:" not in said, said  # another hand has other helpers, and it is said which are gone
         said = self.tito("test", number)
         green = int(re.search(r"(\d+) passed", said)[1])
         assert notebook.stem in self.tito("status") and "green" in said, said

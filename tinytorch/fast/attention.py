@@ -245,9 +245,13 @@ class PackedAttention(BlockedHalves, Attention):
 
 def split(x, *kinds):
     "Return views (..., n, T, head_dim) of x (..., T, D), for each n in `kinds`, whose heads stand side by side."
-    heads = x.reshape(*x.shape[:-1], sum(kinds), x.shape[-1] // sum(kinds)).swapaxes(-2, -3)  # (..., all, T, head_dim)
-    ends = np.cumsum(kinds).tolist()
-    return [heads[..., end - n:end, :, :] for n, end in zip(kinds, ends)]
+    count = sum(kinds)
+    heads = x.reshape(*x.shape[:-1], count, x.shape[-1] // count).swapaxes(-2, -3)  # (..., all, T, head_dim)
+    parts, end = [], 0
+    for n in kinds:
+        parts.append(heads[..., end:end + n, :, :])
+        end += n
+    return parts
 
 
 class CachedAttention(PackedAttention):

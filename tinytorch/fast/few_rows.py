@@ -39,7 +39,7 @@ def compiled(loop):
 class FewRowsLinear(RowsLinear):
     "Two to four rows, of which nobody asks a gradient, by a loop; all else as in `RowsLinear`."
     def forward(self, x, weight, bias=None):
-        if True in self.needs_grad or weight.size < LARGE or not self.suits(x, weight, bias):
+        if weight.size < LARGE or True in self.needs_grad or not self.suits(x, weight, bias):
             return super().forward(x, weight, bias)
         count = x.size // x.shape[-1]
         rows, out = np.zeros((MOST, x.shape[-1]), FLOAT32), np.empty((MOST, len(weight)), FLOAT32)
@@ -51,8 +51,8 @@ class FewRowsLinear(RowsLinear):
     @staticmethod
     def suits(x, weight, bias):
         "Return whether the loop can take these: what it cannot is left to the others, which say what does not fit."
-        return (x.dtype == weight.dtype == FLOAT32 and weight.ndim == 2 and x.ndim > 0
-                and x.shape[-1] == weight.shape[1] and 2 * x.shape[-1] <= x.size <= MOST * x.shape[-1]
+        return (x.ndim > 0 and 2 * x.shape[-1] <= x.size <= MOST * x.shape[-1]
+                and x.dtype == weight.dtype == FLOAT32 and weight.ndim == 2 and x.shape[-1] == weight.shape[1]
                 and weight.flags.c_contiguous and weight.flags.writeable and loops() is not None
                 and (bias is None or bias.dtype == FLOAT32 and bias.shape == weight.shape[:1]))
 

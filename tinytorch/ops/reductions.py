@@ -225,8 +225,9 @@ class MatMul(Function):
         return dx, dy
 
 
-def _letters(equation, operands):
-    "Return the letters of each operand, and those of the result: '...' as capitals, a missing '->' filled in."
+def einsum_letters(equation, operands):
+    """Return each operand's letters, a list, and the result's: "...ij,jk" gives ["Aij", "jk"], "Aik". "..." becomes
+    the last of the first unused capitals; no result: all "...", then, sorted, what occurs once. Raises: ValueError."""
     left, arrow, result = equation.partition("->")
     terms = left.split(",")
     if len(terms) != len(operands):
@@ -252,7 +253,7 @@ class Einsum(Function):
         self.equation = equation.replace(" ", "")
     def forward(self, *operands):
         self.operands = operands
-        self.terms, self.result = _letters(self.equation, operands)
+        self.terms, self.result = einsum_letters(self.equation, operands)
         return np.einsum(f"{','.join(self.terms)}->{self.result}", *operands, optimize=True)
     def backward(self, grad):
         wanted = self.needs_grad[:len(self.operands)]

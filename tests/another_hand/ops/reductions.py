@@ -2,11 +2,11 @@
 
 __all__ = [
     "positive_dims", "Reduction", "Sum", "Mean", "Var", "Std", "Amax", "Amin", "Prod", "CumSum",
-    "check_floats", "Softmax", "LogSoftmax", "LogSumExp", "check_inner_sizes", "MatMul", "Einsum",
+    "check_floats", "Softmax", "LogSoftmax", "LogSumExp", "check_inner_sizes", "MatMul", "einsum_letters", "Einsum",
 ]
 
 from operator import index
-from string import ascii_letters
+from string import ascii_uppercase
 
 import numpy as np
 
@@ -249,30 +249,31 @@ class MatMul(Function):
                 _product_summed_to(y.shape, x.swapaxes(-1, -2), grad).reshape(self._y.shape) if dy else None)
 
 
+def einsum_letters(equation, operands):
+    left, arrow, right = equation.partition("->")
+    terms, spare = left.split(","), [letter for letter in ascii_uppercase if letter not in equation]
+    if len(terms) != len(operands):
+        raise ValueError(f"einsum: {len(terms)} operands in {equation!r}, {len(operands)} given")
+    hidden = [np.ndim(operand) - len(term.replace("...", "")) for term, operand in zip(terms, operands)]
+    for term, operand, unnamed in zip(terms, operands, hidden):
+        if unnamed < 0 or unnamed and "..." not in term:
+            raise ValueError(f"einsum: {term!r} of {equation!r} is for an operand of shape {np.shape(operand)}")
+    most = max((n for term, n in zip(terms, hidden) if "..." in term), default=0)
+    if not arrow:
+        once = sorted(letter for letter in set(left) - set(",.") if left.count(letter) == 1)
+        right = "..." * bool(most) + "".join(once)
+    spelled = [term.replace("...", "".join(spare[most - unnamed : most])) for term, unnamed in zip(terms, hidden)]
+    return spelled, right.replace("...", "".join(spare[:most]))
+
+
 class Einsum(Function):
     def __init__(self, equation):
         self.equation = equation
 
     def forward(self, *operands):
-        out = np.einsum(self.equation, *operands)
         self._operands = operands
-        self._terms, self._result = self._spelled_out([op.ndim for op in operands], np.ndim(out))
-        return out
-
-    def _spelled_out(self, ndims, out_ndim):
-        "The letters of each operand and of the output, with letters for the dims behind '...' too."
-        left, arrow, right = self.equation.replace(" ", "").partition("->")
-        spare = [letter for letter in ascii_letters if letter not in left]
-
-        def spell(term, ndim):
-            hidden = ndim - len(term.replace("...", ""))
-            return term.replace("...", "".join(reversed(spare[:hidden])))
-
-        terms = left.split(",")
-        if not arrow:
-            letters = sorted(letter for letter in set(left) - set(",.") if left.count(letter) == 1)
-            right = "..." * ("..." in left) + "".join(letters)
-        return [spell(term, ndim) for term, ndim in zip(terms, ndims)], spell(right, out_ndim)
+        self._terms, self._result = einsum_letters(self.equation.replace(" ", ""), operands)
+        return np.einsum(f"{','.join(self._terms)}->{self._result}", *operands)
 
     def backward(self, grad):
         return tuple(self.gradient_of(i, grad) if self.needs_grad[i] else None for i in range(len(self._operands)))
