@@ -560,6 +560,13 @@ MISTAKES = {
         ("scaling: the interval is the middle half", "[(1 - level) / 2, (1 + level) / 2]", "[0.45, 0.55]"),
         ("scaling: noise has an interval, too", "if len(rows) < draws / 2:", "if not rows:"),
     ],
+    ("inside.py", "27_inside/test_by_hand.py"): [
+        ("inside: hooks stay", "    finally:\n        for handle in handles:\n            handle.remove()",
+         "    finally:\n        pass"),
+        ("inside: a head that is not there", "if not 0 <= head < attention.num_heads:",
+         "if head > attention.num_heads:"),
+        ("inside: diagonals ahead", "np.diagonal(weights, -distance", "np.diagonal(weights, distance"),
+    ],
     ("distributed.py", "28_distributed/test_distributed.py"): [
         ("distributed: the parts come in another order", "exchange(parts[(rank - step) % size], arrived)",
          "exchange(parts[(rank + step) % size], arrived)"),

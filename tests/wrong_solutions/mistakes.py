@@ -1720,6 +1720,48 @@ while True:
         ("generator.integers(len(group), size=len(group))", "generator.permutation(len(group))"),
         words="with replacement",
     ),  # fmt: skip
+    # ---- 27_inside
+    Mistake(
+        "27_inside", "activations", "the loop's last name",
+        ("lambda m, i, out, name=name: kept", "lambda m, i, out: kept"),
+        words="a loop's name is the last one's",
+    ),  # fmt: skip
+    Mistake(
+        "27_inside", "activations", "what came in",
+        ("{name: out}", "{name: i[0]}"),
+        words="what came in",
+    ),  # fmt: skip
+    Mistake(
+        "27_inside", "activations", "hooks that stay",
+        ("handle.remove()", "pass"),
+        words="the hooks are still there",
+    ),  # fmt: skip
+    Mistake(
+        "27_inside", "logit-lens", "no norm",
+        ("model.norm(stream)", "stream"),
+        words="norm is forgotten",
+    ),  # fmt: skip
+    Mistake(
+        "27_inside", "without-head", "zeros",
+        ("x[..., part].mean(axis=(0, 1))", "0"),
+        words="zeros, not the mean",
+    ),  # fmt: skip
+    Mistake(
+        "27_inside", "without-head", "the other head",
+        ("slice(head * attention.head_dim, (head + 1) * attention.head_dim)",
+         "slice((1 - head) * attention.head_dim, (2 - head) * attention.head_dim)"),
+        words="the other head",
+    ),  # fmt: skip
+    Mistake(
+        "27_inside", "patched", "all places",
+        ("x[:, places] = value.data[:, places]", "x[:] = value.data"),
+        words="all places",
+    ),  # fmt: skip
+    Mistake(
+        "27_inside", "looks-back", "over all places",
+        (".mean(axis=(0, 2))", ".sum(axis=(0, 2)) / weights.shape[0] / weights.shape[2]"),
+        words="over all places",
+    ),  # fmt: skip
     # ---- 28_distributed
     Mistake(
         "28_distributed", "ring-all-reduce", "only added up",
