@@ -1,8 +1,10 @@
 """Each fast form computes what the plain operation computes: values and gradients, any layout, any dtype, extremes."""
 import functools
+import gc
 import importlib.util
 import os
 import re
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -488,3 +490,17 @@ def test_few_rows_that_do_not_fit_are_named():
     pytest.importorskip("numba", reason="the compiled forms need the extra: pip install -e '.[fast]'")
     with no_grad(), fast.use("compiled"), pytest.raises(ValueError):
         linear(Tensor(numbers(2, 256)), numbers(300, 255))
+
+
+def test_a_graph_that_is_dropped_is_freed_at_once(level):
+    "Without a backward pass, and before the garbage collector comes: attention's blocks hold nothing that holds them."
+    x = Tensor(np.zeros((2, 5, 12), np.float32), requires_grad=True)
+    with fast.use(level):
+        out = self_attention(x, 2, is_causal=True)
+    operation = weakref.ref(out.grad_fn)
+    gc.disable()
+    try:
+        del out
+        assert operation() is None
+    finally:
+        gc.enable()

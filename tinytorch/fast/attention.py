@@ -56,31 +56,31 @@ class Block:
 
     Weights are kept as (..., T_key, T_query): NumPy works along the last axis but one faster than along the last.
     """
-    def __init__(self, operation, query, key, value):
-        self.operation, self.inputs = operation, (query, key, value)
+    def __init__(self, query, key, value):
+        self.inputs = query, key, value
 
-    def attend(self, bias, out):
+    def attend(self, operation, bias, out):
         "Write the answers to `out` (..., T_query, e), and keep what the backward pass needs."
         query, key, value = self.inputs
-        scores = key @ np.multiply(query.swapaxes(-1, -2), self.operation.factor, order="C")  # (..., T_key, T_query)
-        self.weights = self.operation.softmax(scores, bias)
-        p = self.operation.dropout_p
+        scores = key @ np.multiply(query.swapaxes(-1, -2), operation.factor, order="C")  # (..., T_key, T_query)
+        self.weights = operation.softmax(scores, bias)
+        p = operation.dropout_p
         self.mask = dropout_mask(scores.swapaxes(-1, -2).shape, p, scores.dtype).swapaxes(-1, -2) if p else None
         self.out = np.matmul(self.after_dropout().swapaxes(-1, -2), value, out=out)
 
     def after_dropout(self):
         return self.weights if self.mask is None else self.weights * self.mask
 
-    def attend_backward(self, grad, dquery, dkey, dvalue):
+    def attend_backward(self, operation, grad, dquery, dkey, dvalue):
         "Write the three gradients; return that of the scores, times the scale, (..., T_key, T_query)."
         query, key, value = self.inputs
         np.matmul(self.after_dropout(), grad, out=dvalue)
-        dscores = value @ np.multiply(grad.swapaxes(-1, -2), self.operation.factor, order="C")
+        dscores = value @ np.multiply(grad.swapaxes(-1, -2), operation.factor, order="C")
         if self.mask is not None:
             dscores *= self.mask
         average = np.vecdot(grad, self.out)  # (..., T_query)
-        average *= self.operation.factor
-        self.operation.softmax_backward(dscores, self.weights, average)
+        average *= operation.factor
+        operation.softmax_backward(dscores, self.weights, average)
         np.matmul(dscores, query, out=dkey)
         np.matmul(dscores.swapaxes(-1, -2), key, out=dquery)
         return dscores
@@ -134,12 +134,12 @@ class BlockedHalves:
         bias = None if mask is None else bias_over_keys(mask, shape, query.dtype)
         self.blocks = []
         for queries, keys in blocks_of(*shape[-2:], self.is_causal):
-            block = Block(self, query[..., queries, :], key[..., keys, :], value[..., keys, :])
+            block = Block(query[..., queries, :], key[..., keys, :], value[..., keys, :])
             if self.is_causal:
                 sizes = queries.stop - queries.start, max(keys.stop - queries.start, 0)
-                block.attend(causal_block_bias(*sizes, query.dtype), out[..., queries, :])
+                block.attend(self, causal_block_bias(*sizes, query.dtype), out[..., queries, :])
             else:
-                block.attend(None if bias is None else bias[..., queries], out[..., queries, :])
+                block.attend(self, None if bias is None else bias[..., queries], out[..., queries, :])
             self.blocks.append((queries, keys, block))
 
     def attend_backward(self, grad, dquery, dkey, dvalue):
@@ -148,7 +148,7 @@ class BlockedHalves:
         for queries, keys, block in reversed(self.blocks):
             whole = block is self.blocks[-1][-1]  # the last block has all keys: it writes what the others add to
             into = [dx if whole else np.empty_like(dx[..., keys, :]) for dx in (dkey, dvalue)]
-            dblock = block.attend_backward(grad[..., queries, :], dquery[..., queries, :], *into)
+            dblock = block.attend_backward(self, grad[..., queries, :], dquery[..., queries, :], *into)
             if self.mask_learns():
                 dscores.insert(0, dblock)
             if not whole:
