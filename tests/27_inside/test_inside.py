@@ -18,7 +18,7 @@ from tinytorch.nn import functional as F
 from tinytorch.optim import AdamW
 
 VOCABULARY, LENGTH, PERIOD = 32, 48, 16
-TAKEN, SPARED = 0.8, 0.2  # by the induction head at least, by another less: set before anything was measured
+TAKEN, SPARED = 0.8, 0.2  # by the induction head at least, by another less: set first; the model's heads after
 
 
 def trained(seed, steps):

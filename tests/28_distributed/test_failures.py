@@ -81,6 +81,16 @@ def test_ranks_that_differ_are_refused(what, words, tmp_path):
     assert not (tmp_path / "metrics.jsonl").exists(), "nothing has started"
 
 
+def test_ranks_with_other_code_are_refused(tmp_path):
+    newer = tmp_path / "survivor.py"
+    newer.write_text(Path(SURVIVOR).read_text(encoding="utf-8") + "# newer\n", encoding="utf-8")
+    each = [[sys.executable, "-m", "mpi4py", script, tmp_path / "run"] for script in (SURVIVOR, newer)]
+    done = subprocess.run([MPIEXEC, "-n", "1", *each[0], ":", "-n", "1", *each[1]], capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode != 0 and "RuntimeError: ranks [1] have other code" in done.stderr, done
+    assert not (tmp_path / "run" / "metrics.jsonl").exists(), "nothing has started"
+
+
 @pytest.mark.parametrize("first, then", [(3, 1), (1, 3)])
 def test_begun_on_some_ranks_and_resumed_on_others(first, then, untouched, tmp_path):
     finished(tmp_path, "--steps", 20, *["--shard"] * (first > 1), size=first)
