@@ -249,6 +249,21 @@ def test_grouped_self_attention(level, groups, options):
     assert_same(found[1], found[0])
 
 
+@pytest.mark.parametrize("tokens, blocks", [(64, 2), (65, 2), (96, 3)])
+@pytest.mark.parametrize("groups", [2, 4])
+def test_narrow_blocks_of_a_causal_batch(level, groups, tokens, blocks, dtype):
+    found = []
+    for which in ("plain", level):
+        packed = Tensor(numbers(6, tokens, (4 + 2 * groups) * 32, scale=1, dtype=dtype), requires_grad=True)
+        with fast.use(which):
+            out = self_attention(packed, 4, is_causal=True, num_kv_heads=groups)
+            blocks_made = len(getattr(out.grad_fn, "blocks", []))
+            out.backward(numbers(6, tokens, 128, seed=1, scale=1, dtype=dtype))
+        found.append([out.data, packed.grad.data])
+    assert blocks_made == blocks
+    assert_same(found[1], found[0])
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 def test_grouped_self_attention_with_a_cache(level, groups):
     found, width = [], (4 + 2 * groups) * 4

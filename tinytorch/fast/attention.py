@@ -86,11 +86,21 @@ class Block:
         return dscores
 
 
-def blocks_of(T_query, T_key, is_causal, size=64):
+def blocks_of(T_query, T_key, is_causal, size):
     "Yield slices (queries, keys): `size` queries at a time, and the keys that some may attend to; the last has all."
     for start in range(0, max(T_query, 1), size):
         stop = min(start + size, T_query)
         yield slice(start, stop), slice(0, min(stop, T_key) if is_causal and stop < T_query else T_key)
+
+
+def queries_at_once(query, is_causal):
+    """Return the size of a block: a narrow one leaves out more above the diagonal, and costs more calls.
+
+    On AMD EPYC (Zen 4), one thread, forward and backward in float32, blocks of 32 take 0.82 to 0.97 of the time of
+    blocks of 64 at 64 tokens, and 0.86 to 0.96 at 96. They lose with few heads, at 50 or 100 tokens, whose last block
+    is thin, and win nothing that can be told from chance at 128 and more.
+    """
+    return 32 if is_causal and query.shape[-2] in (64, 96) and query.size >= 1 << 15 else 64
 
 
 @functools.lru_cache(16)
@@ -133,7 +143,7 @@ class BlockedHalves:
         shape = (*query.shape[:-1], key.shape[-2])
         bias = None if mask is None else bias_over_keys(mask, shape, query.dtype)
         self.blocks = []
-        for queries, keys in blocks_of(*shape[-2:], self.is_causal):
+        for queries, keys in blocks_of(*shape[-2:], self.is_causal, queries_at_once(query, self.is_causal)):
             block = Block(query[..., queries, :], key[..., keys, :], value[..., keys, :])
             if self.is_causal:
                 sizes = queries.stop - queries.start, max(keys.stop - queries.start, 0)
