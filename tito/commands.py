@@ -224,14 +224,25 @@ def site(
         typer.Option(metavar="NN", help="Run only this chapter; may be repeated. All when left out.",
                      show_default=False),
     ] = None,
+    patient: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NN", help="Examine only this patient of the clinic; may be repeated. All when left out.",
+                     show_default=False),
+    ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Runs of milestones to show; quick ones that it lacks are made.",
+                     show_default=False),
+    ] = None,
     repository: Annotated[
         str, typer.Option(metavar="OWNER/NAME", help="On GitHub, for links to the source.")
     ] = "",
     root: Root = None,
 ) -> None:  # fmt: skip
-    """Write the site: static pages of the chapters, that any host can serve.
+    """Write the site, static pages that any host can serve: chapters, milestones, the clinic, a reference.
 
-    What the cells of a notebook print comes from running it, once for each version of it and of the package.
+    What the cells of a notebook print comes from running it, once for each version of it and of the package; so do the
+    patients' findings and the quick milestones.
 
     Exit status: 0 done; 2 no such chapter, or something that cannot be shown: nothing is replaced.
     """
@@ -239,7 +250,9 @@ def site(
         folder = root_folder(root)
         chosen = frozenset(path.stem for path in chosen_notebooks(folder, run or [])) if run else None
         work = folder / "build" / "site-work"
-        print(f"wrote {build_site(Settings(folder, to or folder / 'build' / 'site', work, repository, chosen))}")
+        patients = frozenset(patient) if patient else None
+        settings = Settings(folder, to or folder / "build" / "site", work, repository, runs, chosen, patients)
+        print(f"wrote {build_site(settings)}")
 
 
 @dev.command()

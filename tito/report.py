@@ -223,7 +223,8 @@ def chart(names: list[str], parts: list, size: tuple[int, int]) -> str:
                       f"{escape(name)} {y:.4g}</title></circle>" for x, y in zip(xs, ys)]  # fmt: skip
     legend = "".join(f'<span class="key c{i % 5}">{escape(name)}</span>' for i, name in enumerate(names))
     lines.append(f'<text x="{width - RIGHT}" y="{height - 3}" text-anchor=end>step</text>')
-    svg = f'<svg viewBox="0 0 {width} {height}" role=img>{"".join(lines)}</svg>'
+    named = escape(f"{', '.join(names)}: curves over {last:,.10g} steps")
+    svg = f'<svg viewBox="0 0 {width} {height}" role=img aria-label="{named}">{"".join(lines)}</svg>'
     return f"<figure class={kind}><figcaption>{legend}</figcaption>{svg}</figure>"
 
 

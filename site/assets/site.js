@@ -1,6 +1,6 @@
 // A block of code that is wider than its box can be scrolled with the keys.
 function reachable() {
-  for (const block of document.querySelectorAll("article pre code, article .formula-block, article .wide")) {
+  for (const block of document.querySelectorAll("article pre code, article .formula-block, article .report")) {
     if (block.scrollWidth > block.clientWidth) {
       block.tabIndex = 0;
     } else {

@@ -4,6 +4,7 @@ Needs the extra `browser` and Debian's `chromium` and `chromium-driver`; where o
 and CI fails. Pictures of the pages lie in the folder that TITO_SCREENSHOTS names.
 """
 import functools
+import html
 import http.server
 import importlib.util
 import json
@@ -24,7 +25,9 @@ for package in ("zensical", "latex2mathml", "selenium", "axe_playwright_python")
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver import ChromeOptions, ChromeService  # noqa: E402
 
+from tinytorch.pictures.page import Picture  # noqa: E402
 from tito.site.builder import Settings, build_site  # noqa: E402
+from tito.site.outputs import shown  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -38,9 +41,12 @@ in_a_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="the site in
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    "A site with one chapter that was run."
+    "A site with one chapter, two patients and one milestone that were run; the course in the browser is in it."
     folder = tmp_path_factory.mktemp("site")
-    return build_site(Settings(ROOT, folder / "html", folder / "work", execute=frozenset(["03_tensor"])))
+    (folder / "html" / "lite").mkdir(parents=True)
+    (folder / "html" / "lite" / "start.html").write_text("<!doctype html><title>here before</title>")
+    return build_site(Settings(ROOT, folder / "html", folder / "work", run=frozenset(["03_tensor"]),
+                               patients=frozenset(["01", "11"]), quick=("xor",)))  # fmt: skip
 
 
 class Links(HTMLParser):
@@ -78,6 +84,57 @@ def test_every_internal_link_resolves_and_nothing_is_fetched_from_outside(built)
             if not file.is_file() or (place and file in pages and unquote(place) not in pages[file].places):
                 broken.append(f"{path.relative_to(built)}: {target}")
     assert not broken, "\n".join(broken)
+
+
+def text_of(path):
+    return re.sub(r"<[^>]+>", "", path.read_text(encoding="utf-8"))
+
+
+def test_a_patient_is_shown_with_its_curve_three_guesses_and_the_finding(built):
+    page = (built / "clinic" / "01_wrong_digits.html").read_text(encoding="utf-8")
+    assert page.count('class="guess right"') == 1 and page.count('class="guess wrong"') == 2
+    assert "<polyline" in page or "<path" in page, "no curve"
+    finding = page.partition("What the examination finds")[2]
+    assert "clinic" in finding and "repaired" in finding
+    ward = text_of(built / "clinic" / "index.html")
+    assert "2 of 39 patients" in ward and "Wrong digits" in ward
+
+
+def test_a_milestone_shows_what_its_run_wrote(built, tmp_path):
+    run = next((built.parent / "work" / "cache" / "runs").glob("xor-*/xor-001"))
+    criteria = json.loads((run / "results.json").read_text(encoding="utf-8"))["criteria"]
+    text = text_of(built / "milestones" / "xor.html")
+    assert criteria and all(html.escape(one["name"]) in text or one["name"] in text for one in criteria)
+    assert "<svg" in (built / "milestones" / "xor.html").read_text(encoding="utf-8")
+    assert "No run was given" in text_of(built / "milestones" / "copilot.html")
+
+
+def test_the_reference_has_signatures_links_and_the_source(built):
+    page = (built / "reference" / "tinytorch.nn.functional.html").read_text(encoding="utf-8")
+    text = text_of(built / "reference" / "tinytorch.nn.functional.html")
+    assert 'id="tinytorch.nn.functional.cross_entropy"' in page and "cross_entropy(" in text
+    assert "../chapters/" in page and "../source/tinytorch." in page and "Raises:" in text
+    assert "object at 0x" not in text and "<function" not in html.unescape(text)
+
+
+def test_the_search_finds_cross_entropy(built):
+    index = json.loads((built / "search.json").read_text(encoding="utf-8"))
+    found = [one["location"] for one in index["items"] if "cross_entropy" in one["title"]]
+    assert any("reference/tinytorch.nn.functional.html" in place for place in found), found
+
+
+def test_the_course_in_the_browser_stays_and_is_linked(built):
+    assert "here before" in (built / "lite" / "start.html").read_text()
+
+
+def test_a_picture_of_the_package_gets_a_frame_of_its_own(built):
+    picture = Picture("temperature", "Temperature", {"scores": [1.0, 2.0], "names": ["a", "b"]}, 300)
+    made = shown({"data": {"text/html": picture._repr_html_()}}, "007-0")
+    assert made.files == {"007-0.html": picture.html.encode()}
+    assert made.markdown.count("<iframe") == 1 and 'title="Temperature"' in made.markdown and "300px" in made.markdown
+    page = (built / "chapters" / "03_tensor.html").read_text(encoding="utf-8")
+    frames = re.findall(r'<iframe class="widget" src="([^"]+)"', page)
+    assert frames and not any("<iframe" in (built / "chapters" / frame).read_text(encoding="utf-8") for frame in frames)
 
 
 def test_no_solution_marker_or_hidden_test_is_on_a_page(built):
@@ -124,7 +181,9 @@ def opened(browser, url, width, dark=False):
     return asked, [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
-PAGES = ("index.html", "chapters/03_tensor.html", "chapters/11_attention.html")
+PAGES = ("index.html", "chapters/03_tensor.html", "chapters/11_attention.html", "clinic/index.html",
+         "clinic/01_wrong_digits.html", "milestones/xor.html", "reference/tinytorch.Tensor.html",
+         "reference/tinytorch.nn.functional.html", "source/tinytorch.tensor.py.html")  # fmt: skip
 
 
 def picture(browser, name):
@@ -158,8 +217,10 @@ def test_formulas_are_drawn(browser, address):
 
 
 @in_a_browser
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page, dark", [
+    ("index.html", False), ("chapters/03_tensor.html", True), ("clinic/01_wrong_digits.html", False),
+    ("milestones/xor.html", True), ("reference/tinytorch.optim.html", False),
+])  # fmt: skip
 def test_axe_finds_nothing_serious(browser, address, page, dark):
     opened(browser, address + page, WIDTHS["desk"], dark)
     axe = Path(importlib.util.find_spec("axe_playwright_python").submodule_search_locations[0]) / "axe.min.js"

@@ -12,21 +12,32 @@ from tito.files import write_whole
 from tito.install import how_to_install
 from tito.project import TitoError, notebooks
 from tito.site.chapters import Page, chapter_page
+from tito.site.clinic import clinic_pages
+from tito.site.milestones import QUICK, milestone_pages
 from tito.site.outputs import committed, executed
+from tito.site.reference import reference_pages, source_pages
 from tito.strip import read_notebook
 
+SECTIONS = {"chapters": "Chapters", "milestones": "Milestones", "clinic": "The clinic", "reference": "Reference"}
 NOT_RUN = '!!! note "Not run in this build"\n    Pictures come from the notebook; what its cells print is left out.'
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the site is made of: `execute` names the chapters that are run, None for all."""
+    """What the site is made of. None means all: `run`, names of chapters; `patients`, numbers; `quick`, milestones."""
 
     root: Path
     to: Path
     work: Path
     repository: str = ""
-    execute: frozenset[str] | None = None
+    runs: Path | None = None
+    run: frozenset[str] | None = None
+    patients: frozenset[str] | None = None
+    quick: tuple[str, ...] = QUICK
+
+    @property
+    def cache(self) -> Path:
+        return self.work / "cache"
 
 
 def build_site(settings: Settings) -> Path:
@@ -37,20 +48,33 @@ def build_site(settings: Settings) -> Path:
     shutil.rmtree(pages, ignore_errors=True)
     shutil.copytree(settings.root / "site" / "pages", pages)
     shutil.copytree(settings.root / "site" / "assets", pages / "assets")
-    chapters = [chapter(path, settings) for path in notebooks(settings.root)]
-    for page in chapters:
-        save(page, pages / "chapters")
+    rooms = {
+        "chapters": [chapter(path, settings) for path in notebooks(settings.root)],
+        "milestones": milestone_pages(settings.root, settings.cache, settings.runs, settings.quick),
+        "clinic": clinic_pages(settings.root, settings.cache, settings.patients),
+        "reference": reference_pages(settings.root),
+        "source": source_pages(settings.root),
+    }
+    for room, made in rooms.items():
+        for page in made:
+            save(page, pages / room)
     index = pages / "index.md"
-    listed = "\n".join(f"- [{page.title}](chapters/{page.name}.md)" for page in chapters)
+    listed = "\n".join(f"- [{page.title}](chapters/{page.name}.md)" for page in rooms["chapters"])
     index.write_text(index.read_text(encoding="utf-8").replace("<!-- chapters -->", listed), encoding="utf-8")
-    nav = [{"Home": "index.md"}, {"Chapters": [{page.title: f"chapters/{page.name}.md"} for page in chapters]}]
-    run_zensical(settings, nav)
+    run_zensical(settings, [{"Home": "index.md"}, *(section(room, rooms[room]) for room in SECTIONS)])
     return settings.to
 
 
+def section(room: str, pages: list[Page]) -> dict:
+    """A part of the navigation."""
+    entries = [f"{room}/{page.name}.md" if page.name == "index" else {page.title: f"{room}/{page.name}.md"}
+               for page in pages]  # fmt: skip
+    return {SECTIONS[room]: entries}
+
+
 def chapter(notebook: Path, settings: Settings) -> Page:
-    runs = settings.execute is None or notebook.stem in settings.execute
-    outputs = executed(notebook, settings.root, settings.work / "cache") if runs else committed(notebook)
+    runs = settings.run is None or notebook.stem in settings.run
+    outputs = executed(notebook, settings.root, settings.cache) if runs else committed(notebook)
     return chapter_page(notebook.stem, read_notebook(notebook), outputs, "" if runs else NOT_RUN)
 
 
@@ -76,5 +100,7 @@ def run_zensical(settings: Settings, nav: list) -> None:
     built = settings.work / "html"
     if said.returncode or not (built / "index.html").is_file():
         raise TitoError(f"zensical could not build the site:\n{said.stdout}{said.stderr}")
+    if (settings.to / "lite").is_dir():  # the course in the browser, made by `tito dev lite`
+        shutil.move(settings.to / "lite", built / "lite")
     shutil.rmtree(settings.to, ignore_errors=True)
     shutil.move(built, settings.to)

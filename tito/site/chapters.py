@@ -19,6 +19,7 @@ class Page:
     title: str
     lines: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
+    about: str = ""
 
     @property
     def text(self) -> str:

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from dataclasses import dataclass, field
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 from tito.files import digest, write_whole
@@ -18,6 +18,8 @@ FRAME = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>
 <body>{body}</body></html>
 """
+_frame = re.compile(r"<iframe\b([^>]*\bsrcdoc=[^>]*)></iframe>")
+_attribute = re.compile(r'([\w-]+)="([^"]*)"')
 _colours = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -53,11 +55,16 @@ def picture(content: bytes, file: str) -> Shown:
 
 
 def framed(html: str, name: str) -> Shown:
-    """A page of its own in a frame: its styles and scripts stay in there."""
-    title = "Interactive picture made by the code above"
+    """A page of its own in a frame: its styles and scripts stay in there. A frame with a page in it is taken apart."""
+    title, height = "Interactive picture made by the code above", ""
+    if frame := _frame.fullmatch(html.strip()):
+        given = dict(_attribute.findall(frame[1]))
+        html, title = unescape(given["srcdoc"]), unescape(given.get("title", title))
+        height = "".join(re.findall(r"height:\d+px", given.get("style", "")))
     whole = html if "<html" in html[:300].lower() else FRAME.format(title=title, body=html)
-    frame = f'<iframe class="widget" src="FOLDER/{name}.html" title="{escape(title)}" loading="lazy"></iframe>'
-    return Shown(frame, {f"{name}.html": whole.encode()})
+    style = f' style="{height}"' if height else ""
+    shown = f'<iframe class="widget" src="FOLDER/{name}.html" title="{escape(title)}"{style} loading="lazy"></iframe>'
+    return Shown(shown, {f"{name}.html": whole.encode()})
 
 
 def text_of(value: str | list[str]) -> str:
