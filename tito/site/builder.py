@@ -75,7 +75,15 @@ def section(room: str, pages: list[Page]) -> dict:
 def chapter(notebook: Path, settings: Settings) -> Page:
     runs = settings.run is None or notebook.stem in settings.run
     outputs = executed(notebook, settings.root, settings.cache) if runs else committed(notebook)
-    return chapter_page(notebook.stem, read_notebook(notebook), outputs, "" if runs else NOT_RUN)
+    head = "\n\n".join(filter(None, [in_the_browser(notebook, settings.to), "" if runs else NOT_RUN]))
+    return chapter_page(notebook.stem, read_notebook(notebook), outputs, head)
+
+
+def in_the_browser(notebook: Path, to: Path) -> str:
+    """A link to the chapter in `tito dev lite`'s pages, "" where they do not lie in the site or lack the chapter."""
+    given = to / "lite" / "files" / "modules" / notebook.name
+    link = f"../lite/start.html?path=modules/{notebook.name}"
+    return f'<p><a href="{link}">Open it in the browser</a>: nothing to install.</p>' if given.is_file() else ""
 
 
 def save(page: Page, folder: Path) -> None:
