@@ -15,7 +15,7 @@ class Function:
     "One operation: forward on arrays, backward from the gradient of the output to a tuple of one gradient per input."
     needs_grad = (True,) * 32
     parents = None
-    plain = None
+    plain, hooks, kind = None, (), None
 
     def __new__(cls, *args, **kwargs):
         return object.__new__(chosen.get(cls, cls))
