@@ -96,7 +96,7 @@ def blocks_of(T_query, T_key, is_causal, size):
 def queries_at_once(query, is_causal):
     """Return the size of a block: a narrow one leaves out more above the diagonal, and costs more calls.
 
-    On AMD EPYC (Zen 4), one thread, forward and backward in float32, blocks of 32 take 0.82 to 0.97 of the time of
+    On AMD EPYC (Zen 4), one thread, forward and backward in float32, blocks of 32 take 0.82 to 1.02 of the time of
     blocks of 64 at 64 tokens, and 0.86 to 0.96 at 96. They lose with few heads, at 50 or 100 tokens, whose last block
     is thin, and win nothing that can be told from chance at 128 and more.
     """
