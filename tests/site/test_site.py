@@ -234,3 +234,9 @@ def test_axe_finds_nothing_serious(browser, address, page, dark):
     serious = [f"{one['impact']}: {one['help']}: {one['nodes'][0]['html'][:200]} ({len(one['nodes'])} times)"
                for one in found if one["impact"] in ("serious", "critical")]
     assert not serious, "\n".join(serious)
+
+
+def test_code_in_a_milestones_story_stays_as_it_is():
+    from tito.site.milestones import plain_text
+
+    assert plain_text("`build_it` of a_b") == "`build_it` of a\\_b"

@@ -110,7 +110,7 @@ def plain_text(story: str) -> str:
     parts = re.split(r"\n\s*\n", story)
     return "\n\n".join(
         fenced("\n".join(line[4:] for line in part.split("\n")), "text") if part.startswith("    ")
-        else re.sub(r"([\\*_<\[\]$#|])", r"\\\1", part)
+        else re.sub(r"(`[^`]*`)|([\\*_<\[\]$#|])", lambda found: found[1] or f"\\{found[2]}", part)
         for part in parts if part.strip()
     )  # fmt: skip
 
