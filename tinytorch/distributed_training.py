@@ -4,7 +4,7 @@ import json
 import platform
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from tinytorch.distributed import (
 )
 from tinytorch.run_guards import described
 from tinytorch.state import default_generator, thread
-from tinytorch.threads import generator_of_part, rows_of, state_text
+from tinytorch.threads import generator_of_part, one_blas_thread, rows_of, state_text
 from tinytorch.training import Trainer, loss_and_count
 
 __all__ = ["DistributedTrainer", "from_rank_0"]
@@ -61,7 +61,7 @@ class DistributedTrainer(Trainer):
             self.writes, self.noted = get_rank() == 0, []
         super().__init__(model, loader, loss_fn, optimizer, evaluate=evaluate, callbacks=callbacks,
                          show=show and get_rank() == 0, **settings)
-        if get_world_size() > 1 and self.threads > 1:
+        if get_world_size() > 1 and self.threads not in (None, 1, "auto"):
             raise ValueError(f"DistributedTrainer: got threads={self.threads} on {get_world_size()} ranks, expected 1: "
                              "start more ranks")
         if get_world_size() > 1:
@@ -123,6 +123,10 @@ class DistributedTrainer(Trainer):
         "Leave in each `.grad` the gradient of the mean loss over all that counts on all ranks; return that loss."
         if get_world_size() == 1:
             return super().gradients(model, batches, loss_fn)
+        with nullcontext() if self.threads is None else one_blas_thread():  # the cores are for the ranks
+            return self.shared_gradients(model, batches, loss_fn)
+
+    def shared_gradients(self, model, batches, loss_fn):
         parts = [rows_of(batch, get_rank(), get_world_size()) for batch in batches]
         parallel, total, counted, unit = self.parallel, 0.0, 0.0, None
         with self.numbers_of_rank() as drew:

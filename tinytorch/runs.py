@@ -14,6 +14,7 @@ import numpy as np
 
 from tinytorch.checkpoint import CheckpointError, write_whole
 from tinytorch.run_guards import described, locked, warn_of_changes
+from tinytorch.threads import keep_threads
 
 __all__ = ["new_run", "read_metrics", "read_config", "Metrics", "progress", "tensorboard", "watching", "write_status"]
 
@@ -144,6 +145,7 @@ def watching(trainer):
             stack.enter_context(locked(folder))
             read_config(folder)
             warn_of_changes(trainer)
+            keep_threads(trainer)
             for left in folder.glob("*.new"):  # what a killed run was writing
                 left.unlink(missing_ok=True)
             trainer.metrics = stack.enter_context(closing(Metrics(folder, trainer.history)))
@@ -164,4 +166,5 @@ def watching(trainer):
 def write_status(trainer, text):
     "Write into folder/status.json how far `trainer` is, its best evaluation, and in words how it stands."
     status = {name: getattr(trainer, name) for name in ("step", "seconds", "best")} | {"steps": trainer.total}
+    status["threads"] = getattr(trainer, "threads", None)
     write_whole(trainer.folder / "status.json", json.dumps({"status": text} | status | described(trainer)).encode())

@@ -17,15 +17,15 @@ from tinytorch.ops.elementwise import Function
 from tinytorch.optim import clip_grad_norm_
 from tinytorch.runs import read_config, read_metrics, watching, write_status
 from tinytorch.state import default_generator, no_grad
-from tinytorch.threads import shared_gradients
+from tinytorch.threads import chosen_threads, shared_gradients
 from tinytorch.vocabulary.options import checked
 
 
-def accumulate_gradients(model, batches, loss_fn, threads=1):
+def accumulate_gradients(model, batches, loss_fn, threads=None):
     """Add the gradient of the mean loss over all that counts in `batches` to `.grad`; return that loss, a float.
     `loss_fn`: see `loss_and_count`. threads=2: two share the rows of each batch (`tinytorch.threads`). Raises:
     FloatingPointError for a loss of inf or nan, and where nothing counts; the gradients then are what they were."""
-    if threads > 1:
+    if threads:
         return shared_gradients(accumulate_gradients, model, batches, loss_fn, threads)
     total, counted, unit, before = 0.0, 0, None, {}
     try:
@@ -137,7 +137,7 @@ def accuracy(model, loader, ignore_index=-100):
 
 class TrainingLoop:
     """Make the steps of training, without files: `steps` optimizer steps or `epochs` passes over `loader`.
-    `loss_fn`, `max_norm`: `train_step`'s; `accumulate`: batches a step, shared by `threads`; `schedule.step()` follows.
+    `loss_fn`, `max_norm`: `train_step`'s; `accumulate`: batches a step, by `chosen_threads`; `schedule.step()` follows.
     `evaluate()`: a dict of numbers, called every `evaluate_every` steps (default: an epoch) and after the last;
     `better` (min or max) of its first is the best; `patience`: stop after so many in a row that are not.
     `loader`: a DataLoader, or an iterable that gives the same batches again from the same random numbers.
@@ -147,7 +147,7 @@ class TrainingLoop:
     given, for `accumulate` < 1, an epoch without batches, `evaluate` without `evaluate_every` or a len of `loader`."""
     @checked
     def __init__(self, model, loader, loss_fn, optimizer, *, steps=None, epochs=None, schedule=None, accumulate=1,
-                 max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None, threads=1):
+                 max_norm=None, evaluate=None, evaluate_every=None, better=min, patience=None, threads="auto"):
         if (epochs is None) == (steps is None):
             raise ValueError(f"Trainer: got {epochs=}, {steps=}; give one of them")
         per_epoch = math.ceil(len(loader) / accumulate) if hasattr(loader, "__len__") else None
@@ -159,7 +159,7 @@ class TrainingLoop:
         self.max_norm, self.evaluate, self.evaluate_every = max_norm, evaluate, evaluate_every or per_epoch
         self.better, self.patience, self.best, self.stale, self.stopped = better, patience, None, 0, None
         self.step, self.epoch, self.dealt, self.began, self.batches, self.threads = 0, 1, 0, None, None, threads
-    def gradients(self, *parts): return accumulate_gradients(*parts, threads=self.threads)
+    def gradients(self, *parts): return accumulate_gradients(*parts, threads=chosen_threads(self, *parts))
     def open_epoch(self):
         "Unless it is one already, make `batches` an iterator over what is left of the epoch after `dealt` batches."
         if self.batches is None:

@@ -330,8 +330,9 @@ def test_status_says_how_it_ended(tmp_path):
     make(folder=tmp_path / "a", steps=4, evaluate=scripted(2, 1), evaluate_every=2).fit()
     found = status(tmp_path / "a")
     assert "Tanh" in found.pop("model") and len(found.pop("data")) == 64  # what a resumed run is compared with
-    assert found | {"seconds": 0} == {"status": "finished", "step": 4, "steps": 4, "seconds": 0,
-                                      "best": {"metric": "score", "value": 1, "step": 4}}
+    assert found | {"seconds": 0, "threads": None} == {
+        "status": "finished", "step": 4, "steps": 4, "seconds": 0, "threads": None,
+        "best": {"metric": "score", "value": 1, "step": 4}}
     make(folder=tmp_path / "b", steps=4, callbacks=[stop_at(2)]).fit()
     assert status(tmp_path / "b")["status"] == "enough"
     with pytest.raises(ZeroDivisionError):

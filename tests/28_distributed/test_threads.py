@@ -1,4 +1,6 @@
 """Threads that share a step: the numbers of one, and the same again."""
+import sys
+
 import numpy as np
 import pytest
 
@@ -6,9 +8,9 @@ import tinytorch
 from tinytorch import Tensor, nn
 from tinytorch.data import DataLoader, TensorDataset
 from tinytorch.nn import functional as F
-from tinytorch.optim import AdamW
-from tinytorch.state import default_generator
-from tinytorch.threads import twin_of
+from tinytorch.optim import SGD, AdamW
+from tinytorch.state import default_generator, observed_by
+from tinytorch.threads import blas, blas_threads, keep_threads, one_blas_thread, operations_of, twin_of
 from tinytorch.training import Trainer, accumulate_gradients, train
 
 
@@ -125,7 +127,148 @@ def test_a_twin_shares_numbers_and_no_gradients():
     assert twin[0].head.weight is twin[0].token_embedding.weight
 
 
-def test_how_many_threads():
+@pytest.mark.parametrize("threads", [0, -1, "many", 1.5])
+def test_how_many_threads(threads):
     model = gpt()
     with pytest.raises((TypeError, ValueError), match="threads"):
-        Trainer(model, [ids(4)], language_loss, AdamW(model.parameters()), steps=1, threads=0)
+        Trainer(model, [ids(4)], language_loss, AdamW(model.parameters()), steps=1, threads=threads)
+
+
+# ---- how many are chosen
+
+@pytest.fixture
+def two():
+    "BLAS has two threads, as it might without the limit that all tests have."
+    if blas() is None:
+        pytest.skip("threads of BLAS: install threadpoolctl")
+    with blas().limit(limits=2):
+        yield
+
+
+def wide(*others):
+    "A model whose steps of 400 rows take 2.4e9 operations."
+    tinytorch.manual_seed(0)
+    return nn.Sequential(nn.Linear(1000, 1000), *others)
+
+
+def mean_square(model, x, y):
+    return ((model(x) - y) ** 2).mean()
+
+
+WIDE = TensorDataset(*Tensor(np.random.default_rng(0).standard_normal((2, 400, 1000)).astype(np.float32)))
+
+
+def chosen(model, loss_fn=mean_square, steps=2, threads="auto", data=WIDE, **options):
+    "Return (threads after some steps, the weights, the next random number, the trainer)."
+    trainer = Trainer(model, DataLoader(data, len(data)), loss_fn, SGD(model.parameters(), lr=0.1), steps=steps,
+                      threads=threads, show=False, **options)
+    trainer.fit()
+    return trainer.threads, trainer.model.state_dict(), default_generator().random(), trainer
+
+
+def same(some, others):
+    return all(np.array_equal(array, others[name]) for name, array in some.items())
+
+
+def test_a_large_step_is_shared_and_a_small_one_is_not(two):
+    (count, weights, after, _), (_, wanted, after_two, _) = (chosen(wide(), threads=t) for t in ("auto", 2))
+    assert count == 2 and same(weights, wanted) and after == after_two, "bit for bit those of two threads"
+    few = TensorDataset(*(array[:100] for array in WIDE.tensors))
+    assert chosen(wide(), data=few)[0] == 1
+
+
+def test_operations_of_a_step():
+    x, y = ids(4)
+    matrices = sum(p.numel() for p in gpt().parameters() if p.ndim > 1)
+    assert operations_of(gpt(), [(x, y)] * 3) == 6 * matrices * 32 * 3, "32 targets in each of three batches"
+    convolution = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Linear(7, 2))
+    images = (Tensor(np.zeros((2, 3, 10, 11), np.float32)), Tensor(np.zeros(2, np.int64)))
+    assert operations_of(convolution, [images]) == 6 * (5 * 3 * 9 * 2 * 110 + 14 * 2)
+
+
+def test_one_thread_has_one_of_blas_and_none_leaves_it_alone(two):
+    seen = []
+
+    def noting(model, x, y):
+        seen.append(blas_threads())
+        return mean_square(model, x, y)
+
+    few = TensorDataset(*(array[:100] for array in WIDE.tensors))
+    for threads, wanted in (("auto", 1), (1, 1), (None, 2)):
+        chosen(wide(), noting, steps=1, data=few, threads=threads)
+        assert seen.pop() == wanted and not seen and blas_threads() == 2
+
+
+class Masked(nn.Module):
+    def __init__(self):
+        self.inside = wide()
+        self.inside.register_forward_hook(lambda *_: None)
+
+    def forward(self, x):
+        return self.inside(x)
+
+
+def with_a_gradient_hook():
+    model = wide()
+    model[0].bias.register_hook(lambda gradient: gradient * 2)
+    return model
+
+
+def around(model):
+    return lambda _, x, y: mean_square(model, x, y)
+
+
+def test_what_does_not_add_up_is_not_shared(two):
+    cases = {"dropout": lambda: (wide(nn.Dropout(0.01)), mean_square),
+             "batch norm": lambda: (wide(nn.BatchNorm1d(1000)), mean_square),
+             "a sum": lambda: (wide(), lambda model, x, y: ((model(x) - y) ** 2).sum() / 1e5),
+             "half of the rows": lambda: (wide(), lambda model, x, y: mean_square(model, x.reshape(400, 1000), y)),
+             "another model than its argument": lambda: (model := wide(), around(model))}
+    for name, make in cases.items():
+        (count, weights, after, _), (_, wanted, after_one, _) = (chosen(*make(), threads=t) for t in ("auto", None))
+        assert count is None, name
+        assert same(weights, wanted) and after == after_one, name
+
+
+def test_what_looks_at_a_step_sees_all_of_it():
+    for make in (Masked, with_a_gradient_hook):
+        results = [chosen(make(), threads=t, steps=1) for t in (2, None)]
+        assert same(results[0][1], results[1][1])
+    halves = []
+    with observed_by(lambda half, *arrays: halves.append(np.shape(arrays[0])[:1]) or half(*arrays)):
+        accumulate_gradients(wide(), [WIDE.tensors], mean_square, threads=2)
+    assert halves[0] == (400,)
+
+
+def test_without_threadpoolctl_there_is_one_thread(monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    blas.cache_clear()
+    try:
+        assert blas_threads() == 1 and chosen(wide(), steps=1)[0] is None
+    finally:
+        monkeypatch.undo()
+        blas.cache_clear()
+
+
+def test_limits_that_overlap_leave_what_was(two):
+    first, second = one_blas_thread(), one_blas_thread()
+    first.__enter__(), second.__enter__()
+    first.__exit__(None, None, None)
+    assert blas_threads() == 1
+    second.__exit__(None, None, None)
+    assert blas_threads() == 2
+
+
+def test_a_resumed_run_keeps_what_was_chosen(two, tmp_path):
+    whole = chosen(wide(), steps=4)[1]
+    assert chosen(wide(), folder=tmp_path)[0] == 2
+    trainer = chosen(wide(), steps=1)[3]
+    trainer.steps, trainer.folder, trainer.threads = 4, tmp_path, "auto"
+    with blas().limit(limits=1):
+        trainer.resume().fit()
+    assert trainer.threads == 2 and same(whole, trainer.model.state_dict())
+    for text in ("{", "[]", '{"threads": true}', '{"threads": -3}', "{}"):
+        (tmp_path / "status.json").write_text(text)
+        trainer.threads = "auto"
+        keep_threads(trainer)
+        assert trainer.threads in (None, "auto") and (text == "{" or text == "[]") == (trainer.threads == "auto")

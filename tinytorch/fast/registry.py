@@ -4,7 +4,10 @@ import os
 import sys
 from importlib import metadata
 
+import numpy as np
+
 from tinytorch.dispatch import chosen
+from tinytorch.threads import blas
 
 LEVELS = ("plain", "numpy", "compiled")
 SWITCH = "TINYTORCH_FAST"  # the environment variable: the level at the start
@@ -92,7 +95,8 @@ def status():
 
     `level`; `installed`, the best level there is; `forms`, the name of each operation that is replaced with that of its
     form; `numba`, its version or None; `problem`, why it does not work, or None; `cache`, the folder of the machine
-    code or None; `loading`, seconds for importing numba, or None; `compiling`, seconds for each loop not in the cache.
+    code or None; `loading`, seconds for importing numba, or None; `compiling`, seconds for each loop not in the cache;
+    `blas`, the libraries of matrix products and their threads, as threadpoolctl finds them, or why it does not.
     """
     from tinytorch.fast.compiling import Numba, cache_folder  # which imports this module
     forms = {operation.__name__: form.__name__ for operation, form in chosen.items()}
@@ -100,4 +104,18 @@ def status():
     return {"level": current["level"], "installed": best_level(), "forms": dict(sorted(forms.items())),
             "numba": metadata.version("numba") if best_level() == "compiled" else None, "problem": Numba.problem,
             "cache": cache_folder() if compiled else None, "loading": Numba.loading,
-            "compiling": dict(Numba.compiling)}
+            "compiling": dict(Numba.compiling), "blas": found_blas()}
+
+
+def found_blas():
+    "Return in words which libraries of matrix products there are, and how many threads each has."
+    if blas() is None:
+        return "unknown: threadpoolctl is not installed, so its threads cannot be limited, and no threads share a step"
+    found = [f"{library.internal_api} {library.version or ''}, threads: {library.num_threads}"
+             for library in blas().lib_controllers]
+    return "; ".join(found) or f"{numpys_blas()}, whose threads cannot be limited"
+
+
+def numpys_blas():
+    "Return the name of NumPy's own library of products, such as accelerate."
+    return np.show_config(mode="dicts")["Build Dependencies"]["blas"].get("name", "unknown")

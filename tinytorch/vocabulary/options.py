@@ -59,15 +59,15 @@ KINDS = {  # names of arguments: what is said of their kind, whether a value is 
     "top_p": ("a number above 0 and at most 1", is_number, lambda x: 0 < x <= 1),
     "repetition_penalty": ("a number above 0, 1 for none", is_number, lambda x: 0 < x < math.inf),
     "step_size batch_size batches context save_every accumulate evaluate_every total_steps epochs steps_per_epoch n"
-    " top_k threads TokenDataset.stride vocab_size d_model mlp_hidden": ("an int from 1 on", is_whole, lambda x: x > 0),
+    " top_k TokenDataset.stride vocab_size d_model mlp_hidden": ("an int from 1 on", is_whole, lambda x: x > 0),
+    "threads": ("an int from 1 on, 'auto' or None", lambda x: x in (None, "auto") or is_whole(x) and x > 0),
     "TrainingLoop.steps linear_warmup.steps total_iters patience cooldown max_new_tokens num_layers":
         ("an int from 0 on", is_whole, lambda x: x >= 0),
     "milestones lengths": ("a list of numbers", lambda x: is_several(x) and all(map(is_number, x))),
     "stop_tokens": ("an id or several", lambda x: is_whole(x) or is_several(x) and all(map(is_whole, x))),
     "suppress_tokens Tokenizer.tokens_of.ids Subset.indices":
         ("several ints", lambda x: is_several(x) and hasattr(x, "__len__") and all(map(is_whole, x))),
-    "tensor": ("a Tensor", lambda x: isinstance(x, Vocabulary)),
-    "parameters": ("a Tensor or several", is_several), "optim.dampening": ("a number", is_number, math.isfinite),
+    "tensor": ("a Tensor", lambda x: isinstance(x, Vocabulary)), "parameters": ("a Tensor or several", is_several),
     "text unknown": ("a text", lambda x: isinstance(x, str)), "lr_lambda": ("a function or several", some(callable)),
     "special_tokens": ("a list of texts", lambda x: is_several(x) and all(isinstance(one, str) for one in x)),
     "path folder vocab_path merges_path": ("a path", lambda x: isinstance(x, str) or hasattr(x, "__fspath__")),
@@ -76,9 +76,9 @@ KINDS = {  # names of arguments: what is said of their kind, whether a value is 
     "dataset": ("a dataset, with a length", lambda x: hasattr(x, "__len__") and not isinstance(x, (str, dict))),
     "loader": ("a DataLoader or other iterable of batches", lambda x: is_several(x) and not isinstance(x, Vocabulary)),
     "model": ("a Module", lambda x: callable(x) and hasattr(x, "parameters")),
-    "optimizer": ("an optimizer", lambda x: hasattr(x, "param_groups")),
-    "schedule": ("a schedule", lambda x: hasattr(x, "step")), "callbacks": ("functions", listed(callable)),
-    "schedulers": ("schedules", listed(lambda x: hasattr(x, "rate"))), "max_lr": ("numbers", some(is_number)),
+    "optimizer": ("an optimizer", lambda x: hasattr(x, "param_groups")), "max_lr": ("numbers", some(is_number)),
+    "schedule": ("a schedule", lambda x: hasattr(x, "step")), "optim.dampening": ("a number", is_number, math.isfinite),
+    "schedulers": ("schedules", listed(lambda x: hasattr(x, "rate"))), "callbacks": ("functions", listed(callable)),
     "loss_fn better evaluate collate_fn on_token multiplier": ("a function", callable),
 }
 KIND_OF = {name: kind for names, kind in KINDS.items() for name in names.split()}
