@@ -19,6 +19,7 @@ from tests.diagnosis_corpus.parts import (
     chain,
     classifier,
     curve,
+    grow,
     halves,
     judging,
     language,
@@ -951,15 +952,6 @@ def left_in_eval_mode(rng):
 
 
 # ---- generation
-
-
-def grow(model, choose, length=24):
-    ids = np.array([[1]])
-    for _ in range(length):
-        with torch.no_grad():
-            logits = np.array(model(tensor(ids[:, -LENGTH:])).tolist())
-        ids = np.concatenate([ids, [[choose(logits[0])]]], axis=1)
-    return ids
 
 
 @fault("greedy-loop")

@@ -75,6 +75,17 @@ def mlp(*sizes, hidden=nn.ReLU, last=None):
     return nn.Sequential(*layers, *([] if last is None else [last]))
 
 
+class Net(nn.Module):
+    "A model from a dictionary of modules and a function of them and the inputs."
+
+    def __init__(self, call, **parts):
+        super().__init__()
+        self.parts, self.call = nn.ModuleDict(parts), call
+
+    def forward(self, *inputs):
+        return self.call(self.parts, *inputs)
+
+
 class Two(nn.Module):
     "A body and a head, to be replaced by name."
 
@@ -279,3 +290,12 @@ def train(case, steps=150):
         case["loss_fn"](model, *case["batch"]).backward()
         optimizer.step()
     return case
+
+
+def grow(model, choose, length=24):
+    ids = np.array([[1]])
+    for _ in range(length):
+        with torch.no_grad():
+            logits = np.array(model(tensor(ids[:, -LENGTH:])).tolist())
+        ids = np.concatenate([ids, [[choose(logits[0])]]], axis=1)
+    return ids

@@ -10,6 +10,7 @@ from tests.diagnosis_corpus.parts import (
     LENGTH,
     WORDS,
     Attention,
+    Net,
     Reader,
     Two,
     adam,
@@ -27,18 +28,6 @@ from tests.diagnosis_corpus.parts import (
     train,
     translation,
 )
-
-
-class Net(nn.Module):
-    "A model from a dictionary of modules and a function of them and the inputs."
-
-    def __init__(self, call, **parts):
-        super().__init__()
-        self.parts, self.call = nn.ModuleDict(parts), call
-
-    def forward(self, *inputs):
-        return self.call(self.parts, *inputs)
-
 
 # ---- plain set-ups
 
