@@ -2,6 +2,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,13 @@ def test_what_students_run_is_collected_without_what_only_we_have():
                 names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
                 taken = {"torch", "tokenizers", "tiktoken", "transformers"} & {name.split(".")[0] for name in names}
                 assert not taken, f"{path}, line {node.lineno}: pytest.importorskip, or a fixture, for {taken}"
+
+
+def test_suites_do_not_ask_which_form_runs():
+    "In a workspace a student's operation is never replaced by a fast one; only chapter 18 is about that."
+    for path in sorted(TESTS.glob("[0-9][0-9]_*/*.py")):
+        named = re.findall(r"\b(?:Compiled|Rows|Blocked)[A-Z]\w+", path.read_text(encoding="utf-8"))
+        assert not named or path.parent.name.startswith("18"), f"{path}: {named}; tests/fast is the place"
 
 
 def test_graded_checks_ask_for_nothing_private():

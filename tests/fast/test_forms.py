@@ -18,12 +18,13 @@ from tinytorch.generation import LayerCache
 from tinytorch.nn.activations import ErfGelu, ReluSquared, SiLUFunction, TanhGelu
 from tinytorch.nn.attention import Attention, self_attention
 from tinytorch.nn.convolution import AvgPoolFunction, BatchNormFunction, ConvFunction, MaxPoolFunction
-from tinytorch.nn.embedding import Rotary, rotate, scatter_add_rows
+from tinytorch.nn.embedding import EmbeddingFunction, Rotary, rotate, scatter_add_rows
 from tinytorch.nn.layers import LinearFunction, linear
 from tinytorch.nn.losses import CrossEntropyFunction
 from tinytorch.nn.normalization import LayerNormFunction, RMSNormFunction
 from tinytorch.ops.reductions import LogSoftmax, MatMul, Softmax
 from tinytorch.optim import adam_update, new_moments
+from tinytorch.quantization import IntegerProduct
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 SHAPES = [(), (1,), (1, 1), (3, 5), (2, 3, 33), (70, 4), (2, 0), (0, 3)]
@@ -49,6 +50,13 @@ def test_every_form_is_compared_here():
     elsewhere = {"PackedAttention", "self_attention", "IntegerProduct"}  # the last in tests/22_quantization
     assert {operation.__name__ for operation in registry} - elsewhere <= \
         {name for name in re.findall(r"\w+", source)}
+
+
+@pytest.mark.skipif(not HAVE_NUMBA, reason="the compiled forms need numba: pip install numba")
+def test_the_compiled_product_of_integers_is_taken():
+    "What it computes: tests/22_quantization, which students run with a product of their own."
+    with fast.use("compiled"):
+        assert type(IntegerProduct()).__name__ == "CompiledIntegerProduct"
 
 
 # ---- activations
@@ -345,6 +353,17 @@ def test_compiled_softmax_over_keys(keys, queries):
         form.softmax_backward(mine, got, average)
         attention.softmax_over_keys_backward(theirs, got, average)
         assert_same([mine], [theirs])
+
+
+@pytest.mark.parametrize("ids", [[[0, 4, 4], [1, 2, 0]], [3], np.zeros((0, 2), np.int64), np.array([[1, 2]], np.uint8)])
+def test_embedding(level, ids, dtype):
+    check_form(level, lambda: EmbeddingFunction(2), np.asarray(ids), numbers(5, 3, dtype=dtype))
+
+
+@pytest.mark.parametrize("ids", [[-1], [5], [0, -2 ** 63], [2 ** 62]])
+def test_embedding_of_ids_that_are_none(level, ids):
+    with pytest.raises(IndexError, match="at position"):
+        made(level, EmbeddingFunction).forward(np.array(ids), numbers(5, 3))
 
 
 # ---- tables and rotation
