@@ -10,11 +10,11 @@ from pathlib import Path
 from benchmarks.measure import BEFORE
 from benchmarks.pretrained import report
 from benchmarks.scaling import report as scaling
-from benchmarks.sections import BASELINE, OPTIONAL, ROUNDS, SECTIONS, VARIANTS
+from benchmarks.sections import BASELINE, OPTIONAL, ROUNDS, SECTIONS, VARIANTS, absent
 from benchmarks.tables import draw, exponent_table, head, row
 from benchmarks.workloads import WORKLOADS
 
-LEVELS = ("plain", "numpy", "compiled")
+LEVELS = ("plain", "numpy", "compiled", "mkl")
 
 
 def main() -> None:
@@ -57,6 +57,10 @@ def run(section: str, options) -> dict[str, dict]:
         variants = [variant for variant in variants if not variant.startswith("before")]
     if section == "memory":
         variants = [variant for variant in variants if variant not in OPTIONAL]
+    for variant, reason in [(variant, absent(variant)) for variant in variants]:
+        if reason:
+            print(f"left out: {VARIANTS[variant]}: {reason}")
+            variants.remove(variant)
     print(f"\n## {section}\n\n{head(section, variants)}", flush=True)
     results = {}
     for name, result in SECTIONS[section](options.workloads, variants, options.rounds or ROUNDS[section]):

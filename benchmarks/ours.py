@@ -1,6 +1,7 @@
 """The workloads from the parts of this library, as any user would put them together."""
 
 from itertools import cycle
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from benchmarks.workloads import LEARNING_RATE, OPERATIONS, Workload, arrays, ba
 from tinytorch import Tensor, nn, no_grad
 from tinytorch.generation import KVCache, next_logits
 from tinytorch.optim import AdamW
+from tinytorch.threads import chosen_threads
+from tinytorch.training import accumulate_gradients
 
 
 class Encoder(nn.GPT):
@@ -40,16 +43,27 @@ def training(workload: Workload, weights: str, variant: str = "numpy"):
     model = load(workload, weights)
     optimizer = AdamW(model.parameters(), lr=LEARNING_RATE)
     data = cycle([(Tensor(x), Tensor(y)) for x, y in batches(workload)])
+    chosen = SimpleNamespace(threads="auto")
+
+    def loss_of(model, inputs, targets):
+        return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+
+    def shared_step():
+        parts = model, [next(data)], loss_of
+        loss = accumulate_gradients(*parts, chosen_threads(chosen, *parts))
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss
 
     def step():
         inputs, targets = next(data)
-        loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+        loss = loss_of(model, inputs, targets)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         return loss.item()
 
-    return step
+    return shared_step if variant.endswith("threads") else step
 
 
 def generation(workload: Workload, weights: str, variant: str):

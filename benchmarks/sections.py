@@ -1,5 +1,7 @@
 """What each section of the benchmarks measures, row by row."""
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -15,6 +17,9 @@ VARIANTS = {
     "plain": "plain",
     "numpy": "NumPy",
     "compiled": "compiled",
+    "mkl": "compiled, MKL",
+    "compiled threads": "compiled, threads",
+    "mkl threads": "compiled, MKL, threads",
     "before": "before, NumPy",
     "before+fast": "before, compiled",
     "eager": "PyTorch eager",
@@ -26,13 +31,30 @@ GENERATION = {
     "plain": "plain, cached",
     "numpy": "NumPy, cached",
     "compiled": "compiled, cached",
+    "mkl": "compiled, MKL, cached",
     "before": "before, cached",
     "eager": "PyTorch, cached",
     "numpy uncached": "NumPy, uncached",
     "eager uncached": "PyTorch, uncached",
 }
-OPTIONAL = ("compiled", "before+fast", "compile")  # where it is not installed or does not work, the table says so
+# Where one of these is not installed it is left out, and where it does not work the table says so.
+OPTIONAL = ("compiled", "mkl", "compiled threads", "mkl threads", "before+fast", "compile")
 TOLERANCE = 3e-5  # between what variants compute, as a share of the largest number
+
+
+def absent(variant: str) -> str | None:
+    """What a variant needs and this machine lacks, in words; None where it can run."""
+    from tinytorch.fast.registry import LEVELS, missing
+    from tinytorch.threads import blas
+
+    level = variant.partition(" ")[0]
+    if level in LEVELS and missing(level):
+        return f"needs {missing(level)}"
+    if variant.endswith("threads") and blas() is None:
+        return "needs threadpoolctl; pip install threadpoolctl"
+    if variant == "compile" and not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))):
+        return "needs a compiler of C++, such as g++"
+    return None
 
 
 def training(names: list[str], variants: list[str], rounds: int) -> Iterator[tuple[str, dict]]:

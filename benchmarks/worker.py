@@ -37,7 +37,7 @@ def prepare(variant: str, section: str, workload=None, weights: str = "", operat
 def side_of(variant: str):
     """The module that builds a variant. Raises RuntimeError where its level is not installed."""
     level = variant.partition(" ")[0]
-    if level not in ("plain", "numpy", "compiled"):
+    if level not in ("plain", "numpy", "compiled", "mkl"):
         return import_module("benchmarks.reference")
     running = import_module("tinytorch.fast").status()["level"]
     if running != level:

@@ -8,7 +8,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2]))  # the benchmarks are not installed; last, so that it hides nothing
 
 from benchmarks.measure import Worker, WorkerError, take_turns  # noqa: E402
-from benchmarks.sections import check_same, weights_of  # noqa: E402
+from benchmarks.sections import absent, check_same, weights_of  # noqa: E402
 from benchmarks.tables import draw, exponents, head, row  # noqa: E402
 from benchmarks.workloads import OPERATIONS, WORKLOADS  # noqa: E402
 
@@ -31,6 +31,22 @@ def test_three_steps_of_w1_lose_the_same_as_pytorch(torch, tmp_path):
     losses = np.array([[step() for _ in range(3)] for step in steps])
     assert len(set(losses[0])) == 3  # it does train
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_what_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("tinytorch.fast.mkl.path", lambda: None)
+    assert absent("numpy") is None and absent("eager") is None
+    assert "pip install" in absent("mkl") and absent("mkl threads") == absent("mkl")
+    assert "g++" in absent("compile")
+
+
+def test_steps_that_threads_share_lose_the_same(tmp_path):
+    from benchmarks import ours
+    weights = weights_of(WORKLOADS["W1"], str(tmp_path))
+    alone, shared = (ours.training(WORKLOADS["W1"], weights, variant) for variant in ("compiled", "compiled threads"))
+    assert [alone() for _ in range(3)] == [shared() for _ in range(3)]
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if "W4" not in name])

@@ -39,6 +39,10 @@ class RowsLinear(LinearFunction):
     "x @ weight.T + bias with all dims before the last as one tall stack of rows: each half is 2-D products only."
     rows = None
 
+    @staticmethod
+    def product(a, b, out=None):
+        return a.dot(b) if out is None else np.matmul(a, b, out=out)  # for one row, dot is quicker to start
+
     def forward(self, x, weight, bias=None):
         shape, sizes = x.shape, weight.shape
         if x.dtype.kind != "f" or len(sizes) != 2 or shape[-1:] != sizes[1:] \
@@ -46,7 +50,7 @@ class RowsLinear(LinearFunction):
             return super().forward(x, weight, bias)  # which says what does not fit
         self.shape, self.weight, self.has_bias = shape, weight, bias is not None
         self.rows = as_rows(x)  # (N, in)
-        out = self.rows.dot(weight.T)  # for one row, quicker to start than @
+        out = self.product(self.rows, weight.T)
         if bias is not None:
             out += bias
         return out.reshape(shape[:-1] + sizes[:1])
@@ -58,9 +62,9 @@ class RowsLinear(LinearFunction):
         dx = dweight = dbias = None
         if self.needs_grad[0]:
             dx = np.empty(self.shape, grad.dtype)
-            np.matmul(grad, self.weight, out=dx.reshape(self.rows.shape))
+            self.product(grad, self.weight, out=dx.reshape(self.rows.shape))
         if self.needs_grad[1]:
-            dweight = grad.T @ self.rows  # (out, in)
+            dweight = self.product(grad.T, self.rows)  # (out, in)
         if self.has_bias and self.needs_grad[2]:
             dbias = column_sum(grad)
         return dx, dweight, dbias

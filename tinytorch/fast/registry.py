@@ -9,16 +9,16 @@ import numpy as np
 from tinytorch.dispatch import chosen
 from tinytorch.threads import blas
 
-LEVELS = ("plain", "numpy", "compiled")
+LEVELS = ("plain", "numpy", "compiled", "mkl")
 SWITCH = "TINYTORCH_FAST"  # the environment variable: the level at the start
 OVER_STUDENT = "TINYTORCH_FAST_STUDENT"  # 1: fast forms also stand in for what a student exported
 
-registry = {}  # {plain class or function: {"numpy": form, "compiled": form}}
+registry = {}  # {plain class or function: {level: form}}
 current = {"level": "plain"}
 
 
 def implements(operation, level):
-    """Register a class, or a function, as the form of `operation` at `level`, "numpy" or "compiled".
+    """Register a class, or a function, as the form of `operation` at `level`, one of `LEVELS` but "plain".
 
     A class must be a subclass that overrides `forward` and `backward` together.
     Raises: ValueError for another level, TypeError for a class that is no subclass or overrides only one half.
@@ -43,22 +43,35 @@ def definer(form, half):
     return next(base for base in form.__mro__ if half in vars(base))
 
 
-def best_level():
-    "Return the fastest level that is installed."
-    return "compiled" if importlib.util.find_spec("numba") else "numpy"
+def missing(level):
+    "Return what to install for `level`, in words; None where it is there."
+    if level in ("compiled", "mkl") and importlib.util.find_spec("numba") is None:
+        return "numba; pip install numba"
+    if level == "mkl":
+        from tinytorch.fast import mkl  # which imports this module
+        return None if mkl.path() else "MKL; pip install mkl (x86-64, Linux or Windows; about 1 GB)"
+    return None
+
+
+def best_level(asked=None):
+    """Return the fastest level that is installed, of those up to `asked`. Unasked, MKL is taken on processors of its
+    maker alone: on others it is slower than what NumPy has."""
+    from tinytorch.fast import mkl
+    levels = LEVELS[:LEVELS.index(asked) + 1] if asked else LEVELS if mkl.path() and mkl.is_home() else LEVELS[:-1]
+    return next(level for level in levels[::-1] if missing(level) is None)
 
 
 class use:
-    """Switch to the forms of `level`: "plain", "numpy" or "compiled" (which takes NumPy's where it has none).
+    """Switch to the forms of `level`: "plain", "numpy", "compiled" or "mkl", each with those before where it has none.
 
     As a call, `use("plain")`, from now on; as `with use("plain"):`, until the block ends. For the whole process.
-    Raises: ValueError for another level, ImportError for "compiled" without numba.
+    Raises: ValueError for another level, ImportError for "compiled" without numba, for "mkl" without that or MKL.
     """
     def __init__(self, level):
         if level not in LEVELS:
             raise ValueError(f"fast.use: level is {level!r}, expected one of {LEVELS}")
-        if level == "compiled" and best_level() != "compiled":
-            raise ImportError('fast.use: "compiled" needs numba; pip install numba, or use "numpy"')
+        if missing(level):
+            raise ImportError(f'fast.use: "{level}" needs {missing(level)}, or use "{best_level(level)}"')
         self.before = current["level"]
         switch(level)
 
@@ -70,6 +83,9 @@ class use:
 
 
 def switch(level):
+    if level == "mkl":
+        from tinytorch.fast import mkl
+        mkl.sgemm()  # loaded now, so that its threads are limited from the first step on
     current["level"] = level
     chosen.clear()
     for operation, forms in registry.items():
@@ -86,8 +102,8 @@ def is_students(operation):
 
 def start():
     "Switch to the level that the environment asks for, if it is installed, or else to the best that is."
-    asked = os.environ.get(SWITCH) or "compiled"
-    use(best_level() if asked == "compiled" else asked)
+    asked = os.environ.get(SWITCH) or None
+    use(best_level(asked) if asked in (None, "compiled", "mkl") else asked)
 
 
 def status():
@@ -100,9 +116,9 @@ def status():
     """
     from tinytorch.fast.compiling import Numba, cache_folder  # which imports this module
     forms = {operation.__name__: form.__name__ for operation, form in chosen.items()}
-    compiled = current["level"] == "compiled"
+    compiled = current["level"] in ("compiled", "mkl")
     return {"level": current["level"], "installed": best_level(), "forms": dict(sorted(forms.items())),
-            "numba": metadata.version("numba") if best_level() == "compiled" else None, "problem": Numba.problem,
+            "numba": metadata.version("numba") if missing("compiled") is None else None, "problem": Numba.problem,
             "cache": cache_folder() if compiled else None, "loading": Numba.loading,
             "compiling": dict(Numba.compiling), "blas": found_blas()}
 
