@@ -235,7 +235,11 @@ def site(
                      show_default=False),
     ] = None,
     repository: Annotated[
-        str, typer.Option(metavar="OWNER/NAME", help="On GitHub, for links to the source.")
+        str, typer.Option(metavar="OWNER/NAME", help="On GitHub: for links to files and to Colab.")
+    ] = "",
+    package: Annotated[
+        str,
+        typer.Option(metavar="WHEEL", help="What notebooks in Colab install, or its address; else the repository."),
     ] = "",
     root: Root = None,
 ) -> None:  # fmt: skip
@@ -251,7 +255,7 @@ def site(
         chosen = frozenset(path.stem for path in chosen_notebooks(folder, run or [])) if run else None
         work = folder / "build" / "site-work"
         patients = frozenset(patient) if patient else None
-        settings = Settings(folder, to or folder / "build" / "site", work, repository, runs, chosen, patients)
+        settings = Settings(folder, to or folder / "build" / "site", work, repository, package, runs, chosen, patients)
         print(f"wrote {build_site(settings)}")
 
 

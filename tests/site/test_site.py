@@ -1,53 +1,29 @@
-"""The site, built and opened in a real browser, at the width of a desk and of a phone.
-
-Needs the extra `browser` and Debian's `chromium` and `chromium-driver`; where one of them is missing, one line says so,
-and CI fails. Pictures of the pages lie in the folder that TITO_SCREENSHOTS names.
-"""
-import functools
+"""The site: what is on its pages; and how they look and behave in a real browser."""
 import html
-import http.server
-import importlib.util
 import json
-import os
 import re
-import shutil
-import threading
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
+import numpy as np
 import pytest
 
-for package in ("zensical", "latex2mathml", "selenium", "axe_playwright_python"):
-    if importlib.util.find_spec(package) is None:
-        pytest.skip("the site in a browser needs the extra: pip install -e '.[browser]'", allow_module_level=True)
-
-from selenium import webdriver  # noqa: E402
-from selenium.webdriver import ChromeOptions, ChromeService  # noqa: E402
-
-from tinytorch.pictures.page import Picture  # noqa: E402
-from tito.site.builder import Settings, build_site  # noqa: E402
-from tito.site.outputs import shown  # noqa: E402
+from tinytorch import Tensor, pictures
+from tinytorch.pictures.page import Picture
+from tito.course import chapters
+from tito.project import TitoError
+from tito.site.clinic import trained
+from tito.site.documents import DOCUMENTS, Library
+from tito.site.milestones import plain_text
+from tito.site.outputs import shown
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync", "--lang=en-US",
-         "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"]
 WIDTHS = {"desk": 1280, "phone": 390}
-in_a_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="the site in a browser needs Chromium and its "
-                                  "driver: apt-get install chromium chromium-driver")
+sys.path.append(str(ROOT))  # behind everything else: only `clinic` is to be found there
 
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    "A site with one chapter, two patients and one milestone that were run; the course in the browser is in it."
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "html" / "lite" / "files" / "modules").mkdir(parents=True)
-    (folder / "html" / "lite" / "files" / "modules" / "03_tensor.ipynb").write_text("{}")
-    (folder / "html" / "lite" / "start.html").write_text("<!doctype html><title>here before</title>")
-    return build_site(Settings(ROOT, folder / "html", folder / "work", run=frozenset(["03_tensor"]),
-                               patients=frozenset(["01", "11"]), quick=("xor",)))  # fmt: skip
+from clinic import source_of  # noqa: E402
 
 
 class Links(HTMLParser):
@@ -142,101 +118,147 @@ def test_a_picture_of_the_package_gets_a_frame_of_its_own(built):
     assert frames and not any("<iframe" in (built / "chapters" / frame).read_text(encoding="utf-8") for frame in frames)
 
 
+def test_every_document_is_a_page_and_the_first_page_says_where(built):
+    for room, pages in DOCUMENTS.items():
+        for page, (document, _) in pages.items():
+            heading = re.search(r"# (.+)", Library(ROOT).text(document))[1]
+            assert heading in html.unescape(text_of(built / room / f"{page}.html"))
+    home = (built / "index.html").read_text(encoding="utf-8")
+    for link in ("chapters/28_distributed.html", "milestones/reversal.html", "clinic/index.html", "lite/start.html",
+                 "course/instructors.html", "reference/tinytorch.html", "index/reversal_attention.png"):
+        assert f'"{link}"' in home, link
+    assert "tito new" in text_of(built / "index.html") and "optimizer.step()" in text_of(built / "index.html")
+
+
+def test_links_of_documents_lead_to_pages_or_to_the_repository(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "course.md").write_text("[a](capstone.md#b) [c](../tests) `[d](e.md)`\n```\n[f](g.md)\n```\n")
+    (tmp_path / "docs" / "capstone.md").write_text("[no](such.md)")
+    (tmp_path / "tests").mkdir()
+    page = ("course", "course", "docs/course.md", "Course")
+    code = "`[d](e.md)`\n```\n[f](g.md)\n```"
+    assert Library(tmp_path).page(*page).text.strip() == f"[a](capstone.md#b) c {code}"
+    there = Library(tmp_path, "somebody/tinytorch").page(*page).text
+    assert "[c](https://github.com/somebody/tinytorch/tree/HEAD/tests)" in there
+    with pytest.raises(TitoError, match="docs/capstone.md links to such.md"):
+        Library(tmp_path).page("course", "capstone", "docs/capstone.md", "Capstone")
+    with pytest.raises(TitoError, match="'Nothing' of docs/course.md"):
+        Library(tmp_path).section("docs/course.md", "Nothing")
+
+
+def test_a_chapter_can_be_opened_in_colab(built):
+    for made in chapters():
+        page = (built / "chapters" / f"{made.name}.html").read_text(encoding="utf-8")
+        assert f"colab.research.google.com/github/somebody/tinytorch/blob/colab/{made.name}.ipynb" in page
+        first, *_ = json.loads((built / "colab" / f"{made.name}.ipynb").read_text(encoding="utf-8"))["cells"]
+        assert "".join(first["source"]).startswith("%pip install") and "somebody/tinytorch" in "".join(first["source"])
+
+
+def test_code_in_a_milestones_story_stays_as_it_is():
+    assert plain_text("`build_it` of a_b") == "`build_it` of a\\_b"
+
+
+def test_the_curve_of_a_patient_shows_what_it_complains_of():
+    swings, *_ = trained("12_overshoot")
+    settles, *_ = trained("12_overshoot", healthy=True)
+    assert "swings" in source_of("12_overshoot") and max(swings[50:]) > swings[0] and max(settles[50:]) < 0.1
+
+
 def test_no_solution_marker_or_hidden_test_is_on_a_page(built):
-    for path in built.rglob("*.html"):
+    for path in (built / "chapters").rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         assert "### BEGIN" not in text and "def hidden_tests" not in text, path.name
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture(scope="module")
-def address(built):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=built))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = ChromeOptions()
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
-def opened(browser, url, width, dark=False):
-    "Open a page; the addresses it asked for, and what it complained about."
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
-                            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600})
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [
-        {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
-    browser.get_log("browser"), browser.get_log("performance")
-    browser.get(url)
-    asked = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [said["params"]["request"]["url"] for said in asked if said["method"] == "Network.requestWillBeSent"]
-    return asked, [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+# ---- in a browser
 
 
 PAGES = ("index.html", "chapters/03_tensor.html", "chapters/11_attention.html", "clinic/index.html",
          "clinic/01_wrong_digits.html", "milestones/xor.html", "reference/tinytorch.Tensor.html",
-         "reference/tinytorch.nn.functional.html", "source/tinytorch.tensor.py.html")  # fmt: skip
+         "reference/tinytorch.nn.functional.html", "source/tinytorch.tensor.py.html", "course/course.html",
+         "measured/benchmarks.html")  # fmt: skip
+KINDS = ("index.html", "course/course.html", "chapters/03_tensor.html", "clinic/index.html",
+         "clinic/01_wrong_digits.html", "milestones/xor.html", "reference/tinytorch.optim.html",
+         "source/tinytorch.optim.optimizers.py.html", "measured/benchmarks.html")  # fmt: skip
+TWO = [("desk", True), ("phone", False)]  # (width, dark): what axe looks at; --slow adds the other two
+FOUR = [*TWO, ("desk", False), ("phone", True)]
 
 
-def picture(browser, name):
-    if folder := os.environ.get("TITO_SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        browser.save_screenshot(str(Path(folder) / f"{re.sub(r'[^a-z0-9]+', '-', name)}.png"))
-
-
-@in_a_browser
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", ("desk", "phone"))
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_opens_without_an_error_or_a_request_to_elsewhere(browser, address, page, width):
-    asked, errors = opened(browser, address + page, WIDTHS[width])
-    picture(browser, f"{page}-{width}")
-    assert not errors
-    elsewhere = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
-    assert address + page in asked and not elsewhere
-    across = browser.execute_script("return document.documentElement.scrollWidth")
-    assert across <= WIDTHS[width], f"{across} pixels wide: something is wider than the screen"
+    browser.open(address + page, width)
+    browser.picture(f"{page}-{width}")
+    assert not browser.errors
+    elsewhere = [url for url in browser.asked if not url.startswith((address, "data:", "blob:"))]
+    assert address + page in browser.asked and not elsewhere
+    assert browser.across() <= WIDTHS[width], f"{browser.across()} pixels wide: something is wider than the screen"
 
 
-@in_a_browser
 def test_formulas_are_drawn(browser, address):
-    opened(browser, urljoin(address, "chapters/11_attention.html"), WIDTHS["desk"])
-    boxes = browser.execute_script("return [...document.querySelectorAll('article math')].map("
-                                   "m => { const box = m.getBoundingClientRect(); return [box.width, box.height] })")
+    browser.open(urljoin(address, "chapters/11_attention.html"))
+    boxes = browser.run("return [...document.querySelectorAll('article math')].map("
+                        "m => { const box = m.getBoundingClientRect(); return [box.width, box.height] })")
     assert len(boxes) > 30 and all(width > 3 and height > 3 for width, height in boxes)
-    text = browser.execute_script("return document.querySelector('article').innerText")
-    prose = re.sub(r"(?m)^.*[\"'#=].*$", "", text)
+    prose = re.sub(r"(?m)^.*[\"'#=].*$", "", browser.run("return document.querySelector('article').innerText"))
     assert not re.search(r"\$[^$\n]+\$|\\frac|\\sqrt", prose), "a formula is left as it was typed"
 
 
-@in_a_browser
-@pytest.mark.parametrize("page, dark", [
-    ("index.html", False), ("chapters/03_tensor.html", True), ("clinic/01_wrong_digits.html", False),
-    ("milestones/xor.html", True), ("reference/tinytorch.optim.html", False),
-])  # fmt: skip
-def test_axe_finds_nothing_serious(browser, address, page, dark):
-    opened(browser, address + page, WIDTHS["desk"], dark)
-    axe = Path(importlib.util.find_spec("axe_playwright_python").submodule_search_locations[0]) / "axe.min.js"
-    browser.execute_script(axe.read_text(encoding="utf-8"))
-    found = browser.execute_async_script("axe.run().then(arguments[0])")["violations"]
-    serious = [f"{one['impact']}: {one['help']}: {one['nodes'][0]['html'][:200]} ({len(one['nodes'])} times)"
-               for one in found if one["impact"] in ("serious", "critical")]
-    assert not serious, "\n".join(serious)
+def test_who_types_cross_entropy_into_the_search_box_finds_it(browser, address):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.open(address + "index.html")
+    browser.driver.find_element("css selector", ".md-search__button").click()
+    inside = "const all = [...document.querySelectorAll('*')].flatMap(e => e.shadowRoot ? [e.shadowRoot] : []); "
+    wait = WebDriverWait(browser.driver, 60)
+    wait.until(lambda _: browser.run(inside + "const box = all.map(r => r.querySelector('input')).find(Boolean);"
+                                     "if (box) box.focus(); return !!box"))
+    ActionChains(browser.driver).send_keys("cross_entropy").perform()
+    found = wait.until(lambda _: browser.run(inside + "return all.flatMap(r => [...r.querySelectorAll('a')])"
+                                             ".filter(a => a.getBoundingClientRect().height).map(a => a.href)"))
+    assert found[0].startswith(address + "reference/tinytorch.nn.functional.html")
+    assert found[0].endswith("#tinytorch.nn.functional.cross_entropy")
 
 
-def test_code_in_a_milestones_story_stays_as_it_is():
-    from tito.site.milestones import plain_text
+def test_the_first_guess_at_a_patient_counts(browser, address):
+    browser.open(address + "clinic/11_almost_right.html")
+    browser.driver.find_element("css selector", "details.guess.wrong summary").click()
+    browser.driver.find_element("css selector", "details.guess.right summary").click()
+    browser.open(address + "clinic/01_wrong_digits.html")
+    browser.driver.find_element("css selector", "details.guess.right summary").click()
+    browser.open(address + "clinic/index.html")
+    assert "1 of 2" in browser.driver.find_element("css selector", ".score").text
+    found = browser.run("return [...document.querySelectorAll('a[data-patient]')].map(a => a.className)")
+    assert found == ["found", "missed"]
 
-    assert plain_text("`build_it` of a_b") == "`build_it` of a\\_b"
+
+@pytest.mark.parametrize("page", KINDS)
+def test_axe_finds_nothing_serious(browser, address, page):
+    for width, dark in TWO:
+        browser.open(address + page, width, dark)
+        assert not browser.barriers(), f"{width}, {'dark' if dark else 'light'}"
+
+
+@pytest.mark.parametrize("made", [
+    lambda: pictures.graph((Tensor([[1.0, 2.0]], requires_grad=True) * 3).exp().sum()),
+    lambda: pictures.attention(np.eye(2).reshape(1, 2, 2), ["a", "b"]),
+    lambda: pictures.temperature([1.0, 2.0]),
+    lambda: pictures.line([0, 1], [1, 2]),
+], ids=["graph", "attention", "temperature", "line"])  # fmt: skip
+def test_axe_finds_nothing_serious_in_a_picture(browser, tmp_path, made):
+    made().save(tmp_path / "picture.html")
+    for width, dark in FOUR:
+        browser.open((tmp_path / "picture.html").as_uri(), width, dark)
+        assert not browser.errors and not browser.barriers(), f"{width}, {'dark' if dark else 'light'}"
+
+
+@pytest.mark.slow
+def test_no_page_at_all_has_an_error_or_something_serious(browser, address, built):
+    pages = sorted(path.relative_to(built).as_posix() for path in built.rglob("*.html") if path.parent.parent == built)
+    assert len(pages) > 100
+    for page in pages:
+        for width, dark in FOUR:
+            browser.open(address + page, width, dark)
+            assert not browser.errors and browser.across() <= WIDTHS[width], f"{page}, {width}"
+            assert not browser.barriers(), f"{page}, {width}, {'dark' if dark else 'light'}"

@@ -13,23 +13,30 @@ from tito.install import how_to_install
 from tito.project import TitoError, notebooks
 from tito.site.chapters import Page, chapter_page
 from tito.site.clinic import clinic_pages
+from tito.site.colab import colab_link, colab_notebook, package_at
+from tito.site.documents import Library
 from tito.site.milestones import QUICK, milestone_pages
 from tito.site.outputs import committed, executed
 from tito.site.reference import reference_pages, source_pages
 from tito.strip import read_notebook
 
-SECTIONS = {"chapters": "Chapters", "milestones": "Milestones", "clinic": "The clinic", "reference": "Reference"}
+SECTIONS = {"course": "The course", "chapters": "Chapters", "milestones": "Milestones", "clinic": "The clinic",
+            "reference": "Reference", "measured": "Measured"}  # fmt: skip
 NOT_RUN = '!!! note "Not run in this build"\n    Pictures come from the notebook; what its cells print is left out.'
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the site is made of. None means all: `run`, names of chapters; `patients`, numbers; `quick`, milestones."""
+    """What the site is made of. None means all: `run`, names of chapters; `patients`, numbers; `quick`, milestones.
+
+    `package` is what notebooks in Colab install: an address or a wheel; else what `repository` holds.
+    """
 
     root: Path
     to: Path
     work: Path
     repository: str = ""
+    package: str = ""
     runs: Path | None = None
     run: frozenset[str] | None = None
     patients: frozenset[str] | None = None
@@ -46,9 +53,12 @@ def build_site(settings: Settings) -> Path:
         raise TitoError(f"the site needs Zensical and latex2mathml: {how_to_install('site')}")
     pages = settings.work / "pages"
     shutil.rmtree(pages, ignore_errors=True)
-    shutil.copytree(settings.root / "site" / "pages", pages)
     shutil.copytree(settings.root / "site" / "assets", pages / "assets")
+    library = Library(settings.root, settings.repository)
     rooms = {
+        "": [library.home({"open": open_buttons(settings.to)})],
+        "course": library.pages("course"),
+        "measured": library.pages("measured"),
         "chapters": [chapter(path, settings) for path in notebooks(settings.root)],
         "milestones": milestone_pages(settings.root, settings.cache, settings.runs, settings.quick),
         "clinic": clinic_pages(settings.root, settings.cache, settings.patients),
@@ -58,9 +68,9 @@ def build_site(settings: Settings) -> Path:
     for room, made in rooms.items():
         for page in made:
             save(page, pages / room)
-    index = pages / "index.md"
-    listed = "\n".join(f"- [{page.title}](chapters/{page.name}.md)" for page in rooms["chapters"])
-    index.write_text(index.read_text(encoding="utf-8").replace("<!-- chapters -->", listed), encoding="utf-8")
+    if package := settings.package or (settings.repository and package_at(settings.repository)):
+        for path in notebooks(settings.root):
+            write_whole(pages / "colab" / path.name, colab_notebook(path, package))
     run_zensical(settings, [{"Home": "index.md"}, *(section(room, rooms[room]) for room in SECTIONS)])
     return settings.to
 
@@ -75,15 +85,27 @@ def section(room: str, pages: list[Page]) -> dict:
 def chapter(notebook: Path, settings: Settings) -> Page:
     runs = settings.run is None or notebook.stem in settings.run
     outputs = executed(notebook, settings.root, settings.cache) if runs else committed(notebook)
-    head = "\n\n".join(filter(None, [in_the_browser(notebook, settings.to), "" if runs else NOT_RUN]))
+    head = "\n\n".join(filter(None, [to_be_opened(notebook, settings), "" if runs else NOT_RUN]))
     return chapter_page(notebook.stem, read_notebook(notebook), outputs, head)
 
 
-def in_the_browser(notebook: Path, to: Path) -> str:
-    """A link to the chapter in `tito dev lite`'s pages, "" where they do not lie in the site or lack the chapter."""
-    given = to / "lite" / "files" / "modules" / notebook.name
-    link = f"../lite/start.html?path=modules/{notebook.name}"
-    return f'<p><a href="{link}">Open it in the browser</a>: nothing to install.</p>' if given.is_file() else ""
+def open_buttons(to: Path) -> str:
+    """Where to begin, on the first page."""
+    buttons = [("Read chapter 01", "chapters/01_elementwise.md", " .md-button--primary")]
+    if (to / "lite" / "start.html").is_file():
+        buttons.append(("Open it in the browser", "lite/start.html", ""))
+    return " ".join(f"[{words}]({place}){{ .md-button{kind} }}" for words, place, kind in buttons)
+
+
+def to_be_opened(notebook: Path, settings: Settings) -> str:
+    """Links to where a chapter can be worked on at once, "" for none."""
+    found = {}
+    if (settings.to / "lite" / "files" / "modules" / notebook.name).is_file():  # what `tito dev lite` made
+        found["Open in the browser"] = f"../lite/start.html?path=modules/{notebook.name}"
+    if settings.repository:
+        found["Open in Colab"] = colab_link(notebook.stem, settings.repository)
+    links = [f'<a class="md-button" href="{link}">{words}</a>' for words, link in found.items()]
+    return f"<p>{' '.join(links)} Nothing to install.</p>" if links else ""
 
 
 def save(page: Page, folder: Path) -> None:
@@ -99,7 +121,8 @@ def run_zensical(settings: Settings, nav: list) -> None:
     base = yaml.safe_load((settings.root / "site" / "mkdocs.yml").read_text(encoding="utf-8"))
     base |= {"nav": nav, "docs_dir": "pages", "site_dir": "html"}
     if settings.repository:
-        base |= {"repo_url": f"https://github.com/{settings.repository}", "repo_name": settings.repository}
+        link = {"icon": "fontawesome/brands/github", "link": f"https://github.com/{settings.repository}"}
+        base |= {"extra": {"social": [link | {"name": f"{settings.repository} on GitHub"}]}}  # `repo_url` asks GitHub
     config = settings.work / "mkdocs.yml"
     config.write_text(yaml.safe_dump(base, sort_keys=False), encoding="utf-8")
     path = os.pathsep.join(filter(None, [str(settings.root), os.environ.get("PYTHONPATH")]))

@@ -16,6 +16,8 @@ from tito.site.outputs import package_version
 
 QUICK = ("perceptron", "xor", "mlp", "reversal")  # done in seconds: the build makes them itself
 LONGEST_SAMPLES = 6000  # characters
+NAMES = {"xor": "XOR", "mlp": "MLP", "cnn": "CNN", "tinystories": "TinyStories", "chat": "SmolLM2 talks",
+         "smollm": "SmolLM2 in 8 bits"}  # where the script's name is not enough  # fmt: skip
 
 
 def milestone_pages(root: Path, cache: Path, given: Path | None, quick: tuple[str, ...] = QUICK) -> list[Page]:
@@ -73,10 +75,10 @@ def overview(every: list[Milestone], runs: dict[str, Run]) -> Page:
 def milestone_page(one: Milestone, run: Run | None) -> Page:
     import ast
 
-    page = Page(one.name, one.title)
+    page = Page(one.name, NAMES.get(one.name, one.name.capitalize()))
     needs = ", ".join(f"[{chapter.number}](../chapters/{chapter.name}.md)" for chapter in one.needs)
     story = (ast.get_docstring(one.tree) or "").partition("\n")[2].strip("\n")
-    page.lines = [f"# {page.title}", plain_text(story), f"Chapters whose code runs in it: {needs}."]
+    page.lines = [f"# {one.title}", plain_text(story), f"Chapters whose code runs in it: {needs}."]
     if run is None:
         page.lines.append('!!! note "No run was given to this build"\n'
                           "    `tito dev site --runs FOLDER` shows the runs that the script left there.")  # fmt: skip
