@@ -1,7 +1,6 @@
 """`tito status` and milestones: what was earned, on exactly the files that are there now."""
 
 import json
-import os
 import runpy
 import shlex
 import subprocess
@@ -15,8 +14,8 @@ from tito.files import digest_of, write_whole
 from tito.inpage import in_page, run_here
 from tito.overlay import FAST_STUDENT
 from tito.project import TitoError
-from tito.ranks import one_thread_each, run_until_it_ends, start_of, wait_for
-from tito.runs import is_number, is_run, read_json
+from tito.ranks import run_until_it_ends, start_of
+from tito.runs import is_number, read_json, times_of_runs, written_since
 from tito.student import changed_since_export, hours_for, not_written, to_write
 from tito.suite import environment, forget_compiled, importable, suite_files
 from tito.workspace import GUIDED, OPEN, Workspace
@@ -130,7 +129,7 @@ def run_milestone(
     verdict that the script wrote meanwhile (see `verdict_since`), the course's own script and at least one chapter of
     the student's that it uses; never over a stronger one.
     """
-    before, mine, judged = runs_of(workspace), digests(workspace), verdicts(workspace)
+    before, mine, judged = times_of_runs(workspace.folder / "runs"), digests(workspace), verdicts(workspace)
     others = not_the_courses(workspace, milestone)
     forget_compiled(workspace.folder / "milestones")
     if elastic and ranks == 1:
@@ -140,16 +139,13 @@ def run_milestone(
     if ranks == 1:
         status = run_script(workspace, [script, *options], variables)
     else:
-        start, variables = start_of(milestone, ranks), one_thread_each(variables)
-
-        def run(options):
-            return wait_for([*start, script, *options], workspace.folder, variables)
+        run = start_of(milestone, ranks, script, workspace.folder, variables)
 
         def written():
-            return written_since(runs_of(workspace), before)
+            return written_since(times_of_runs(workspace.folder / "runs"), before)
 
-        status = run_until_it_ends(run, options, written) if elastic else run(options)
-    fresh = written_since(runs_of(workspace), before)
+        status = run_until_it_ends(run, options, written, elastic)
+    fresh = written_since(times_of_runs(workspace.folder / "runs"), before)
     note_in_runs(fresh, fast)
     if status:
         return status, f"{milestone.name}: not passed (exit status {status})"
@@ -228,18 +224,6 @@ def verdict_since(before: dict[Path, float], after: dict[Path, float]) -> dict |
 
 def digests(workspace: Workspace) -> dict[str, str]:
     return {path: digest_of(workspace.exported(path)) for path in workspace.yours()}
-
-
-def runs_of(workspace: Workspace) -> dict[Path, float]:
-    """Return when the status of each run was last written."""
-    folders = [folder for folder in (workspace.folder / "runs").glob("*") if is_run(folder)]
-    return {folder: max(os.stat(file).st_mtime_ns for file in folder.glob("*.json*")) for folder in folders}
-
-
-def written_since(after: dict[Path, float], before: dict[Path, float]) -> list[Path]:
-    """The folders of runs that were written to, the latest last."""
-    fresh = [folder for folder, written in after.items() if before.get(folder) != written]
-    return sorted(fresh, key=after.get)
 
 
 def note_in_runs(folders: list[Path], fast: bool) -> None:

@@ -16,16 +16,25 @@ MOST_RESTARTS = 3  # of a run that comes no further
 ENDED = (0, 2, 130)  # well, with wrong input, by Ctrl-C
 
 
-def start_of(milestone: Milestone, ranks: int) -> list[str]:
-    """What comes in front of the script. Raises TitoError where it trains in one process only, or without MPI."""
+def start_of(milestone: Milestone, ranks: int, script: str, folder: Path, variables: dict[str, str]) -> Callable:
+    """As `on_ranks`. Raises TitoError also where the milestone trains in one process only."""
     if not milestone.declared("RANKS"):
         able = [one.name for one in milestones() if one.declared("RANKS")]
         raise TitoError(f"{milestone.name} trains in one process; on several: {', '.join(able)}")
+    return on_ranks(ranks, script, folder, variables)
+
+
+def on_ranks(ranks: int, script: str, folder: Path, variables: dict[str, str]) -> Callable:
+    """A function that runs a script with its options on several processes; it returns the exit status.
+
+    Raises TitoError without MPI.
+    """
     beside = shutil.which("mpiexec", path=str(Path(sys.executable).parent))
     mpiexec = beside or shutil.which("mpiexec")
     if mpiexec is None or importlib.util.find_spec("mpi4py") is None:
         raise TitoError("several processes need MPI: pip install mpi4py mpich")
-    return [mpiexec, "-n", str(ranks), sys.executable, "-m", "mpi4py"]
+    start = [mpiexec, "-n", str(ranks), sys.executable, "-m", "mpi4py", script]
+    return lambda options: wait_for([*start, *options], folder, one_thread_each(variables))
 
 
 def one_thread_each(variables: dict[str, str]) -> dict[str, str]:
@@ -44,13 +53,13 @@ def wait_for(command: list[str], folder: Path, variables: dict[str, str]) -> int
         signal.signal(signal.SIGINT, before)
 
 
-def run_until_it_ends(run: Callable, options: list[str], written: Callable) -> int:
-    """Call run(options), and run(["--resume", folder]) as long as it is killed; return the last status.
+def run_until_it_ends(run: Callable, options: list[str], written: Callable, elastic: bool = True) -> int:
+    """Call run(options), and, if `elastic`, run(["--resume", folder]) as long as it is killed; return the last status.
 
     written: returns the folders of runs that were written to meanwhile. Gives up after MOST_RESTARTS without a step.
     """
     status, reached, left = run(options), None, MOST_RESTARTS
-    while status not in ENDED and left and (folder := unfinished(written())):
+    while elastic and status not in ENDED and left and (folder := unfinished(written())):
         step = read_json(folder / "status.json").get("step")
         left, reached = (left - 1 if step == reached else MOST_RESTARTS), step
         print(f"\na process was lost (status {status}): it goes on after step {step or 0}, in {folder}", flush=True)

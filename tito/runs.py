@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -76,6 +77,18 @@ def named_folder(root: Path, name: str) -> Path:
 
 def is_run(folder: Path) -> bool:
     return any((folder / name).is_file() for name in FILES)
+
+
+def times_of_runs(runs: Path) -> dict[Path, int]:
+    """When something about each run in this folder was last written."""
+    folders = [folder for folder in runs.glob("*") if is_run(folder)]
+    return {folder: max(os.stat(file).st_mtime_ns for file in folder.glob("*.json*")) for folder in folders}
+
+
+def written_since(after: dict[Path, int], before: dict[Path, int]) -> list[Path]:
+    """The folders of runs that were written to, the latest last."""
+    fresh = [folder for folder, written in after.items() if before.get(folder) != written]
+    return sorted(fresh, key=after.get)
 
 
 def read_run(folder: Path) -> Run:

@@ -17,6 +17,8 @@ still learns:
 
     python milestones/05_2017_transformer/copilot.py --sample "def f(" [--resume runs/copilot-001] [--temperature 0.5]
 
+On several processes: --ranks 4, or `mpiexec -n 4 python -m mpi4py` in front; --elastic goes on when one is killed.
+
 --broken uniform_attention, no_positions, frozen (its blocks get no step) or peek (it sees what is to come)
 trains a model that cannot work: see what the same check says.
 """
@@ -36,6 +38,7 @@ import numpy as np
 from language import (
     ADVICE,
     Texts,
+    add_rank_arguments,
     add_run_arguments,
     add_text_arguments,
     at_least,
@@ -48,12 +51,15 @@ from language import (
     evaluation,
     finish,
     fit,
+    let_rank_0_speak,
     looks_ahead,
     loss_of,
     measure,
+    ranked,
     refusing_input,
     sample,
     settings_of,
+    start_ranks,
     start_run,
     stoppable,
     verdict_on,
@@ -74,6 +80,7 @@ from tito.report import plot_attention
 # ---- knobs
 
 NEEDS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14")  # the chapters at work
+RANKS = True  # also on several processes
 
 
 class Size(NamedTuple):
@@ -116,6 +123,7 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--size", choices=["small", "base"],
                     help="32 thousand parameters (small, the default) or 0.8 million (base)")
 add_run_arguments(parser, BROKEN, "fewer steps and a lower bar")
+add_rank_arguments(parser)
 add_text_arguments(parser, temperature=0.7)
 
 
@@ -142,10 +150,10 @@ def make_trainer(settings, texts, folder=None, show=False):
             record["sample"] = written(model, texts.tokenizer, "def ", 70, generator=0, temperature=0.7)
             print(f"  {record['sample']!r}", flush=True)
 
-    return Trainer(model, RandomBatches(texts.windows, size.batch, size.steps), loss_of, optimizer, steps=size.steps,
-                   schedule=schedule, max_norm=MAX_NORM, callbacks=[write], folder=folder, save_every=SAVE_EVERY,
-                   evaluate=evaluation(model, texts.held_out_windows, folder, EVALUATED_WINDOWS),
-                   evaluate_every=every, show=show)
+    return ranked(Trainer)(
+        model, RandomBatches(texts.windows, size.batch, size.steps), loss_of, optimizer, steps=size.steps,
+        schedule=schedule, max_norm=MAX_NORM, callbacks=[write], folder=folder, save_every=SAVE_EVERY,
+        evaluate=evaluation(model, texts.held_out_windows, folder, EVALUATED_WINDOWS), evaluate_every=every, show=show)
 
 
 # ---- judging what it writes
@@ -255,6 +263,9 @@ def run(settings, folder, texts):
 
 def main(args=None):
     args = args or parser.parse_args()
+    if args.ranks != 1 or args.elastic:
+        return start_ranks(args, parser)
+    let_rank_0_speak()
     settings, folder = settings_of(args, parser, "copilot", SIZES)
     with refusing_input(parser):
         if args.sample is not None:

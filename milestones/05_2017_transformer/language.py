@@ -2,6 +2,7 @@
 
 Each script tells its own story and takes from here what would be the same in all of them.
 """
+import argparse
 import hashlib
 import json
 import os
@@ -23,6 +24,9 @@ from tinytorch.ranks import started_by_mpi, world
 from tinytorch.runs import Metrics, new_run, read_config
 from tinytorch.tokenizers import Tokenizer
 from tinytorch.training import evaluating
+from tito.project import TitoError
+from tito.ranks import on_ranks, run_until_it_ends
+from tito.runs import times_of_runs, written_since
 
 sys.path.append(str(Path(__file__).parents[1]))  # criteria.py, corpora.py, sources.py
 
@@ -47,6 +51,12 @@ def add_run_arguments(parser, broken, quick):
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on in this run folder, with its settings")
 
 
+def add_rank_arguments(parser):
+    "Add --ranks and --elastic, which `start_ranks` obeys."
+    parser.add_argument("--ranks", type=int, default=1, metavar="N", help="processes that share each batch (default 1)")
+    parser.add_argument("--elastic", action="store_true", help="with --ranks: go on when one of them was killed")
+
+
 def add_text_arguments(parser, unit="characters", length=300, temperature=0.8, top_p=None):
     "Add --text, and --sample with the options of `generate` and these defaults; a token is one of `unit`."
     parser.add_argument("--text", type=Path, metavar="FILE", help="learn from this text, the end held out")
@@ -62,7 +72,7 @@ def add_text_arguments(parser, unit="characters", length=300, temperature=0.8, t
 
 
 BESIDE = {"seed", "runs", "resume", "sample", "length", "temperature", "top_k", "top_p", "repetition_penalty", "phase",
-          "ask", "level"}  # arguments that may stand beside --resume; all others are settings of a new run
+          "ask", "level", "ranks", "elastic"}  # may stand beside --resume; all others are settings of a new run
 
 
 def check_arguments(args, parser):
@@ -159,7 +169,22 @@ def refuse(parser, error):
     parser.exit(2, f"{parser.prog}: {printable(' '.join(text.split()))}\n")
 
 
-# ---- several ranks, which `mpiexec -n 4 python -m mpi4py SCRIPT` starts, or `tito milestone run NAME -n 4`
+# ---- several ranks, which `mpiexec -n 4 python -m mpi4py SCRIPT` starts, or SCRIPT --ranks 4 itself
+
+def start_ranks(args, parser):
+    "Start this script again on --ranks processes, with --elastic until it ends; return the exit status."
+    if started_by_mpi() or args.ranks < 2:
+        parser.error("expected --ranks of 2 or more, where --elastic is asked for as well, and no mpiexec in front")
+    options = argparse.ArgumentParser(add_help=False)
+    add_rank_arguments(options)
+    try:
+        run = on_ranks(args.ranks, sys.argv[0], Path.cwd(), dict(os.environ))
+    except TitoError as error:
+        parser.error(f"--ranks: {error}")
+    runs = args.resume.parent if args.resume else args.runs
+    before, (_, others) = times_of_runs(runs), options.parse_known_args()
+    return run_until_it_ends(run, others, lambda: written_since(times_of_runs(runs), before), args.elastic)
+
 
 def let_rank_0_speak():
     "Print nothing on the other ranks; their errors are heard."
@@ -284,8 +309,9 @@ def start_run(args, name, settings, tokenizer, config):
 def start_part(folder, name, settings, config):
     "Make the folder of one of several models of a run, unless it is there, and return it; its checkpoints as above."
     part = folder / name
-    part.mkdir(exist_ok=True)
-    write_whole(part / "config.json", json.dumps({"config": settings | {"model": asdict(config)}}).encode())
+    if world.group.rank == 0:
+        part.mkdir(exist_ok=True)
+        write_whole(part / "config.json", json.dumps({"config": settings | {"model": asdict(config)}}).encode())
     return part
 
 
@@ -299,13 +325,13 @@ def evaluation(model, windows, folder=None, most=None):
     return evaluate
 
 
-def fit(trainer):
-    "Train to the end, from the last checkpoint where there is one. Then ranks other than 0 end: it measures alone."
+def fit(trainer, last=True):
+    "Train to the end, from the last checkpoint where there is one. Ranks other than 0 end after the last: it measures."
     if (trainer.folder / "last.safetensors").exists():
         trainer.resume()
         print(f"goes on after step {trainer.step}")
     trainer.fit()
-    if world.group.rank:
+    if world.group.rank and last:
         raise SystemExit(0)
 
 

@@ -14,8 +14,10 @@ hold. Everything is in the run folder, and on one page in its report.html. After
 
     python milestones/05_2017_transformer/shakespeare.py --sample "ROMEO:" [--temperature 0.8] [--top-p 0.95]
 
-On several processes, which share each batch (`tito milestone run shakespeare -n 4` does the same):
+On several processes, which share each batch, and go on by themselves when one of them is killed (the second line
+starts them without that):
 
+    python milestones/05_2017_transformer/shakespeare.py --ranks 4 --elastic
     mpiexec -n 4 python -m mpi4py milestones/05_2017_transformer/shakespeare.py
 
 --broken blind (attention sees the last character alone), peek (it sees those to come) or slow (a thousandth of the
@@ -30,6 +32,7 @@ import numpy as np
 from language import (
     ADVICE,
     Texts,
+    add_rank_arguments,
     add_run_arguments,
     add_text_arguments,
     at_most,
@@ -48,6 +51,7 @@ from language import (
     refusing_input,
     sample,
     settings_of,
+    start_ranks,
     start_run,
     stoppable,
     verdict_on,
@@ -101,6 +105,7 @@ SAMPLING = {"temperature": 0.8, "top_p": 0.95}
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--size", choices=["base", "nanogpt"], help="which settings (default base)")
 add_run_arguments(parser, ["blind", "peek", "slow"], "a smaller model and a lower bar")
+add_rank_arguments(parser)
 add_text_arguments(parser, length=SAMPLE_LENGTH, **SAMPLING)
 
 
@@ -179,6 +184,8 @@ def run(settings, folder, texts):
 
 def main():
     args = parser.parse_args()
+    if args.ranks != 1 or args.elastic:
+        return start_ranks(args, parser)
     let_rank_0_speak()
     settings, folder = settings_of(args, parser, "shakespeare", SIZES)
     with refusing_input(parser):

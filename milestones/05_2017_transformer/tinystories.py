@@ -18,6 +18,8 @@ learning rates instead; --twin also trains the same model in PyTorch on the same
 
     python milestones/05_2017_transformer/tinystories.py --sample "Once upon a time" [--temperature 0.8] [--phase 1]
 
+On several processes: --ranks 4, or `mpiexec -n 4 python -m mpi4py` in front; --elastic goes on when one is killed.
+
 --broken blind (attention sees the last word alone), peek (it sees those to come) or slow (a thousandth of the
 learning rate) trains a model that cannot work: see what the same check says.
 """
@@ -32,6 +34,7 @@ import numpy as np
 from language import (
     ADVICE,
     Texts,
+    add_rank_arguments,
     add_run_arguments,
     add_text_arguments,
     at_most,
@@ -43,15 +46,18 @@ from language import (
     evaluation,
     finish,
     fit,
+    let_rank_0_speak,
     load_model,
     looks_ahead,
     loss_of,
     measure,
+    ranked,
     refusing_input,
     sampling,
     save_curves,
     settings_of,
     start_part,
+    start_ranks,
     start_run,
     stoppable,
     verdict_on,
@@ -66,6 +72,7 @@ from tinytorch.data import DataLoader
 from tinytorch.datasets import RandomBatches
 from tinytorch.generation import distinct_n, generate, repeated_ngram_rate
 from tinytorch.optim import AdamW, LambdaLR, linear_warmup, warmup_cosine
+from tinytorch.ranks import world
 from tinytorch.tokenizers import WordTokenizer
 from tinytorch.training import Trainer
 from tito.curves import draw_curves
@@ -74,6 +81,7 @@ from tito.report import plot_attention
 # ---- knobs
 
 NEEDS = ("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14")  # the chapters at work
+RANKS = True  # also on several processes
 
 
 class Size(NamedTuple):
@@ -134,6 +142,7 @@ parser.add_argument("--sweep-lr", type=learning_rates, metavar="LR,LR,...",
 parser.add_argument("--twin", action="store_true", help="train the same in PyTorch too, and compare")
 parser.add_argument("--phase", choices="12", default="2", help="whose model continues --sample (default 2)")
 add_run_arguments(parser, ["blind", "peek", "slow"], "a smaller model and a lower bar")
+add_rank_arguments(parser)
 add_text_arguments(parser, "words", TOLD_WORDS, TEMPERATURE)
 
 
@@ -163,10 +172,11 @@ def make_trainer(phase, settings, texts, folder=None, show=False):
     rate = (phase.learning_rate or size.learning_rate) * (1e-3 if settings["broken"] == "slow" else 1)
     optimizer = AdamW(model.parameters(), lr=rate, betas=phase.betas, weight_decay=phase.weight_decay)
     multiplier = warmup_cosine(WARMUP_STEPS, steps) if phase.cosine else linear_warmup(WARMUP_STEPS)
-    return Trainer(model, batches, partial(loss_of, label_smoothing=phase.smoothing), optimizer, steps=steps,
-                   schedule=LambdaLR(optimizer, multiplier), accumulate=phase.accumulate, max_norm=MAX_NORM,
-                   evaluate=evaluation(model, texts.held_out_windows, folder),
-                   evaluate_every=max(1, steps // EVALUATIONS), folder=folder, save_every=SAVE_EVERY, show=show)
+    return ranked(Trainer)(
+        model, batches, partial(loss_of, label_smoothing=phase.smoothing), optimizer, steps=steps,
+        schedule=LambdaLR(optimizer, multiplier), accumulate=phase.accumulate, max_norm=MAX_NORM,
+        evaluate=evaluation(model, texts.held_out_windows, folder), evaluate_every=max(1, steps // EVALUATIONS),
+        folder=folder, save_every=SAVE_EVERY, show=show)
 
 
 # ---- telling stories
@@ -215,7 +225,9 @@ def learn(name, phase, settings, folder, texts):
     trainer = make_trainer(phase, settings, texts, part, show=True)
     used = phase._replace(learning_rate=trainer.optimizer.param_groups[0]["initial_lr"])
     print(f"\n{name}: {', '.join(f'{key} {value}' for key, value in used._asdict().items())}", flush=True)
-    fit(trainer)
+    fit(trainer, last=False)
+    if world.group.rank:
+        return trainer, {}, []
     loss, accuracy = measure(trainer.model, texts.held_out_windows)
     stories = told(trainer.model, texts.tokenizer, settings["seed"], TEMPERATURE)
     print(f"{name}, at temperature {TEMPERATURE}: {texts.tokenizer.decode(stories[0])}", flush=True)
@@ -268,6 +280,8 @@ def run(settings, folder, texts):
     for name, phase in phases.items():
         trainers[name], measured[name], stories[name] = learn(name, phase, settings, folder, texts)
 
+    if world.group.rank:
+        raise SystemExit(0)
     judged = list(trainers)
     if settings["rates"]:  # the best rate has to learn; that others do not is what the table is for
         judged = [min(measured, key=lambda name: measured[name]["held-out loss"])]
@@ -325,6 +339,9 @@ def check_twin():
 
 def main():
     args = parser.parse_args()
+    if args.ranks != 1 or args.elastic:
+        return start_ranks(args, parser)
+    let_rank_0_speak()
     settings, folder = settings_of(args, parser, "tinystories", SIZES, f"phase-{args.phase}/model.safetensors",
                                    twin=args.twin, rates=args.sweep_lr)
     with refusing_input(parser):

@@ -1,5 +1,6 @@
 """A milestone on several processes: how it is started, and how often it goes on."""
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,13 +11,13 @@ from tito.ranks import MOST_RESTARTS, one_thread_each, run_until_it_ends, start_
 
 def test_only_what_trains_on_several_processes():
     with pytest.raises(TitoError, match="perceptron trains in one process; on several: .*shakespeare"):
-        start_of(milestone("perceptron"), 2)
+        start_of(milestone("perceptron"), 2, "", Path(), {})
 
 
 def test_without_mpi_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     with pytest.raises(TitoError, match="pip install mpi4py mpich"):
-        start_of(milestone("shakespeare"), 2)
+        start_of(milestone("shakespeare"), 2, "", Path(), {})
 
 
 def test_one_thread_for_each():
@@ -45,6 +46,11 @@ def test_it_goes_on_until_it_ends(ends, status, tmp_path):
     run = Run(tmp_path, *ends)
     assert run_until_it_ends(run, ["--quick"], lambda: [tmp_path]) == status
     assert not run.ends and run.options == [["--quick"]] + [["--resume", str(tmp_path)]] * (len(ends) - 1)
+
+
+def test_unless_it_is_elastic_it_ends_with_the_first(tmp_path):
+    run = Run(tmp_path, (9, 5))
+    assert run_until_it_ends(run, [], lambda: [tmp_path], elastic=False) == 9 and len(run.options) == 1
 
 
 def test_it_gives_up_where_it_comes_no_further(tmp_path):
