@@ -1,4 +1,4 @@
-"""The workflow that publishes the site: its own shell commands, taken from the file, in a clone that has its own remote.
+"""The workflow that publishes the site: its own shell commands, taken from the file, in a clone with its own remote.
 
 What cannot be tried here is GitHub: its machines, its actions, and the host that serves what they upload.
 """
