@@ -1,6 +1,15 @@
-// A block of code that is wider than its box can be scrolled with the keys.
+// A formula in a sentence that is wider than the page gets a box of its own, to be scrolled.
+function boxed() {
+  for (const formula of document.querySelectorAll("article .formula-inline")) {
+    const room = formula.closest("p, li, article").clientWidth;
+    formula.classList.toggle("wide", formula.firstElementChild.getBoundingClientRect().width > room);
+  }
+}
+
+// A block that is wider than its box can be scrolled with the keys.
 function reachable() {
-  for (const block of document.querySelectorAll("article pre code, article .formula-block, article .report, .md-typeset__scrollwrap")) {
+  boxed();
+  for (const block of document.querySelectorAll("article pre code, article .formula, article .report, .md-typeset__scrollwrap")) {
     if (block.scrollWidth > block.clientWidth) {
       block.tabIndex = 0;
     } else {

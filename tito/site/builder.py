@@ -11,12 +11,13 @@ from pathlib import Path
 from tito.files import write_whole
 from tito.install import how_to_install
 from tito.project import TitoError, notebooks
-from tito.site.chapters import Page, chapter_page
+from tito.site.chapters import chapter_page
 from tito.site.clinic import clinic_pages
 from tito.site.colab import colab_link, colab_notebook, package_at
 from tito.site.documents import Library
 from tito.site.milestones import QUICK, milestone_pages
 from tito.site.outputs import committed, executed
+from tito.site.pages import Page
 from tito.site.reference import reference_pages, source_pages
 from tito.strip import read_notebook
 

@@ -1,29 +1,13 @@
 """A chapter as a page: its notebook in Markdown, each solution folded away below what a student starts with."""
 
 import re
-from dataclasses import dataclass, field
-from html import escape
 
 from tito.site.outputs import Shown, shown
+from tito.site.pages import Page, fenced
 from tito.strip import grading, source_of, without_markers, without_regions
 
 SOLUTION = "Show one solution"
 _directive = re.compile(r"#\s*\|\s*(default_exp|exporti?)\b[ \t]*(\S*)[ \t]*\n?")
-
-
-@dataclass
-class Page:
-    """A page in Markdown, and the files that it shows, by their name in the folder beside it."""
-
-    name: str
-    title: str
-    lines: list[str] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-    about: str = ""
-
-    @property
-    def text(self) -> str:
-        return "\n\n".join(self.lines) + "\n"
 
 
 def chapter_page(name: str, notebook: dict, outputs: list[list[dict]], head: str = "") -> Page:
@@ -66,13 +50,6 @@ def code(cell: dict, default: str, where: str) -> list[str]:
         solution = fenced(without_markers(_directive.sub("", source)), title=path)
         lines += [f'<details class="solution" markdown="1">\n<summary>{SOLUTION}</summary>', solution, "</details>"]
     return lines
-
-
-def fenced(source: str, language: str = "python", title: str = "") -> str:
-    """A fenced block; longer fences around text that holds some."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", source)), default=0))
-    named = f' title="{escape(title)}"' if title else ""
-    return f"{fence} {{ .{language}{named} }}\n{source.strip(chr(10))}\n{fence}"
 
 
 def add(page: Page, found: list[Shown]) -> None:

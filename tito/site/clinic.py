@@ -16,8 +16,8 @@ from tito.files import digest, write_whole
 from tito.project import TitoError
 from tito.report import WIDE, chart
 from tito.runs import is_number
-from tito.site.chapters import Page, fenced
 from tito.site.outputs import package_version
+from tito.site.pages import Page, fenced
 
 STEPS = 100  # of training, for the curve
 GUESSES = 3

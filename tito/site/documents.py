@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tito.course import milestones
 from tito.project import TitoError
-from tito.site.chapters import Page
+from tito.site.pages import Page
 
 DOCUMENTS = {  # room of the site: {page: (document, its name in the navigation)}
     "course": {
@@ -75,6 +75,7 @@ class Library:
 
     def linked(self, text: str, document: str, room: str, page: Page) -> str:
         """`text` of a document, with its links as they are from a room; pictures become files of `page`."""
+
         def piece(found):
             return found[0] if found["code"] else self.link(found["text"], found["target"], document, room, page)
 

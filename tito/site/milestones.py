@@ -11,8 +11,8 @@ from tito.files import digest
 from tito.project import TitoError
 from tito.report import badge, cards, charts, criteria_table, grid_of, side_by_side
 from tito.runs import Run, is_run, own_file, own_text, read_json, read_run
-from tito.site.chapters import Page, fenced
 from tito.site.outputs import package_version
+from tito.site.pages import Page, escaped, fenced
 
 QUICK = ("perceptron", "xor", "mlp", "reversal")  # done in seconds: the build makes them itself
 LONGEST_SAMPLES = 6000  # characters
@@ -112,7 +112,7 @@ def plain_text(story: str) -> str:
     parts = re.split(r"\n\s*\n", story)
     return "\n\n".join(
         fenced("\n".join(line[4:] for line in part.split("\n")), "text") if part.startswith("    ")
-        else re.sub(r"(`[^`]*`)|([\\*_<\[\]$#|])", lambda found: found[1] or f"\\{found[2]}", part)
+        else re.sub(r"(`[^`]*`)|[^`]+", lambda found: found[1] or escaped(found[0]), part)
         for part in parts if part.strip()
     )  # fmt: skip
 

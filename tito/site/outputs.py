@@ -10,6 +10,7 @@ from pathlib import Path
 from tito.files import digest, write_whole
 from tito.notebooks import run_notebook
 from tito.project import TitoError
+from tito.site.pages import fenced
 from tito.strip import read_notebook
 
 LONGEST = 600  # seconds that a cell may take
@@ -41,13 +42,8 @@ def shown(output: dict, name: str) -> Shown:
     if "image/png" in data:
         return picture(base64.b64decode(text_of(data["image/png"])), f"{name}.png")
     text = text_of(output.get("text") or data.get("text/plain") or output.get("traceback") or "")
-    text = _colours.sub("", text).rstrip()
-    return Shown(f'<div class="output" markdown="1">\n\n{plain(text)}\n\n</div>' if text else "")
-
-
-def plain(text: str) -> str:
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence} {{ .text .no-copy }}\n{text}\n{fence}"
+    block = fenced(_colours.sub("", text).rstrip(), "text .no-copy")
+    return Shown(f'<div class="output" markdown="1">\n\n{block}\n\n</div>' if text.strip() else "")
 
 
 def picture(content: bytes, file: str) -> Shown:

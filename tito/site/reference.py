@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tito.course import chapters
-from tito.site.chapters import Page, fenced
+from tito.site.pages import Page, escaped, fenced
 
 FACES = {  # what PyTorch's users write; all their names are for users
     "tinytorch": "Tensors and functions",
@@ -239,7 +239,7 @@ def as_markdown(part: str, parameters: list[str], links: dict[str, str], space: 
             name = piece.strip("`")
             pieces[place] = name not in parameters and linked(name, links, space) or piece
         else:
-            pieces[place] = with_arguments(re.sub(r"([\\*_<\[\]$#|])", r"\\\1", piece), parameters)
+            pieces[place] = with_arguments(escaped(piece), parameters)
     return "".join(pieces).replace("RAISES ", "**Raises:** ")
 
 
@@ -280,7 +280,7 @@ def source_pages(root: Path) -> list[Page]:
         path, text = file.relative_to(root).as_posix(), file.read_text(encoding="utf-8")
         page = Page(path.replace("/", "."), path, ["---\nsearch:\n  exclude: true\nhide:\n  - toc\n---", f"# {path}"])
         about = ast.get_docstring(ast.parse(text)) or ""
-        page.lines += [re.sub(r"([\\*_<\[\]$#|])", r"\\\1", about), numbered(text)]
+        page.lines += [escaped(about), numbered(text)]
         pages.append(page)
     return pages
 
