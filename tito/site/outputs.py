@@ -16,7 +16,8 @@ from tito.strip import read_notebook
 LONGEST = 600  # seconds that a cell may take
 PICTURE = "Picture drawn by the code above"
 FRAME = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>body {{ font: 15px/1.5 system-ui, sans-serif; color: #1f2328; background: #fff; }}</style></head>
 <body>{body}</body></html>
 """
 _frame = re.compile(r"<iframe\b([^>]*\bsrcdoc=[^>]*)></iframe>")
