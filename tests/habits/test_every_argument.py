@@ -83,6 +83,23 @@ def test_numbers_of_numpy_are_numbers():
     assert nn.Dropout(np.float64(0.5)).p == 0.5 and nn.LayerNorm(np.int64(3)).eps == 1e-5
 
 
+def test_a_class_for_insiders_takes_what_they_hand_it():
+    "A student's own base class need not repeat the defaults of those above it."
+    class _Norm(nn.Module):
+        __module__ = "tinytorch.nn.normalization"
+        def __init__(self, eps):
+            self.eps = eps
+
+    class Norm(_Norm):
+        __module__ = "tinytorch.nn.normalization"
+        def __init__(self, eps=None):
+            super().__init__(eps)
+
+    assert Norm().eps is None
+    with pytest.raises(TypeError, match="Norm: eps: expected a number"):
+        Norm("small")
+
+
 def test_a_class_of_the_users_own_names_its_options_as_it_likes():
     class Block(nn.Module):
         def __init__(self, dim, eps): self.dim, self.eps = dim, eps

@@ -10,7 +10,8 @@ class ModuleVocabulary:
     def __init_subclass__(cls, **options):
         "Have the options of a module of tinytorch, not of a user's own, checked when one is made."
         super().__init_subclass__(**options)
-        if cls.__module__.startswith("tinytorch.") and "__init__" in vars(cls):
+        ours = cls.__module__.startswith("tinytorch.") and not cls.__name__.startswith("_")  # which is for insiders
+        if ours and "__init__" in vars(cls):
             cls.__init__ = checked(cls.__init__)
 
     def register_forward_pre_hook(self, hook):
