@@ -8,10 +8,9 @@ class ModuleVocabulary:
     _pre_hooks = _hooks = _backward_hooks = _has_hooks = ()  # _has_hooks, or had: the one question that each call asks
 
     def __init_subclass__(cls, **options):
-        "Have the options of a module of tinytorch, not of a user's own, checked when one is made."
+        "Have the options of a module of tinytorch, not of a user's own or a private one, checked when one is made."
         super().__init_subclass__(**options)
-        ours = cls.__module__.startswith("tinytorch.") and not cls.__name__.startswith("_")  # which is for insiders
-        if ours and "__init__" in vars(cls):
+        if cls.__module__.startswith("tinytorch.") and cls.__name__[0] != "_" and "__init__" in vars(cls):
             cls.__init__ = checked(cls.__init__)
 
     def register_forward_pre_hook(self, hook):
