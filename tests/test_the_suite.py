@@ -92,7 +92,7 @@ def test_what_is_left_out_is_named_here():
         "test_smollm_8_bits.py",  # the published model again, in 8 bits
         "test_failures.py",  # twenty processes that are killed
         "test_ranks.py",  # a milestone on four processes, beside one
-        "test_wasm32.py",  # all suites, and the automated student, on wasm32; of both a part runs always
+        "test_wasm32.py",  # suites and the automated student on wasm32; a part of both is in .ci/run
     }
 
 

@@ -19,7 +19,8 @@ from urllib.request import urlopen
 import pytest
 
 pytest.importorskip("selenium", reason="the first hour in a browser needs the extra: pip install -e '.[browser]'")
-pytest.importorskip("jupyterlab", reason="the first hour in a browser needs JupyterLab: pip install -e '.[lab]'")
+if importlib.util.find_spec("jupyterlab") is None:  # its import takes seconds, in every process that collects
+    pytest.skip("the first hour in a browser needs JupyterLab: pip install -e '.[lab]'", allow_module_level=True)
 
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver import ActionChains, ChromeOptions, ChromeService, Keys  # noqa: E402

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+# A computer that never did it compiles Python for 100 s of the processor. .ci/run asks for what is quick after that.
+pytestmark = pytest.mark.slow
 SUITES = """
 import os, sys
 import pytest
@@ -61,21 +63,18 @@ def test_the_automated_student_solves_a_chapter(guest):
     assert re.search(r"12_normalization: cell \d+ is the first exercise; [1-9]\d* failed, then [1-9]\d* passed", said)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("numbers", ["01 02 03 04", "05 06 07 08", "09"])
 def test_the_automated_student_solves_them_all(guest, numbers):
     status, said = guest.run(STUDENT, *numbers.split())
     assert status == 0 and said.count(" is the first exercise; ") == len(numbers.split()), said
 
 
-@pytest.mark.slow
 def test_what_the_automated_student_wrote_reverses_digits(guest):
     status, said = guest.run(STUDENT, *"10 11 12 13 14 --milestone reversal".split())
     assert status == 0 and said.count(" is the first exercise; ") == 5, said
     assert "LEARNED: every criterion is met." in said and "NOT LEARNED" not in said, said
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("numbers", ["01 02 03 04", "05 06 07", "08", "09", "10 11 12", "13 14"])
 def test_every_suite(guest, numbers):
     assert run_suites(guest, *numbers.split()) > 50

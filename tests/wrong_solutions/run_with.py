@@ -148,6 +148,7 @@ class OneByOne:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
         functions = {}  # by their code
+        gc.unfreeze()  # tests/conftest.py hides from gc what was there when the tests were collected
         for thing in gc.get_objects():
             if inspect.isfunction(thing) and thing.__code__.co_filename.startswith(str(self.package)):
                 functions.setdefault(thing.__code__, []).append(thing)
