@@ -93,6 +93,9 @@ def test_what_is_left_out_is_named_here():
         "test_failures.py",  # twenty processes that are killed
         "test_ranks.py",  # a milestone on four processes, beside one
         "test_wasm32.py",  # suites and the automated student on wasm32; a part of both is in .ci/run
+        "test_site.py",  # every page of the site, in a browser
+        "test_workflow.py",  # what makes and publishes the site, all of it
+        "test_colab.py",  # every chapter in an environment of its own
     }
 
 
