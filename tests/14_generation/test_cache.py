@@ -254,4 +254,4 @@ def test_a_step_allocates_little():
             next_logits(model, text[:, :t], cache)
         kept, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert peak < 40_000 < room and kept < 10_000
+    assert peak < 50_000 < room and kept < 10_000  # copies of one layer's would be 65,536
