@@ -384,8 +384,8 @@ MISTAKES = {
     ("diagnosis/forward.py", "15_diagnosis/test_stages.py"): [
         ("diagnose: cross entropy is known by the name of its class", 'if event.kind == "cross_entropy"',
          'if event.operation.name == "CrossEntropyFunction"'),
-        ("diagnose: earlier tokens count as later ones", "row[at < place].max(initial=0)",
-         "row[at != place].max(initial=0)"),
+        ("diagnose: earlier tokens count as later ones", "row[(at < place) & asked].max(initial=0)",
+         "row[(at != place) & asked].max(initial=0)"),
     ],
     ("diagnosis/data.py", "15_diagnosis/test_stages.py"): [
         ("diagnose: targets are never compared with shifted inputs", "ids[:, start + k:start + k + length]",

@@ -31,7 +31,7 @@ def found(model, batch, loss_fn):
 @pytest.mark.parametrize("loss, expected", [
     (lambda model, x, y: F.mse_loss(model(x), y), []),
     (lambda model, x, y: F.smooth_l1_loss(model(x), y), []),
-    (lambda model, x, y: ((model(x) - y.squeeze(1)) ** 2).mean(), [("examples-mixed", "warning")]),
+    (lambda model, x, y: ((model(x) - y.squeeze(1)) ** 2).mean(), [("examples-mixed", "severe")]),
     (lambda model, x, y: (model(x) - y).mean() ** 2, [("loss-misses-target", "severe")]),
     (lambda model, x, y: -F.mse_loss(model(x), y), [("loss-sign", "severe"), ("loss-sign", "warning")]),
     (lambda model, x, y: F.mse_loss(model(x), x[:, :1]), [("loss-misses-target", "warning")]),
@@ -55,9 +55,9 @@ def picked(model, x, labels):
     (lambda model, x, y: F.cross_entropy(model(x), y), []),
     (lambda model, x, y: F.nll_loss(model(x).log_softmax(-1), y), []),
     (lambda model, x, y: F.nll_loss(model(x), y), [("not-log-probabilities", "severe"), ("loss-sign", "warning")]),
-    (lambda model, x, y: F.nll_loss(model(x).softmax(-1), y), [("not-log-probabilities", "severe")]),
+    (lambda model, x, y: F.nll_loss(model(x).softmax(-1), y), [("not-log-probabilities", "warning")]),
     (lambda model, x, y: F.cross_entropy(model(x).softmax(-1), y), [("softmax-twice", "severe")]),
-    (lambda model, x, y: F.nll_loss(model(x).log_softmax(0), y), [("examples-mixed", "severe")]),
+    (lambda model, x, y: F.nll_loss(model(x).log_softmax(0), y), [("examples-mixed", "warning")]),
     (lambda model, x, y: F.cross_entropy(model(x), y, ignore_index=2), [("class-ignored", "warning")]),
 ])
 def test_losses_of_classes(loss, expected):
@@ -65,9 +65,16 @@ def test_losses_of_classes(loss, expected):
 
 
 def test_outputs_that_cannot_reach_the_targets():
-    for last, expected in ((nn.Sigmoid(), ["target-range"]), (nn.ReLU(), ["target-range"]), (nn.Identity(), [])):
+    for last, expected in ((nn.Sigmoid(), ["target-range"]), (nn.ReLU(), ["target-range"]), (nn.Tanh(), []),
+                           (nn.Identity(), [])):  # targets are sines
         model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1), last)
         case = Case(model, numbers(), lambda model, x, y: F.mse_loss(model(x), y))
+        assert [f.fault for f in examine_loss(case)] == expected
+
+
+def test_a_softmax_that_is_part_of_the_model():
+    for last, expected in ((nn.Softmax(dim=-1), ["softmax-twice"]), (nn.Identity(), [])):
+        case = Case(line(4, last), labels(), lambda model, x, y: F.cross_entropy(model(x), y))
         assert [f.fault for f in examine_loss(case)] == expected
 
 

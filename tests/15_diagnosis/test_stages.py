@@ -25,6 +25,8 @@ from tinytorch.diagnosis import (
     examine_update,
 )
 from tinytorch.diagnosis.case import training_step
+from tinytorch.diagnosis.experiment import Proof, experiment
+from tinytorch.diagnosis.graph import measure_slopes
 from tinytorch.diagnosis.learning import find_loop
 from tinytorch.dispatch import chosen, plain_forms
 from tinytorch.ops.elementwise import Function
@@ -215,7 +217,6 @@ def test_parameters_missing_foreign_unregistered_shared_and_copied():
 
 @pytest.mark.parametrize("change, fault", [
     (lambda m: m[0].bias.data.fill(-9), "dead-units"),
-    (lambda m: m.add_module("3", nn.Softmax(dim=-1)), "softmax-twice"),
     (lambda m: m[2].weight.data.__imul__(40), "start-too-large"),
     (lambda m: m[0].weight.data.fill(np.inf), "not-finite-loss"),
 ])
@@ -315,8 +316,9 @@ def test_a_gradient_with_a_missing_part_is_found_where_it_is_lost():
 def test_right_gradients_agree_by_far(activation):
     case = Case(network(activation), points(), class_loss)
     assert not examine_backward(case)
-    scale = max(abs(slope) for _, slope in case.known["slopes"].values())
-    assert all(abs(predicted - slope) < 1e-5 * scale for predicted, slope in case.known["slopes"].values())
+    slopes = measure_slopes(case)
+    scale = max(abs(slope) for _, slope in slopes.values())
+    assert len(slopes) == 4 and all(abs(predicted - slope) < 1e-5 * scale for predicted, slope in slopes.values())
 
 
 def test_slopes_of_a_model_that_is_float32_inside():
@@ -660,8 +662,9 @@ def test_a_loss_that_calls_the_model_in_its_own_way():
 
 
 def test_the_report_in_all_its_forms():
-    findings = [Finding("unused", "spare"), Finding("no-update", "a <b> & c", {"rate": 0.0, "steps": 3}),
-                Finding("cut", "x")]
+    proof = Proof("it was nudged", "the slope is", 0.0, 0.5)
+    findings = [Finding("unused", "spare"), Finding("no-update", "a <b> & c", {"rate": 0.0, "steps": 3}, proof=proof),
+                Finding("cut", "x", proof=proof)]
     report = Report(findings, {"gradient norms": {"x": 1.0}}, 1.5)
     assert faults(report.findings) == ["cut", "no-update", "unused"], "the most important first"
     assert str(report).startswith("diagnosis: 2 severe, 1 note, 1.5 s\n")
@@ -673,6 +676,27 @@ def test_the_report_in_all_its_forms():
     assert report._repr_html_() == report.html()
     data = json.loads(json.dumps(report.to_dict()))
     assert data["findings"][0]["fault"] == "cut" and data["findings"][0]["chapter"] == 3
+
+
+def test_severe_is_only_what_an_experiment_has_shown():
+    assert Finding("cut", "x").severity == "warning", "nothing was changed: a question"
+    shown = Finding("cut", "x is cut.", proof=Proof("x was nudged", "the slope is", 0.0, 0.5))
+    assert shown.severity == "severe"
+    assert shown.what == "x is cut. Experiment: x was nudged: the slope is 0.5 instead of 0."
+    assert Finding("unused", "x", proof=Proof("x was nudged", "the slope is", 0.0, 0.0)).severity == "note"
+
+
+def test_an_experiment_puts_everything_back():
+    model = network()
+    case, kept = Case(model, points(), class_loss), model.state_dict()
+
+    def change():
+        model[0].weight.data[...] = 0
+        model.eval()
+
+    proof = experiment(case, "all was changed", change, "the loss is", case.loss_value)
+    np.testing.assert_equal(model.state_dict(), kept)
+    assert proof.before == case.loss_value() != proof.after and model.training
 
 
 def test_rich_shows_a_table():

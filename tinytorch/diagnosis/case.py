@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinytorch.anomaly import users_line
+from tinytorch.diagnosis.experiment import Proof
 from tinytorch.dispatch import plain_forms
 from tinytorch.nn.module import Module
 from tinytorch.ops.elementwise import Function
@@ -41,6 +42,9 @@ class Event:
         "Return where it ran, in words: operation, module, line."
         module = f" in {self.modules[0]}" if self.modules and self.modules[0] else ""
         return f"{self.operation.name.removesuffix('Function')}{module} ({self.line})"
+
+
+AFFORDABLE = 400_000_000  # weights times rows of a step, of which a diagnosis takes hundreds
 
 
 def kind_of(operation):
@@ -176,7 +180,12 @@ class Case:
 
     def rows(self, count, numbers=4096):
         "Return the batch with at most `count` of its rows, evenly spaced, and about `numbers` inputs in all."
-        return select_rows(self.batch, count, numbers)
+        return select_rows(self.batch, min(count, self.affordable_rows()), numbers)
+
+    def affordable_rows(self):
+        "Return how many rows a run with many steps may have: few, where a model is large."
+        weights, x = sum(p.numel() for p in self.parameters.values()), self.batch[0]
+        return max(4, AFFORDABLE // max(weights, 1) // (x.shape[1] if x.dtype.kind in "iu" and x.ndim == 2 else 1))
 
     def model_inputs(self, count):
         "Return at most `count` rows of what loss_fn gives to the model; () if the first of it is not a Tensor."
@@ -216,12 +225,20 @@ class Case:
             return math.nan, None
 
     def is_trained(self):
-        "Return whether the loss is far lower than with targets of other rows: the model knows something already."
+        """Return whether the model knows something, or its norms have moved.
+
+        It does if targets of other rows cost far more, and so does saying nothing.
+        """
         if "trained" not in self.known:
             total, now = len(self.targets) if self.targets.ndim else 0, self.loss_value()
             others = (*self.inputs, Tensor(np.roll(self.targets.data, max(1, total // 3), 0)))
             swapped = self.loss_value(others) if len(self.batch) > 1 and total > 3 else now
-            self.known["trained"] = now < 0.7 * swapped
+            scales = [np.asarray(module.weight.data) for module in self.modules()
+                      if hasattr(module, "eps") and getattr(module, "weight", None) is not None]
+            seen = self.seen()
+            silent = math.inf if seen.slopes is None else self.loss_of(0 * seen.answer.data)[0]
+            knows = now < 0.7 * swapped and not now > silent
+            self.known["trained"] = knows or any(np.ptp(scale) > 0 for scale in scales)
         return self.known["trained"]
 
     # ---- what is put back
@@ -300,10 +317,12 @@ class Case:
 
     def can_predict(self):
         "Return whether the model can be called outside loss_fn, as experiments with inputs need it."
-        try:
-            return bool(self.model_inputs(8)) and self.predict(*self.model_inputs(8)).ndim > 0
-        except Exception:  # whatever it raises, it cannot
-            return False
+        if "predicts" not in self.known:
+            try:
+                self.known["predicts"] = bool(self.model_inputs(8)) and self.predict(*self.model_inputs(8)).ndim > 0
+            except Exception:  # whatever it raises, it cannot
+                self.known["predicts"] = False
+        return self.known["predicts"]
 
     def trace(self, batch=None):
         "Return the events of one forward pass of the loss."
@@ -327,24 +346,6 @@ class Case:
             for tensor, data, grad in kept:
                 tensor.data, tensor.grad = data, grad
 
-    def slopes(self):
-        """Return {name: (predicted, measured)}, two slopes of the loss along a random direction of each parameter.
-
-        The first is the gradient's, the second a central difference in float64, on a few rows; measured once.
-        """
-        if "slopes" not in self.known:
-            with self.in_float64():
-                batch = tuple(x if x.dtype.kind != "f" else x.double() for x in self.rows(4, 256))
-                narrow = any(e.output.dtype == np.float32 and any(e.needs_grad) for e in self.trace(batch))
-                eps, rng, gradients = 1e-2 if narrow else 1e-6, np.random.default_rng(0), self.gradients(batch)
-                found, repeatable = {}, self.loss_value(batch) == self.loss_value(batch)
-                for name, p in self.trainable().items() if repeatable else ():  # else slopes say nothing
-                    direction = rng.choice([-1.0, 1.0], p.shape)
-                    predicted = 0.0 if gradients[name] is None else float(np.sum(gradients[name] * direction))
-                    found[name] = predicted, self.slope(p, eps * direction, batch) / eps
-            self.known["slopes"] = found
-        return self.known["slopes"]
-
     def slope(self, p, nudge, batch):
         "Return half of the loss at p + nudge minus the loss at p - nudge; p.data then is the same array as before."
         data = p.data
@@ -354,19 +355,6 @@ class Case:
         below = self.loss_value(batch)
         p.data = data
         return (above - below) / 2
-
-    def find_cut(self, name):
-        "Return the first event that gets a value which depends on parameter `name` from outside the graph, or None."
-        batch, p = self.rows(4, 256), self.parameters[name]
-        before, data = self.trace(batch), p.data
-        p.data = data + np.random.default_rng(0).standard_normal(data.shape).astype(data.dtype) * (0.1 + data.std())
-        after = self.trace(batch)
-        p.data = data
-        for one, other in zip(before, after):
-            for x, y, needed in zip(one.inputs, other.inputs, one.needs_grad):
-                if isinstance(x, np.ndarray) and x.dtype.kind == "f" and not needed and not np.array_equal(x, y):
-                    return one
-        return None
 
     def shift_of_loss(self, name, size=0.5):
         """Return how far a large change of parameter `name` moves the loss of a few rows.
@@ -382,18 +370,57 @@ class Case:
         arrives = gradient is not None and gradient.any()
         return 0.0 if arrives or self.loss_value(batch) != before else abs(after - before)
 
-    def find_plateau(self, name):
-        "Return the first event whose output stays the same while its input changes a little with a parameter, or None."
+    def trace_change(self, name, size):
+        "Return pairs of events of the same operation, before and after a change of parameter `name` by about `size`."
         batch, p = self.rows(4, 256), self.parameters[name]
         before, data = self.trace(batch), p.data
-        p.data = (data + 1e-4 * np.random.default_rng(0).standard_normal(data.shape)).astype(data.dtype)
+        p.data = (data + size * np.random.default_rng(0).standard_normal(data.shape)).astype(data.dtype)
         after = self.trace(batch)
         p.data = data
-        for one, other in zip(before, after):
+        return zip(before, after)
+
+    def find_cut(self, name):
+        "Return the first event that gets a value which depends on parameter `name` from outside the graph, or None."
+        for one, other in self.trace_change(name, 0.1 + self.parameters[name].data.std()):
+            for x, y, needed in zip(one.inputs, other.inputs, one.needs_grad):
+                if isinstance(x, np.ndarray) and x.dtype.kind == "f" and not needed and not np.array_equal(x, y):
+                    return one
+        return None
+
+    def find_plateau(self, name):
+        "Return the first event whose output stays the same while its input changes a little with a parameter, or None."
+        for one, other in self.trace_change(name, 1e-4):
             moved = [not np.array_equal(x, y) for x, y in zip(one.inputs, other.inputs) if isinstance(x, np.ndarray)]
             if any(moved) and np.array_equal(one.output, other.output):
                 return one
         return None
+
+    def runs_in_float64(self, batch):
+        "Return whether the loss can be computed there; ours always can."
+        return True
+
+    def prove_stuck(self):
+        "Return a Proof that 20 steps at its rate, on a few rows, do not lower the loss; None if they do."
+        if self.optimizer is None:
+            return None
+        batch = self.rows(16, 256)
+        now, after = self.loss_value(batch), self.loss_after(1.0, 20, batch)
+        stuck = after >= now - 0.1 * abs(now)
+        return Proof("20 steps were taken on a few rows", "the loss is", now, after) if stuck else None
+
+    def holds(self, tensors):
+        "Return whether one of `tensors` is somewhere in the model: in an attribute, a list, a dictionary."
+        wanted, seen, todo = {id(t) for t in tensors}, set(), list(self.modules())
+        while todo:
+            value = todo.pop()
+            if id(value) in wanted:
+                return True
+            if id(value) not in seen:
+                seen.add(id(value))
+                value = vars(value) if hasattr(value, "named_modules") else value
+                value = list(value.values()) if isinstance(value, dict) else value
+                todo += value if isinstance(value, (list, tuple)) else ()
+        return False
 
     def learning_rate(self, group=None):
         """Return the rate of a group, the first if None.

@@ -3,31 +3,46 @@
 
 import numpy as np
 
+from tinytorch.diagnosis.case import select_rows
+from tinytorch.diagnosis.experiment import Proof
 from tinytorch.diagnosis.faults import Finding
-from tinytorch.diagnosis.forward import ids_and_targets
+from tinytorch.diagnosis.forward import ids_and_targets, looks_ahead
+from tinytorch.diagnosis.loss import SURE, class_answers, right_logits
 from tinytorch.tensor import Tensor
 
 
 def examine_data(case):
     "Return Findings: are numbers, labels, shift and padding of the batch in order, and is held-out data held out?"
-    bad = sum(int((~np.isfinite(x.data)).sum()) for x in case.batch if x.dtype.kind == "f")
-    if bad:
-        return [Finding("not-finite-data", "The batch holds nan or inf.", {"numbers": bad})]
     with case.untouched():
-        return [*check_labels(case), *check_scales(case), *check_shift(case), *check_padding(case),
-                *check_duplicates(case)]
+        return list(check_finite_data(case)) or [*check_labels(case), *check_scales(case), *check_shift(case),
+                                                 *check_padding(case), *check_duplicates(case)]
+
+
+def check_finite_data(case):
+    "Find nan and inf in the batch; severe if the loss is finite without them only."
+    clean = [Tensor(np.nan_to_num(x.data, posinf=0, neginf=0)) if x.dtype.kind == "f" else x for x in case.batch]
+    bad = sum(int((x.data != y.data).sum()) for x, y in zip(case.batch, clean))
+    if bad:
+        now, without = case.loss_value(), case.loss_value(clean)
+        yield Finding("not-finite-data", f"{bad} numbers of the batch are nan or inf.", {"healthy": 0},
+                      proof=None if np.isfinite(now) else Proof("they were set to 0", "the loss is", now, without))
 
 
 def check_labels(case):
-    "Find labels that are all the same."
+    "Find labels that are all the same, or nearly all."
     targets = case.targets.data
-    are_labels = len(case.batch) > 1 and targets.dtype.kind in "iu" and targets.ndim < 2
-    counts = np.unique(targets, return_counts=True)[1] if are_labels else np.zeros(1)
-    if are_labels and targets.size >= 32 and 1 < len(counts) and counts.max() > 0.9 * targets.size:
-        yield Finding("class-imbalance", f"{counts.max()} of {targets.size} labels are of one class.",
-                      {"share": float(counts.max() / targets.size)})
-    if are_labels and targets.size >= 8 and len(np.unique(targets)) == 1:
-        yield Finding("one-label", f"All {len(targets)} labels are {targets[0]}.", {"labels": 1})
+    if len(case.batch) < 2 or targets.dtype.kind not in "iu" or targets.ndim > 1 or targets.size < 8:
+        return
+    labels, counts = np.unique(targets[targets >= 0], return_counts=True)
+    if len(labels) == 1:
+        answer, ids, classes = case.seen().slopes is not None and class_answers(case) or (None, None, 0)
+        proof = answer is not None and Proof(f"every answer was made {labels[0]}", "the loss is", case.loss_value(),
+                                             case.loss_of(right_logits(answer, ids, classes))[0])
+        yield Finding("one-label", f"All {len(targets)} labels are {labels[0]}.", {"healthy": "several labels"},
+                      proof=proof or None)
+    elif targets.size >= 32 and len(labels) and counts.max() > 0.9 * counts.sum():
+        yield Finding("class-imbalance", f"{counts.max()} of {counts.sum()} labels are of one class.",
+                      {"share": float(counts.max() / counts.sum()), "healthy": "below 0.9"})
 
 
 def check_scales(case):
@@ -38,29 +53,32 @@ def check_scales(case):
         mean, std = float(x.data.mean()), float(x.data.std())
         what = "target" if i else "input"
         if std > 10 or std < 0.01 or abs(mean) > 10 * max(std, 1):
-            evidence = {"mean": mean, "std": std, "healthy": "0 and 1", **compare_scaled(case, i)}
-            shares = [value for name, value in evidence.items() if name.startswith("left")]
+            evidence = {"mean": mean, "std": std, "healthy": "0 and 1"}
+            shares, times = compare_scaled(case, i)
             if not shares and what == "input":
-                yield Finding("input-scale", "The inputs are not scaled.", evidence, "warning")
-            elif shares and (shares[0] > 0.3 and shares[1] < 0.75 * shares[0] or evidence.get("times the loss", 1) > 2):
-                yield Finding(f"{what}-scale", f"The {what}s are not scaled; scaled ones learn faster.", evidence)
+                yield Finding("input-scale", "The inputs are not scaled.", evidence)
+            elif shares and (shares[0] > 0.3 and shares[1] < 0.75 * shares[0] or times > 2):
+                yield Finding(f"{what}-scale", f"The {what}s are not scaled; scaled ones learn faster.", evidence,
+                              proof=Proof(f"the {what}s were scaled", "20 steps leave of the loss a share of", *shares))
             return
 
 
 def compare_scaled(case, i):
-    "Return which share of the loss 20 steps leave, unscaled and with batch[i] scaled; {} without an optimizer."
+    """Return which shares of the loss 20 steps leave, unscaled and with batch[i] scaled; () without an optimizer.
+
+    And how many times as large the first loss is unscaled, if these are inputs.
+    """
     if case.optimizer is None:
-        return {}
+        return (), 1
     batch = case.rows(16, 256)
     x = batch[i].data
     scaled = (*batch[:i], Tensor(((x - x.mean()) / x.std()).astype(x.dtype)), *batch[i + 1:])
     before = [case.loss_value(each) for each in (batch, scaled)]
-    more = {"times the loss": before[0] / max(before[1], 1e-12)} if i == 0 and not case.is_trained() else {}
+    times = before[0] / max(before[1], 1e-12) if i == 0 and not case.is_trained() else 1
     if i == 0:
         before[0] = min(before)  # the same targets: what counts is how far both get
     after = [min(case.loss_after(factor, 20, each) for factor in (1.0, 10.0)) for each in (batch, scaled)]
-    names = "left after 20 steps", "left if scaled"
-    return {name: min(1.0, a / max(b, 1e-12)) for name, a, b in zip(names, after, before)} | more
+    return [min(1.0, a / max(b, 1e-12)) for a, b in zip(after, before)], times
 
 
 def check_shift(case):
@@ -72,8 +90,26 @@ def check_shift(case):
     k = max(shares, key=shares.get)
     if shares[k] >= 0.98 and k != 1 and shares[1] <= 0.9:
         fault, places = ("targets-shifted-wrong", f", {k} places on") if k else ("targets-not-shifted", "")
-        yield Finding(fault, f"The targets are the inputs{places}.",
-                      {f"targets equal to inputs at shift {k}": shares[k], "at shift 1": shares[1]})
+        proof = prove_next_token(case)
+        meant = "" if proof else " Is that meant, as in a task of copying?"
+        yield Finding(fault, f"The targets are the inputs{places}.{meant}",
+                      {f"targets equal to inputs at shift {k}": shares[k], "at shift 1": shares[1]}, proof=proof)
+
+
+def prove_next_token(case):
+    "Return a Proof that with targets one place on, the model learns what holds for rows not seen, too; or None."
+    shape, ids = case.targets.data.shape, case.inputs[0].data if len(case.inputs) == 1 else None
+    if case.optimizer is None or case.is_trained() or ids is None or ids.shape != shape or len(ids) < 8:
+        return None
+    chance = float(np.log(len(np.unique(ids))))
+    ours, others = (select_rows((Tensor(ids[i::2, :-1].copy()), Tensor(ids[i::2, 1:].copy())), 32, 512) for i in (0, 1))
+    if looks_ahead(case):
+        return None
+    now = case.loss_value(others)
+    learned = min(case.loss_after(factor, 40, ours, others)[1] for factor in (1.0, 10.0))
+    if learned < 0.9 * min(now, chance):
+        return Proof("targets were put one place on for 40 steps", "the loss of other rows is", now, learned)
+    return None
 
 
 def agreement(ids, targets, k):
@@ -92,10 +128,18 @@ def check_padding(case):
     if ids is None or pad is None:
         return
     padding = is_padding(ids, pad) | is_padding(ids[:, ::-1], pad)[:, ::-1]
-    share = float((padding & (targets == pad)).sum() / max((targets >= 0).sum(), 1))
+    easy = padding & (targets == pad)
+    share = float(easy.sum() / max((targets >= 0).sum(), 1))
     if share > 0.05:
+        answer = case.seen().answer.data.copy()
+        proof = None
+        if answer.shape[:2] == easy.shape:
+            answer[easy] = SURE * (np.arange(answer.shape[-1]) == pad)
+            proof = Proof(f"the answers where only padding follows were made {pad}", "the loss is", case.loss_value(),
+                          case.loss_of(answer)[0])
         yield Finding("padding-counted", f"Id {pad} fills up rows, and is a target like any other.",
-                      {"share of all targets": share, "rows with it at an end": float(padding.any(axis=1).mean())})
+                      {"share of all targets": share, "rows with it at an end": float(padding.any(axis=1).mean())},
+                      proof=proof)
 
 
 def guess_padding(ids):
@@ -122,4 +166,4 @@ def check_duplicates(case):
     share = case.measured["duplicates"] = both / len(theirs)
     if share > 0.02 and len(ours[0]) > 1:
         yield Finding("duplicates", f"{both} of {len(theirs)} held-out rows are in the training batch.",
-                      {"share": share})
+                      {"share": share, "healthy": 0.0})

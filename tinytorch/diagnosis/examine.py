@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tinytorch.diagnosis.case import Case
 from tinytorch.diagnosis.data import examine_data
+from tinytorch.diagnosis.experiment import Proof
 from tinytorch.diagnosis.faults import Finding, Report
 from tinytorch.diagnosis.forward import examine_forward
 from tinytorch.diagnosis.graph import examine_backward, examine_graph
@@ -26,7 +27,8 @@ def explain_error(stage, error):
     last = [line for f, line in traceback.walk_tb(error.__traceback__) if frames and f is frames[-1]]
     where = f"{Path(code.co_filename).name}:{last[-1]}, in {code.co_name}" if frames else "inside the library"
     message = "; ".join([str(error), *getattr(error, "__notes__", [])])
-    return Finding("raises", f"{where}: {type(error).__name__}: {message}", {"stage": stage})
+    return Finding("raises", f"{where}: {type(error).__name__}: {message}", {"stage": stage},
+                   proof=Proof("it was called", "it gives", "a result", type(error).__name__))
 
 
 def check_runs(case):
@@ -37,7 +39,8 @@ def check_runs(case):
     except Exception as error:  # whatever the model raises is what is to be reported
         fault = "ids-out-of-range" if isinstance(error, IndexError) else "does-not-run"
         message = "; ".join([str(error), *getattr(error, "__notes__", [])])
-        yield Finding(fault, f"The loss cannot be computed: {message}", {"error": type(error).__name__})
+        yield Finding(fault, f"The loss cannot be computed: {message}",
+                      proof=Proof("loss_fn was called", "it gives", "a number", type(error).__name__))
 
 
 def open_case(model, *args, **options):

@@ -6,6 +6,8 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tinytorch.diagnosis.experiment import Proof, format_value
+
 
 class Fault(NamedTuple):
     "All that is always the same about a fault; `chapter` is where the thing was built."
@@ -31,7 +33,7 @@ CATALOGUE = {
     "raises": Fault("graph", 8, "A function of your own raised.",
         "Go to the line named above; the message says what it got."),
     "not-finite-loss": Fault("forward", 8, "Some operation overflows, divides by 0, or takes the log of 0.",
-        "Use the losses that work on logits, and look for the first operation named above."),
+        "Use the losses that work on logits, and keep what goes into a log, a root or a quotient above 1e-12."),
     "no-graph": Fault("graph", 3, "The forward pass runs under no_grad, is detached, or all parameters are frozen.",
         "Compute the loss outside of no_grad, without .detach() and .data between parameters and loss."),
     "unregistered": Fault("graph", 4,
@@ -68,6 +70,10 @@ CATALOGUE = {
     "input-scale": Fault("data", 7,
         "Inputs are far from mean 0 and standard deviation 1, the range that initial weights are made for.",
         "Subtract the mean of the training set and divide by its standard deviation."),
+    "examples-mixed": Fault("loss", 5,
+        "Examples that should not know of each other do: (N, 1) against (N,) broadcasts to (N, N), or a mean, a "
+        "softmax or a reshape runs over the batch.",
+        "Give predictions and targets the same shape, and let sums, norms and softmaxes run over dim -1."),
     "heads-scrambled": Fault("forward", 11,
         "Heads were made, or merged, by reshape alone: it keeps the order in memory, so features of one position end "
         "up in another.",
@@ -93,10 +99,6 @@ CATALOGUE = {
     "attention-one-hot": Fault("forward", 11,
         "Each query attends to only one key, right from the start; no gradient passes then.",
         "Scale scores by 1/sqrt(d), and start with smaller weights."),
-    "examples-mixed": Fault("loss", 5,
-        "Examples that should not know of each other do: (N, 1) against (N,) broadcasts to (N, N), or a mean, a "
-        "softmax or a reshape runs over the batch.",
-        "Give predictions and targets the same shape, and let sums, norms and softmaxes run over dim -1."),
     "not-log-probabilities": Fault("loss", 5, "The loss expects log-probabilities, and gets something else.",
         "log_softmax(dim=-1) before nll_loss, or F.cross_entropy on logits."),
     "target-range": Fault("loss", 4, "The last activation keeps the output in a range that the targets leave.",
@@ -192,14 +194,22 @@ CATALOGUE = {
 
 @dataclass
 class Finding:
-    "A fault, where it is (`what`), and the numbers that show it (`evidence`)."
+    """A fault, where it is (`what`), and the numbers that show it (`evidence`).
+
+    proof: the experiment that showed it; it is told at the end of `what`. Without one, a finding is never severe.
+    """
     fault: str
     what: str
     evidence: dict = field(default_factory=dict)
     severity: str = None
+    proof: Proof = None
 
     def __post_init__(self):
         self.severity = self.severity or CATALOGUE[self.fault].severity
+        if self.proof is not None:
+            self.what += f" {self.proof}"
+        elif self.severity == "severe":
+            self.severity = "warning"
 
     def __getattr__(self, name):
         "Return stage, cause, advice or chapter, as the catalogue has them."
@@ -210,10 +220,6 @@ class Finding:
     def numbers(self):
         "Return the evidence as text."
         return ", ".join(f"{name} {format_value(value)}" for name, value in self.evidence.items())
-
-
-def format_value(value):
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def by_importance(finding):

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from tinytorch.diagnosis.experiment import Proof, experiment
 from tinytorch.diagnosis.faults import Finding
 from tinytorch.tensor import Tensor
 
@@ -23,15 +24,22 @@ def examine_forward(case):
         if found:
             return found
         case.measured["activations"] = measure_activations(trace)
-        found += [*check_double_softmax(trace), *check_activations(case, trace), *check_loss_sign(case),
-                  *check_heads(case, trace), *check_mode(case)]
-        starting = [*check_initial_loss(case, trace), *check_dead_units(trace), *check_saturation(trace),
-                    *check_attention(trace)]
-        of_a_start = ("start-too-large", "dead-units", "saturated", "attention-one-hot", "attention-constant")
-        found += [finding for finding in starting if finding.fault not in of_a_start or not case.is_trained()]
+        found = [*check_heads(case, trace), *check_mode(case), *check_softmax_axis(trace)]
+        found = found if any(f.fault == "softmax-axis" for f in found) else [*found, *check_scale(trace)]
+        if not case.is_trained():  # training itself makes large weights, silent units, and attention to one key
+            found += [*check_initial_loss(case, trace), *check_dead_units(case, trace), *check_saturation(case, trace),
+                      *check_activations(case, trace), *check_attention(case, trace)]
         if case.can_predict():
             found += [*check_evaluation(case), *check_neighbours(case), *check_features(case), *check_dependence(case)]
-        return found
+        return explain_leaks(found)
+
+
+def explain_leaks(found):
+    "Return the findings; what mixes places is severe where later words were shown to leak, and explains that."
+    proofs = [f.proof for f in found if f.fault in ("leak", "mask-inverted")]
+    mixing = [f for f in found if f.fault in ("heads-scrambled", "softmax-axis")]
+    worse = [Finding(f.fault, f.what, f.evidence, "severe", proofs[0]) for f in mixing if proofs]
+    return [f for f in found if f not in mixing] + (worse or mixing)
 
 
 def check_mode(case):
@@ -46,7 +54,7 @@ def check_mode(case):
         module.training = False
     if other != loss:
         yield Finding("eval-mode", "Every module is in eval mode, and in train mode the loss is another.",
-                      {"loss": loss, "in train mode": other})
+                      {"loss": loss, "in train mode": other, "healthy": "train mode before a step"})
 
 
 def check_neighbours(case):
@@ -60,9 +68,9 @@ def check_neighbours(case):
     difference = float(np.abs(case.predict(*others)[0] - out[0]).max())
     difference *= np.array_equal(case.predict(*inputs), out)  # or else it draws by numbers that are not ours
     if difference > 100 * INFLUENCE * max(out.std(), 1e-30):
-        yield Finding("examples-mixed", "In eval mode, the answer for one example changes when the others of the "
-                      "batch are exchanged.",
-                      {"change": difference, "std of answers": float(out.std()), "healthy": 0.0})
+        yield Finding("examples-mixed", "In eval mode, the answer for one example depends on the others of the batch.",
+                      {"std of answers": float(out.std())},
+                      proof=Proof("the other rows were exchanged", "the first answer moves by", 0.0, difference))
 
 
 def check_features(case):
@@ -71,36 +79,57 @@ def check_features(case):
     out = case.predict(*inputs)
     if len(out) != len(inputs[0]) or not out.any() or len(out) < 2:
         return
-    matrices = {name: p.data for name, p in case.trainable().items() if p.ndim > 1}
-    if matrices and float(np.ptp(out, axis=0).max()) <= 1e-5 * np.abs(out).max():
-        name = max(matrices, key=lambda name: matrices[name].std())
-        std, usual = float(matrices[name].std()), matrices[name].shape[-1] ** -0.5
-        if std < 0.02 * usual:
-            yield Finding("start-too-small", f"All rows get the same answer: even {name}, the largest, is tiny.",
-                          {"std of weights": std, "healthy": usual})
+    if float(np.ptp(out, axis=0).max()) <= 1e-5 * np.abs(out).max():
+        yield from check_small_start(case)
         return  # whatever makes all rows alike, it is not one of the inputs
     for i, x in enumerate(inputs):
-        if not isinstance(x, Tensor) or x.ndim not in (1, 2) or len(x) != len(out) or len(np.unique(x.data)) < 2:
-            continue
         case.varied = i
-        if case.pad_token is not None and (x.data == case.pad_token).any():
-            words = np.where(x.data == case.pad_token, x.data, np.roll(x.data, 1, 0))
-            words = np.where(words == case.pad_token, x.data, words)  # other words, and the same padding
-            if (words != x.data).any() and np.abs(case.predict(Tensor(words)) - out).max() <= 1e-6 * out.std():
-                yield Finding("input-ignored", f"No answer changes with any word of input {i}, only with padding "
-                              f"({case.pad_token}): is a mask inverted?", {"change": 0.0, "std": float(out.std())})
-                break
-        columns = range(x.shape[1]) if x.ndim == 2 and out.ndim == 2 and x.shape[1] <= 64 else ()
-        options = case.seen().options
-        whole = i == 0 or not isinstance(case.model(*inputs, **options), (tuple, list))  # (logits, loss) has targets
-        dead = [c for c in columns if np.ptp(x.data[:, c]) > 0 and same_answer(case, x.data, out, c)]
-        if dead or whole and len(inputs) > 1 and same_answer(case, x.data, out, slice(None)):
-            what = f"places {dead[:6]} of input {i}" if dead else f"input {i}"
-            yield Finding("input-ignored", f"No answer changes when {what} of the rows are exchanged.",
-                          {"change": 0.0, "std of answers": float(out.std())},
-                          "warning" if x.dtype.kind == "f" else None)
+        ignored = find_ignored(case, i, x, out) if isinstance(x, Tensor) and x.ndim in (1, 2) and len(x) == len(out) \
+            and len(np.unique(x.data)) > 1 else ""
+        if ignored:
+            meant = " Is that meant?" if x.dtype.kind == "f" or case.is_trained() else ""
+            yield Finding("input-ignored", f"No answer changes with {ignored}.{meant}",
+                          {"std of answers": float(out.std())},
+                          proof=None if meant else Proof("it was exchanged among rows", "the answers change by",
+                                                         "more than 0", 0.0))
             break
     case.varied = 0
+
+
+def check_small_start(case):
+    "Find weights so small that all rows get the same answer; larger ones learn."
+    matrices = {name: p for name, p in case.trainable().items() if p.ndim > 1}
+    sizes = {name: (float(p.data.std()), p.shape[-1] ** -0.5) for name, p in matrices.items()}
+    if not sizes or any(std >= 0.02 * usual for std, usual in sizes.values()):
+        return
+
+    def grow():
+        for name, p in matrices.items():
+            p.data = p.data * p.data.dtype.type(sizes[name][1] / max(sizes[name][0], 1e-30))
+
+    proof = case.optimizer and experiment(case, "all matrices were scaled to 1/sqrt(inputs)", grow,
+                                          "20 steps bring the loss to",
+                                          lambda: case.loss_after(1.0, 20, case.rows(16, 256)))
+    name = max(sizes, key=lambda name: sizes[name][0])
+    yield Finding("start-too-small", f"All rows get the same answer: even {name}, the largest, is tiny.",
+                  {"std of weights": sizes[name][0], "healthy": sizes[name][1]},
+                  proof=proof if proof and proof.after < 0.9 * proof.before else None)
+
+
+def find_ignored(case, i, x, out):
+    "Return, in words, which part of input i no answer changes with; an empty text if they change with all."
+    if case.pad_token is not None and (x.data == case.pad_token).any():
+        words = np.where(x.data == case.pad_token, x.data, np.roll(x.data, 1, 0))
+        words = np.where(words == case.pad_token, x.data, words)  # other words, and the same padding
+        if (words != x.data).any() and np.abs(case.predict(Tensor(words)) - out).max() <= 1e-6 * out.std():
+            return f"any word of input {i}, only with padding ({case.pad_token}): a mask may be inverted"
+    columns = range(x.shape[1]) if x.ndim == 2 and out.ndim == 2 and x.shape[1] <= 64 else ()
+    dead = [c for c in columns if np.ptp(x.data[:, c]) > 0 and same_answer(case, x.data, out, c)]
+    inputs, options = case.model_inputs(8), case.seen().options
+    whole = i == 0 or not isinstance(case.model(*inputs, **options), (tuple, list))  # (logits, loss) has targets
+    if not dead and whole and len(inputs) > 1 and same_answer(case, x.data, out, slice(None)):
+        return f"input {i}"
+    return f"places {dead[:6]} of input {i}" if dead else ""
 
 
 def same_answer(case, x, out, place):
@@ -117,12 +146,14 @@ def same_answer(case, x, out, place):
 
 def check_finite(case, trace):
     "Find a loss that is nan or inf, and the first operation that made one out of finite inputs."
-    if math.isfinite(case.loss_value()):
+    loss = case.loss_value()
+    if math.isfinite(loss):
         return
     bad = [event for event in trace if not np.isfinite(event.output).all()
            and all(np.isfinite(x).all() for x in event.inputs if np.asarray(x).dtype.kind == "f")]
     where = f" First in {bad[0].place()}." if bad else ""
-    yield Finding("not-finite-loss", f"The loss is not finite.{where}", {"operations": len(bad)})
+    yield Finding("not-finite-loss", f"The loss is not finite.{where}", {"operations": len(bad)},
+                  proof=Proof("the loss was computed", "it is", "a number", loss))
 
 
 def measure_activations(trace):
@@ -152,23 +183,18 @@ def surprise(logits, targets):
 def check_initial_loss(case, trace):
     "Find a first loss far above ln V, that of a model which knows nothing."
     logits, targets = find_logits(trace) or (None, None)
-    if logits is None:
+    if logits is None or case.seen().answer is None:
         return
     loss, expected = surprise(logits, targets), math.log(logits.shape[-1])
     case.measured["start"] = {"loss": loss, "ln V": expected}
     if loss > expected + START_EXCESS:
+        answer = case.seen().answer.data
+        tenth = Proof("all outputs were made a tenth as large", "the loss is", case.loss_of(answer)[0],
+                      case.loss_of(answer / 10)[0])
         after = case.loss_after(1.0, 20, case.rows(16, 256)) if case.optimizer else math.inf
         yield Finding("start-too-large", "The loss is far above ln V, that of equal chances.",
                       {"loss": loss, "ln V": expected, "std of logits": float(logits.std()), "after 20 steps": after},
-                      "severe" if after > 0.5 * expected else "warning")
-
-
-def check_double_softmax(trace):
-    "Find a cross entropy that gets probabilities."
-    logits, _ = find_logits(trace) or (None, None)
-    if logits is not None and logits.shape[-1] > 1 and logits.min() >= 0 and np.allclose(logits.sum(-1), 1, atol=1e-4):
-        yield Finding("softmax-twice", "What cross_entropy gets are probabilities, not logits.",
-                      {"smallest": float(logits.min()), "sum of a row": float(logits[0].sum())})
+                      proof=tenth if after > 0.5 * expected and tenth.after < tenth.before else None)
 
 
 def check_activations(case, trace):
@@ -178,7 +204,8 @@ def check_activations(case, trace):
     largest, event = max(stds, key=lambda pair: pair[0], default=(0, None))
     wide = _std(case.targets.data) if case.targets.dtype.kind == "f" else 0  # what a regression has to reach
     if largest > LARGEST_STD * max(1, wide):
-        yield Finding("activations-explode", f"The largest activations come from {event.place()}.", {"std": largest})
+        yield Finding("activations-explode", f"The largest activations come from {event.place()}.",
+                      {"std": largest, "healthy": "below 10"}, proof=case.prove_stuck())
 
 
 def _std(x):
@@ -187,52 +214,38 @@ def _std(x):
     return float(shown.std()) if shown.size else 0.0
 
 
-def check_loss_sign(case):
-    "Find a loss that grows with the logit of the right answer."
-    seen = case.seen()
-    slopes, targets = seen.slopes, case.targets.data if seen.targets is None else seen.targets
-    if slopes is None or slopes.ndim < 2 or targets.dtype.kind not in "iu" or targets.size != slopes[..., 0].size:
-        return
-    rows, targets = slopes.reshape(-1, slopes.shape[-1]), targets.ravel()
-    counted = rows.any(axis=1) & (targets >= 0) & (targets < rows.shape[1])
-    upwards = rows[counted, targets[counted]] > 0
-    if upwards.size and upwards.mean() >= 0.99:
-        yield Finding("loss-sign", "The loss grows with the output for the right class.",
-                      {"share of rows": float(upwards.mean()), "loss": case.loss_value()})
-
-
 def activations_of(trace, *kinds):
     "Return the events of these kinds that have at least 16 examples of each unit."
     return [event for event in trace if event.kind in kinds
             and event.output.ndim > 1 and event.output.size // event.output.shape[-1] >= 16]
 
 
-def check_dead_units(trace):
+def check_dead_units(case, trace):
     "Find a ReLU layer most of whose units are 0 for every example."
     for event in activations_of(trace, "relu"):
         x = event.output
         axes = (0, *range(2, x.ndim)) if x.ndim == 4 else tuple(range(x.ndim - 1))  # images: channels are dim 1
         dead = float((x == 0).all(axis=axes).mean())
         if dead > DEAD:
-            yield Finding("dead-units", f"Units of {event.place()} are always 0.", {"share": dead})
+            yield Finding("dead-units", f"Units of {event.place()} are always 0.",
+                          {"share": dead, "healthy": "below 0.5"}, proof=case.prove_stuck())
             return
 
 
-def check_saturation(trace):
+def check_saturation(case, trace):
     "Find a sigmoid or tanh layer most of whose outputs are at the ends of their range."
     for event in activations_of(trace, "sigmoid", "tanh"):
         x = event.output
         at_end = float((np.abs(x) > 0.99 if event.kind == "tanh" else np.abs(x - 0.5) > 0.49).mean())
         if at_end > SATURATED:
-            yield Finding("saturated", f"Outputs of {event.place()} are at the ends of their range.", {"share": at_end})
+            yield Finding("saturated", f"Outputs of {event.place()} are at the ends of their range.",
+                          {"share": at_end, "healthy": "below 0.5"}, proof=case.prove_stuck())
             return
 
 
-def check_attention(trace):
-    "Find faults in axis, scale and spread of attention weights; of each fault, yield the first."
-    found = list(check_softmax_axis(trace)) or list(check_scale(trace))
-    for event, weights in attention_weights(trace):
-        found += check_weights(event, weights)
+def check_attention(case, trace):
+    "Find attention that looks at one key only, or at the same keys whatever the input; of each, yield the first."
+    found = [finding for event, weights in attention_weights(trace) for finding in check_weights(case, event, weights)]
     yield from {finding.fault: finding for finding in reversed(found)}.values()
 
 
@@ -265,7 +278,7 @@ def summed_axes(equation):
 
 
 def check_softmax_axis(trace):
-    "Find weights that sum to 1 along another axis than the one that a product sums over."
+    "Find the first weights that sum to 1 along another axis than the one that a product sums over."
     for product, axes in products(trace):
         for x, axis in zip(product.inputs, axes):
             sums = x.sum(axis=axis)
@@ -276,11 +289,12 @@ def check_softmax_axis(trace):
                 made = next((e for e in reversed(trace) if np.shares_memory(x, e.output)), product)
                 yield Finding("softmax-axis", f"The weights of {made.place()} do not sum to 1 for a query.",
                               {"sum to 1 along dim": ones[0] - x.ndim, "sums for a query, from": float(sums.min()),
-                               "to": float(sums.max())})
+                               "to": float(sums.max()), "healthy": 1.0})
+                return
 
 
 def check_scale(trace):
-    "Find scores, of an attention or on their way to a softmax or exp, that are not divided by sqrt(d)."
+    "Find the first scores, of an attention or on their way to a softmax or exp, that are not divided by sqrt(d)."
     for i, event in enumerate(trace):
         candidates, scores = [], event.inputs[0] if event.inputs else None
         if event.kind == "attention":
@@ -293,7 +307,8 @@ def check_scale(trace):
             normalized = np.ptp(lengths) < 1e-3 * lengths.mean()  # then lengths have nothing to do with d
             if scale and scale >= 0.99 and head_dim >= 4 and not normalized:
                 yield Finding("scale-missing", f"Scores reach {event.place()} as query times key, not divided by "
-                              "sqrt(d).", {"factor": scale, "1/sqrt(d)": 1 / math.sqrt(head_dim)})
+                              "sqrt(d).", {"factor": scale, "healthy": 1 / math.sqrt(head_dim)})
+                return
 
 
 def fit_scale(raw, scores):
@@ -306,17 +321,18 @@ def fit_scale(raw, scores):
     return slope if np.linalg.norm(y - slope * x) < 0.01 * np.linalg.norm(y) else 0.0
 
 
-def check_weights(event, weights):
+def check_weights(case, event, weights):
     "Find weights (..., T_query, T_key) that are one-hot for nearly all queries, or the same for every example."
     if weights.shape[-1] < 4:
         return
     full = (weights > 0).sum(-1) >= 4  # queries that could choose
     largest = float(weights.max(-1)[full].mean()) if full.any() else 0.0
     if largest > 0.98:
-        yield Finding("attention-one-hot", f"{event.place()} looks at one key only.", {"largest weight": largest})
+        yield Finding("attention-one-hot", f"{event.place()} looks at one key only.",
+                      {"largest weight": largest, "healthy": "below 0.9 at the start"}, proof=case.prove_stuck())
     elif len(weights) > 1 and full.any() and (weights == weights[:1]).all():
         yield Finding("attention-constant", f"{event.place()} has the same weights for every example.",
-                      {"difference": 0.0})
+                      {"difference": 0.0, "healthy": "above 0"}, proof=case.prove_stuck())
 
 
 def check_heads(case, trace):
@@ -333,7 +349,7 @@ def check_heads(case, trace):
             kept = {math.prod(after[:i]) for i, n in enumerate(after) if n == length and i}
             if places and not places & kept and (kept or not folded):
                 yield Finding("heads-scrambled", f"{event.place()} mixes positions with features.",
-                              {"from": str(before), "to": str(after), "T": length})
+                              {"from": str(before), "to": str(after), "healthy": f"{length} positions stay a dim"})
                 return
 
 
@@ -344,7 +360,7 @@ def check_evaluation(case):
     difference = float(np.abs(once - twice).max())
     if difference > INFLUENCE * once.std():
         yield Finding("random-evaluation", "Two passes over the same input in eval mode differ.",
-                      {"difference": difference, "std of outputs": float(once.std())})
+                      {"difference": difference, "healthy": 0.0, "std of outputs": float(once.std())})
 
 
 def sequences(case):
@@ -401,34 +417,66 @@ def predicts_next_token(case):
     return bool(counted.any() and (targets[:, :-1] == ids[:, 1:])[counted].mean() > 0.9)
 
 
+def influences(case):
+    """Return (ids, output, places, influence (places, T), asked (T,)) of tokens on answers; None if it is another task.
+
+    The largest influence is 1. asked: which answers the loss depends on. Measured once.
+    """
+    if "influences" not in case.known:
+        found = sequences(case) if case.can_predict() else None
+        if found is not None:
+            ids, other = found
+            length, out, slopes = ids.shape[1], case.predict(Tensor(ids)), case.seen().slopes
+            places = np.unique(np.linspace(0, length - 1, min(length, 8)).astype(int))
+            influence = np.array([changes(case, ids, other, out, place) for place in places])
+            influence /= max(influence.max(), 1e-30)
+            asked = np.ones(length, bool)
+            if slopes is not None and slopes.ndim == 3 and slopes.shape[1] == length:
+                asked = slopes.any(axis=(0, 2))
+            found = ids, out, places, influence, asked
+            case.measured["influence"] = {int(place): row.tolist() for place, row in zip(places, influence)}
+        case.known["influences"] = found, case.varied
+    found, case.varied = case.known["influences"]
+    return found
+
+
+def strongest(case):
+    "Return the largest influence of later and of earlier tokens on answers that the loss asks for."
+    ids, _, places, influence, asked = influences(case)
+    at = np.arange(ids.shape[1])
+    future = max(row[(at < place) & asked].max(initial=0) for place, row in zip(places, influence))
+    past = max(row[(at > place) & asked].max(initial=0) for place, row in zip(places, influence))
+    return float(future), float(past)
+
+
+def looks_ahead(case):
+    "Return whether answers change with later tokens, as those of a model that writes text must not."
+    return influences(case) is None or strongest(case)[0] > INFLUENCE
+
+
 def check_dependence(case):
     "Find outputs that depend on later tokens, tokens that no output depends on, and a model that is blind to order."
-    found = sequences(case)
-    if found is None:
+    if influences(case) is None:
         case.varied = 0
         yield from check_order_of_rows(case)
         return
-    ids, other = found
-    length, out = ids.shape[1], case.predict(Tensor(ids))
-    places = np.unique(np.linspace(0, length - 1, min(length, 8)).astype(int))
-    influence = np.array([changes(case, ids, other, out, place) for place in places])  # (places, T)
+    ids, out, places, influence, _ = influences(case)
     if not out.any():
         return  # a last layer that starts at 0 says nothing about what is before it
-    influence /= max(influence.max(), 1e-30)
-    case.measured["influence"] = {int(place): row.tolist() for place, row in zip(places, influence)}
-    at = np.arange(length)
-    future = max(row[at < place].max(initial=0) for place, row in zip(places, influence))
-    past = max(row[at > place].max(initial=0) for place, row in zip(places, influence))
-    evidence = {"influence of later tokens": float(future), "of earlier tokens": float(past)}
+    future, past = strongest(case)
+    evidence = {"influence of later tokens": future, "of earlier tokens": past, "healthy": "0 of later ones"}
     ignored = [int(place) for place, row in zip(places, influence) if row.max() < INFLUENCE]
     if predicts_next_token(case) and future > INFLUENCE:
         weights = [weights for _, weights in attention_weights(trace_output(case, ids))]
-        if past < INFLUENCE or any(map(looks_ahead, weights)):
-            yield Finding("mask-inverted", "Attention looks at later tokens, and not at earlier ones.", evidence)
-        else:
-            yield Finding("leak", "Outputs depend on later tokens, which hold the answer.", evidence)
+        inverted = past < INFLUENCE or any(map(sees_only_later, weights))
+        what = "Attention looks at later tokens, and not at earlier ones." if inverted else \
+            "Outputs depend on later tokens, which hold the answer."
+        yield Finding("mask-inverted" if inverted else "leak", what, evidence,
+                      proof=Proof("later tokens were exchanged", "answers before them move, of 1, by", 0.0, future))
     elif ignored:
-        yield Finding("input-ignored", f"No output changes with the token at position {ignored[0]}.", evidence)
+        meant = " Is that meant?" if case.is_trained() else ""
+        yield Finding("input-ignored", f"No output changes with the token at position {ignored[0]}.{meant}", evidence,
+                      proof=None if meant else Proof("it was exchanged", "the answers change by", "more than 0", 0.0))
     elif max(future, past) >= INFLUENCE:  # or else every position is treated alone: there is no order to be blind to
         yield from check_order(case, ids, out, future)
 
@@ -454,7 +502,7 @@ def trace_output(case, ids):
     return trace
 
 
-def looks_ahead(weights):
+def sees_only_later(weights):
     "Return whether no query but the last, which may have nothing left to see, attends to a key before it."
     weights = weights[..., :-1, :]
     return not np.tril(weights, -1).any() and np.triu(weights, 1).any()
@@ -478,7 +526,8 @@ def check_order(case, ids, out, future):
         difference = np.abs(case.predict(Tensor(ids[:, shuffled])) - out)[:, -1].max()
     difference = case.measured["order"] = float(difference / max(out.std(), 1e-30))
     if difference < INFLUENCE:
-        yield Finding("order-blind", "Permuted tokens give the same outputs, permuted.", {"difference": difference})
+        yield Finding("order-blind", "Permuted tokens give the same outputs, permuted. Is that meant, as for a set?",
+                      {"difference": difference, "healthy": "above 0.01"})
     else:
         yield from check_positions(case, ids, shuffled)
 

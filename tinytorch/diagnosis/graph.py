@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from tinytorch.autograd import topological_order
+from tinytorch.diagnosis.experiment import Proof, experiment
 from tinytorch.diagnosis.faults import Finding
 from tinytorch.state import observed_by
 from tinytorch.tensor import Tensor
@@ -19,15 +20,90 @@ def norm(array):
     return 0.0 if array is None else float(np.linalg.norm(array))
 
 
+def spread_alike(case, gradients):
+    "Return a random direction of each parameter, along which those with large and with small gradients count alike."
+    sizes, rng = {name: norm(g) for name, g in gradients.items()}, np.random.default_rng(0)
+    largest = max(sizes.values(), default=0)
+    return {name: rng.choice([-1.0, 1.0], p.shape) * min(largest / sizes[name], 30) if sizes[name] else
+            rng.choice([-1.0, 1.0], p.shape) for name, p in case.trainable().items()}
+
+
+def slope_along(case, directions, eps, batch):
+    "Return the slope of the loss along the directions of several parameters at once."
+    kept = {name: case.parameters[name].data for name in directions}
+    losses = []
+    for sign in (eps, -eps):
+        for name, direction in directions.items():
+            case.parameters[name].data = kept[name] + sign * direction
+        losses.append(case.loss_value(batch))
+    for name, data in kept.items():
+        case.parameters[name].data = data
+    return (losses[0] - losses[1]) / (2 * eps)
+
+
+def wrong_slopes(case):
+    """Return {name: (predicted, measured)} where a gradient is not the slope of the loss; measured once.
+
+    In float64, on a few rows. All parameters are nudged together, and only where that differs, halves of them, down to
+    single ones. {} if the loss is another each time, or cannot be had in float64: then slopes say nothing.
+    """
+    if "slopes" not in case.known:
+        case.known["slopes"] = {}
+        with case.in_float64():
+            batch = few_rows(case)
+            if case.runs_in_float64(batch) and case.loss_value(batch) == case.loss_value(batch):
+                case.known["slopes"] = search_slopes(case, batch)
+    return case.known["slopes"]
+
+
+def nudge_size(case, batch):
+    "Return how far to nudge: little, or more where the model computes in float32 inside."
+    narrow = any(e.output.dtype == np.float32 and any(e.needs_grad) for e in case.trace(batch))
+    return 1e-2 if narrow else 1e-6
+
+
+def slopes_of(case, name, gradients, eps, batch):
+    "Return (predicted, measured), two slopes of the loss along a random direction of parameter `name`."
+    direction = np.random.default_rng(0).choice([-1.0, 1.0], case.parameters[name].shape)
+    predicted = 0.0 if gradients[name] is None else float(np.sum(gradients[name] * direction))
+    return predicted, case.slope(case.parameters[name], eps * direction, batch) / eps
+
+
+def measure_slopes(case):
+    "Return {name: (predicted, measured)} of every parameter that is trained, in float64, on a few rows."
+    with case.untouched(), case.in_float64():
+        batch = few_rows(case)
+        gradients, eps = case.gradients(batch), nudge_size(case, batch)
+        return {name: slopes_of(case, name, gradients, eps, batch) for name in gradients}
+
+
+def few_rows(case):
+    return tuple(x.double() if x.dtype.kind == "f" else x for x in case.rows(4, 256))
+
+
+def search_slopes(case, batch):
+    "Do what `wrong_slopes` says, inside `in_float64`."
+    gradients, eps, alike = case.gradients(batch), nudge_size(case, batch), spread_alike(case, case.gradients(batch))
+    largest = max([*map(norm, gradients.values()), 1e-3 * abs(case.loss_value(batch))])  # far below, all is rounding
+
+    def search(names, tolerance):
+        along = sum(float(np.sum(gradients[name] * alike[name])) for name in names if gradients[name] is not None)
+        measured = slope_along(case, {name: alike[name] for name in names}, eps, batch)
+        if not names or abs(along - measured) <= tolerance * largest:
+            return {}
+        if len(names) > 1:
+            half = len(names) // 2
+            return search(names[:half], tolerance) | search(names[half:], tolerance)
+        pair = slopes_of(case, names[0], gradients, eps, batch)
+        return {names[0]: pair} if differ(*pair, largest) else {}
+
+    missing = [name for name, g in gradients.items() if norm(g) == 0]
+    return search(missing, 1e-6) | search([name for name in gradients if name not in missing], max(eps, 1e-4))
+
+
 def differ(predicted, measured, scale):
     "Return whether two slopes differ by more than rounding, where the largest slopes are about `scale`."
     return abs(predicted - measured) > SLOPE_TOLERANCE * max(abs(predicted), abs(measured)) + 1e-6 * scale
-
-
-def names_that_differ(slopes):
-    "Return the names of `Case.slopes` whose predicted and measured slopes differ."
-    scale = max((abs(slope) for _, slope in slopes.values()), default=0)
-    return [name for name, pair in slopes.items() if differ(*pair, scale)]
 
 
 def leaves(loss):
@@ -47,20 +123,60 @@ def examine_graph(case):
 
 
 def check_optimizer(case):
-    "Find parameters that the optimizer lacks, and tensors that it has although they are not in the model."
+    "Find parameters that no step changes, and tensors in the optimizer that the loss knows nothing of."
     if case.optimizer is None:
         return
     optimized = {id(p): p for group in case.optimizer.param_groups for p in group["params"]}
     known = {id(p) for p in case.parameters.values()}
     missing = [name for name, p in case.trainable().items() if id(p) not in optimized]
     foreign = [p for i, p in optimized.items() if i not in known]
-    if foreign:
-        lacks = f", and lacks {join_names(missing)}." if missing else "."
-        yield Finding("foreign", f"The optimizer has {len(foreign)} tensors that are not in the model{lacks}",
-                      {"shapes": str([p.shape for p in foreign[:4]])})
+    follows = foreign and experiment(case, f"{len(foreign)} tensors that only the optimizer has were changed",
+                                     lambda: shake(foreign), "the loss is", case.loss_value)
+    if foreign and missing and follows.before == follows.after:  # or else they are parameters of the loss
+        yield Finding("foreign", f"The optimizer has {len(foreign)} tensors that are not in the model, and lacks "
+                      f"{join_names(missing)}.", {"shapes": str([p.shape for p in foreign[:4]])}, proof=follows)
     elif missing:
-        yield Finding("left-out", f"{join_names(missing)} will never change: not in the optimizer.",
-                      {"in the model": len(case.trainable()), "in the optimizer": len(optimized)})
+        yield from check_left_out(case, missing)
+
+
+def shake(tensors):
+    "Change tensors by about a tenth of what they are, or by 0.1."
+    rng = np.random.default_rng(0)
+    for p in tensors:
+        p.data = (p.data + 0.1 * (p.data.std() + 0.1) * rng.standard_normal(p.shape)).astype(p.dtype)
+
+
+def check_left_out(case, missing):
+    "Find parameters that the optimizer lacks, if a step leaves them as they are although the loss follows them."
+    def step():
+        case.step(case.model, case.batch, case.loss_fn, case.copy_optimizer())
+
+    with case.untouched():
+        before = [case.parameters[name].data.copy() for name in missing]
+        step()
+        moved = any((case.parameters[name].data != data).any() for name, data in zip(missing, before))
+    proof = experiment(case, f"{join_names(missing)} took a step down the slope", lambda: descend(case, missing),
+                       "the loss of some rows is", lambda: case.loss_value(case.rows(16, 256)))
+    if not moved:
+        meant = "" if proof.after < proof.before and not case.is_trained() else " Is that meant, as for fine-tuning?"
+        yield Finding("left-out", f"{join_names(missing)} will never change: not in the optimizer.{meant}",
+                      {"in the optimizer": len(case.optimized()), "healthy": f"all {len(case.trainable())}"},
+                      proof=None if meant else proof)
+
+
+def descend(case, names):
+    "Move parameters against their gradients, by as much as lowers the loss of some rows most."
+    batch = case.rows(16, 256)
+    gradients = {name: g for name, g in case.gradients(batch).items() if name in names and g is not None}
+    length = max(sum(norm(g) ** 2 for g in gradients.values()), 1e-30) ** 0.5
+    kept = {name: case.parameters[name].data for name in gradients}
+
+    def go(distance):
+        for name, data in kept.items():
+            case.parameters[name].data = (data - distance / length * gradients[name]).astype(data.dtype)
+        return case.loss_value(batch)
+
+    go(min((0.01, 0.1, 1.0), key=go))
 
 
 def join_names(names, most=4):
@@ -77,7 +193,7 @@ def check_shared_modules(case):
         if len(paths) > 1 and list(module.parameters()) and not inside:
             found.append(paths[0])
             yield Finding("shared", f"{join_names(paths)} are one and the same {type(module).__name__}.",
-                          {"first": paths[0], "places": len(paths)})
+                          {"first": paths[0], "places": len(paths), "healthy": 1})
 
 
 def check_tying(case):
@@ -87,7 +203,7 @@ def check_tying(case):
         for other, q in matrices[:i]:
             if p is not q and any(np.array_equal(p.data, x) for x in (q.data, q.data.swapaxes(-1, -2))):
                 yield Finding("untied", f"{name} is a copy of {other}: equal numbers, but two parameters.",
-                              {"numbers": p.numel(), "different": 0})
+                              {"numbers": p.numel(), "different": 0, "healthy": "all different, or one parameter"})
 
 
 def explain_missing_graph(case):
@@ -99,40 +215,55 @@ def explain_missing_graph(case):
         where = "No parameter requires a gradient."
     elif recorded:
         where = f"The last operation that is still recorded is {recorded[-1].place()}."
+    proof = experiment(case, "all parameters were changed", lambda: shake(case.parameters.values()), "the loss is",
+                       case.loss_value)
     return Finding("no-graph", f"The loss does not depend on any parameter, as far as the graph knows. {where}",
-                   {"operations": len(trace), "recorded": len(recorded)})
+                   {"operations": len(trace), "recorded": len(recorded)}, proof=proof)
 
 
 def check_registration(case, loss):
-    "Find leaves of the loss that the model does not list among its parameters."
-    known = {id(p) for p in case.parameters.values()}
+    "Find leaves of the loss that neither the model nor the optimizer lists."
+    groups = [] if case.optimizer is None else case.optimizer.param_groups
+    known = {id(p) for p in [*case.parameters.values(), *(p for group in groups for p in group["params"])]}
     strangers = [leaf for leaf in leaves(loss) if id(leaf) not in known]
     if strangers:
+        proof = experiment(case, "these were changed", lambda: shake(strangers), "the loss is", case.loss_value)
+        inside = case.holds(strangers)
+        meant = "" if inside else " Is that meant, as for the judge of a GAN?"
         yield Finding("unregistered", f"The loss depends on {len(strangers)} trainable tensors that are not among the "
-                      "parameters of the model.", {"shapes": str([p.shape for p in strangers[:4]])})
+                      f"parameters of the model.{meant}", {"shapes": str([p.shape for p in strangers[:4]])},
+                      proof=proof if inside else None)
 
 
 def check_reached(case):
     "Find parameters without a gradient: cut off, if the loss changes with them, or else unused."
-    gradients, slopes = case.gradients(), case.slopes()
+    gradients, slopes = case.gradients(), wrong_slopes(case)
     missing = [name for name, g in gradients.items() if g is None or not g.any()]
-    cut = [name for name in names_that_differ(slopes) if name in missing]
+    cut = [name for name in slopes if name in missing]
     if cut:
         event = case.find_cut(cut[0])
         where = "" if event is None else f" Its value leaves the graph before {event.place()}."
-        yield Finding("cut", f"{join_names(cut)}: no gradient arrives, although the loss depends on it.{where}",
-                      {"gradient": 0.0, "measured slope": slopes[cut[0]][1]})
+        yield report_cut(case, cut, f"although the loss depends on it.{where}",
+                         Proof(f"{cut[0]} was nudged", "the slope of the loss is", 0.0, slopes[cut[0]][1]))
     flat = [] if cut else [name for name in missing if case.shift_of_loss(name)]
     if flat:
-        place = case.find_plateau(flat[0])
-        where = "" if place is None else f" Small changes of it end at {place.place()}."
-        yield Finding("cut", f"{join_names(flat)}: no gradient arrives, although a large change moves the loss: "
-                      f"rounding, argmax or a comparison is between them.{where}",
-                      {"gradient": 0.0, "change of the loss": case.shift_of_loss(flat[0])})
+        event = case.find_plateau(flat[0])
+        where = "" if event is None else f" Small changes of it end at {event.place()}."
+        yield report_cut(case, flat, "although a large change moves the loss: rounding, argmax or a comparison is "
+                         f"between them.{where}",
+                         Proof(f"{flat[0]} was changed a lot", "the loss moves by", 0.0, case.shift_of_loss(flat[0])))
     unused = [name for name in missing if gradients[name] is None and name not in cut + flat]
     if unused:
         yield Finding("unused", f"{join_names(unused)}: no gradient, and the loss does not depend on it.",
-                      {"measured slope": slopes.get(unused[0], (0.0, math.nan))[1]})
+                      {"measured slope": 0.0})
+
+
+def report_cut(case, names, why, proof):
+    "Return a Finding; only a question where no optimizer trains these, as none does with a target network."
+    apart = case.optimizer is not None and not set(names) & set(case.optimized())
+    meant = " They are not in the optimizer: is that meant, as for a target network?" if apart else ""
+    return Finding("cut", f"{join_names(names)}: no gradient arrives, {why}{meant}",
+                   {"gradient": 0.0, "measured slope": proof.after}, proof=None if apart else proof)
 
 
 def examine_backward(case):
@@ -148,22 +279,22 @@ def check_gradients(case, gradients):
     broken = [name for name, g in gradients.items() if g is not None and not np.isfinite(g).all()]
     if broken:
         yield Finding("gradients-not-finite", f"{join_names(broken)}: nan or inf in the gradient, while the loss is "
-                      f"finite.{find_broken_backward(case)}", {"loss": case.loss_value()})
+                      f"finite.{find_broken_backward(case)}", {"loss": case.loss_value()},
+                      proof=Proof("the loss went backward", f"the gradient of {broken[0]} is", "numbers", "nan or inf"))
         return
-    slopes = case.slopes()
-    wrong = [name for name in names_that_differ(slopes) if gradients[name] is not None and gradients[name].any()]
+    slopes = wrong_slopes(case)
+    wrong = [name for name in slopes if gradients[name] is not None and gradients[name].any()]
     case.measured["slopes"] = {name: list(pair) for name, pair in slopes.items()}
-    if not wrong:
-        return
+    cut = case.find_cut(wrong[0]) if wrong else None
+    blame = find_wrong_backward(case) if wrong and not cut and case.has_own_backward() else None
+    if not cut and not blame:
+        return  # steps across a kink, or rounding, made the difference
     evidence = {"gradient says": slopes[wrong[0]][0], "loss does": slopes[wrong[0]][1], "parameters": len(wrong)}
-    what = f"{join_names(wrong)}: the gradient is not the slope of the loss."
-    cut = case.find_cut(wrong[0])
-    if not cut and not case.has_own_backward():
-        return  # the library's own are right: steps across a kink, or rounding, made the difference
-    event = cut or find_wrong_backward(case)
     where = "Some of its value leaves the graph before" if cut else "The first operation that is wrong by itself is"
+    event, proof = (cut, None) if cut else blame
     yield Finding("wrong-gradient" if cut else "wrong-backward",
-                  f"{what} {where} {event.place()}." if event else what, evidence)
+                  f"{join_names(wrong)}: the gradient is not the slope of the loss. {where} {event.place()}.", evidence,
+                  proof=proof)
 
 
 def find_broken_backward(case):
@@ -184,7 +315,10 @@ def find_broken_backward(case):
 
 
 def find_wrong_backward(case):
-    "Return the first event whose backward is not the derivative of its forward along random directions, or None."
+    """Return (event, Proof) of the first whose backward is not the derivative of its forward, or None.
+
+    Its inputs are moved a little first: nothing is concluded from a kink such as that of ReLU at 0.
+    """
     rng = np.random.default_rng(0)
     with case.in_float64():
         trace = case.trace(case.rows(2, 64))
@@ -196,6 +330,8 @@ def find_wrong_backward(case):
 
         arrays = [np.array(x, np.float64) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
                   for x in event.inputs]
+        arrays = [x + 1e-3 * rng.standard_normal(x.shape) if needed else x
+                  for x, needed in zip(arrays, event.needs_grad)]
         weights = rng.standard_normal(event.output.shape)
         try:
             gradients = run(*arrays)[0].backward(weights)
@@ -205,14 +341,14 @@ def find_wrong_backward(case):
             if needed and gradient is not None:
                 nudge = 1e-6 * rng.choice([-1.0, 1.0], x.shape)
                 above, below = (run(*arrays[:i], y, *arrays[i + 1:])[1] for y in (x + nudge, x - nudge))
-                measured = float(np.sum(weights * (above - below))) / 2e-6
-                if differ(float(np.sum(gradient * nudge)) / 1e-6, measured, norm(gradient)):
-                    return event
+                told, measured = float(np.sum(gradient * nudge)) / 1e-6, float(np.sum(weights * (above - below))) / 2e-6
+                if differ(told, measured, max(norm(gradient), 1e-3 * abs(float(np.sum(weights * above))))):
+                    return event, Proof("this operation alone was nudged", "its slope is", told, measured)
     return None
 
 
 def check_gradient_norms(case, norms):
-    "Find vanishing and exploding gradients, among those of matrices."
+    "Find vanishing and exploding gradients, among those of matrices; severe if 20 steps do not lower the loss."
     matrices = {name: norms[name] for name, p in case.trainable().items() if p.ndim > 1 and norms[name] > 0}
     if not matrices:
         return
@@ -221,14 +357,17 @@ def check_gradient_norms(case, norms):
     weight = norm(case.parameters[large].data)
     if not math.isfinite(matrices[large]) or matrices[large] > EXPLODED * max(weight, 1):
         yield Finding("gradients-explode", f"The gradient of {large} is larger than the matrix itself.",
-                      {"norm of gradient": matrices[large], "norm of matrix": weight})
+                      {"norm of gradient": matrices[large], "norm of matrix": weight, "healthy": "below it"},
+                      proof=case.prove_stuck())
     elif ratio < VANISHED:
         yield Finding("gradients-vanish", f"The gradient of {small} is a tiny part of that of {large}.",
-                      {f"norm at {small}": matrices[small], f"norm at {large}": matrices[large]})
+                      {f"norm at {small}": matrices[small], f"norm at {large}": matrices[large],
+                       "healthy": "a thousandth at least"},
+                      proof=case.prove_stuck())
 
 
 def check_symmetry(case, gradients):
-    "Find matrices whose rows (or columns) are equal, and so are their gradients: no step will tell them apart."
+    "Find matrices whose rows (or columns) are equal, and are still equal after a step along their gradients."
     noise = VANISHED * max(map(norm, gradients.values()), default=0)
 
     def equal(x, axis, allowed=0.0):
@@ -238,6 +377,22 @@ def check_symmetry(case, gradients):
              and not case.is_trained() and any(
         p.shape[axis] > 1 and equal(p.data, axis) and equal(gradients[name], axis, noise) for axis in (0, 1))]
     if names:
+        p = case.parameters[names[0]]
+
+        def units():
+            return min(len(np.unique(np.round(p.data, 6), axis=axis)) if p.shape[axis] > 1 else p.numel()
+                       for axis in range(2))
+
+        def draw():
+            p.data = (p.data + 0.1 * np.random.default_rng(0).standard_normal(p.shape)).astype(p.dtype)
+            descend(case, names)
+
+        with case.untouched():
+            descend(case, names)
+            alike = units()
+        with case.untouched():
+            draw()
+            proof = Proof("the same step from random numbers", f"different units in {names[0]} are", alike, units())
         yield Finding("units-alike", f"The units of {join_names(names)} are equal, and so are their gradients.",
-                      {"spread of weights": float(np.ptp(case.parameters[names[0]].data, axis=0).max()),
-                       "largest gradient": float(np.abs(gradients[names[0]]).max())})
+                      {"spread of weights": float(np.ptp(p.data, axis=0).max()), "healthy": p.shape[-1] ** -0.5},
+                      proof=proof)

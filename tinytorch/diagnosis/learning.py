@@ -6,16 +6,18 @@ import math
 import numpy as np
 
 from tinytorch.diagnosis.case import logits_of_output
+from tinytorch.diagnosis.experiment import Proof
 from tinytorch.diagnosis.faults import Finding
 from tinytorch.diagnosis.graph import norm
+from tinytorch.diagnosis.loss import ideal_answers
 from tinytorch.generation import repeated_ngram_rate
 from tinytorch.state import no_grad
 from tinytorch.tensor import Tensor
 
-FACTORS = (1 / 30, 1 / 10, 1 / 3, 1, 3, 10, 30)  # of the learning rate, tried in the range test
-RANGE_STEPS, OVERFIT_STEPS = 20, 40
+RANGE_STEPS, OVERFIT_STEPS, LONGER = 20, 40, 120
 NOISE = 1e-6  # of the largest gradient
 TOO_LITTLE, HALF = 0.2, 0.5  # of what the best rate achieves: less is achieved by a rate that is too low, or too high
+MOST = 0.6  # of the way down to the loss of right answers, which any working model goes on a few rows
 A_LOT, A_LITTLE = 0.4, 0.1  # of the loss: no verdict before the best rate has brought it down by so much
 
 # ---- update
@@ -38,7 +40,7 @@ def check_step(case, optimizer):
     groups = [] if optimizer is None else optimizer.param_groups
     for group, original in zip(groups, groups and case.optimizer.param_groups):
         group["lr"] = original["lr"]  # each its own, as it is now
-    gradients = case.gradients()
+    gradients, now = case.gradients(), case.loss_value()
     for p in case.trainable().values():
         p.grad = None
     case.reset_random()
@@ -50,15 +52,30 @@ def check_step(case, optimizer):
     still = [name for name, size in sizes.items()  # below: rounding, as for a bias that batch norm takes out again
              if moved[name] == 0 and size > NOISE * max(sizes.values())]
     if still:
+        rates = [float(group["lr"]) for group in groups]
         yield Finding("no-update", f"{len(still)} of {len(moved)} parameters do not change in a step, {still[0]} for "
-                      "one.", {"learning rates": str([float(group["lr"]) for group in groups])})
+                      "one.", {"learning rates": str(rates), "norm of its gradient": sizes[still[0]]},
+                      proof=Proof("a step was taken", f"{still[0]} moves by", "more than 0", 0.0))
     steps = {name: case.parameters[name].data - before[name] for name in sizes if gradients[name] is not None}
     along = sum(float(np.vdot(step, gradients[name])) for name, step in steps.items())
-    lengths = [math.sqrt(sum(norm(x) ** 2 for x in xs)) for xs in (steps.values(), [gradients[name] for name in steps])]
-    direction = along / max(lengths[0] * lengths[1], 1e-30)
-    if direction > 0.5:
-        yield Finding("uphill", "A step goes where the loss grows.", {"cosine of step and gradient": direction,
-                                                                      "healthy": "below 0"})
+    if along > 0:
+        yield from check_direction(case, before, steps, now)
+
+
+def check_direction(case, before, steps, now):
+    "Find a step along which the loss grows from its very beginning, while it falls the other way."
+    def loss_at(share):
+        for name, step in steps.items():
+            case.parameters[name].data = (before[name] + share * step).astype(step.dtype)
+        return case.loss_value()
+
+    length = 0.1
+    while length > 1e-3 and not loss_at(length) > now > loss_at(-length):
+        length /= 3
+    forth, back = loss_at(length), loss_at(-length)
+    if forth > now > back:
+        yield Finding("uphill", "A step goes where the loss grows.", {"loss now": now, "healthy": "lower after a step"},
+                      proof=Proof(f"{length:.2g} of a step was taken forth, not back", "the loss is", back, forth))
 
 
 def check_zero_grad(case, optimizer):
@@ -74,7 +91,9 @@ def check_zero_grad(case, optimizer):
     largest = max(cosines, default=0.0, key=abs)
     if largest > 0.9:
         yield Finding("stale-gradients", "A gradient that was there before the step is there after it.",
-                      {"cosine with the old gradient": largest})
+                      {"healthy": "about 0"},
+                      proof=Proof("random gradients were put in before a step", "their cosine with those after it is",
+                                  0.0, largest))
 
 
 def cosine(x, y):
@@ -86,12 +105,21 @@ def cosine(x, y):
 def range_test(case):
     "Return {factor of the learning rate: loss after 20 steps on a few rows}, and the loss before; measured once."
     if "range" not in case.known:
-        batch = case.rows(16, 256)
-        losses = {factor: case.loss_after(factor, RANGE_STEPS, batch) for factor in FACTORS}
+        batch, losses = case.rows(16, 256), {}
         now = case.loss_value(batch)
-        for end, further in ((max, 10), (min, 0.1)):  # as long as the best rate is at an end, go on from there
+
+        def run(factor):
+            losses.setdefault(factor, None)
+            losses[factor] = case.loss_after(factor, RANGE_STEPS, batch) if losses[factor] is None else losses[factor]
+
+        for factor in (0.1, 1.0, 10.0):
+            run(factor)
+        for end, further in ((max, 10.0), (min, 0.1)):  # as long as the best rate is at an end, go on from there
             while best_factor(losses, now) == end(losses) and 1e-4 < end(losses) < 1e4:
-                losses[end(losses) * further] = case.loss_after(end(losses) * further, RANGE_STEPS, batch)
+                run(end(losses) * further)
+        best = best_factor(losses, now)
+        for factor in (best / 3, best * 3):
+            run(factor)
         case.known["range"] = losses, now
     return case.known["range"]
 
@@ -118,16 +146,19 @@ def check_learning_rate(case):
     case.measured["range test"] = {rate * factor: loss for factor, loss in losses.items()}
     case.measured["suggested rate"] = rate * best
     case.measured["share of the best fall"] = fall / most if most else 1.0
-    evidence = {"rate": rate, "suggested": rate * best, "loss now": now, f"after {RANGE_STEPS} steps": losses[1],
-                "at the suggested rate": losses[best]}
+    evidence = {"rate": rate, "suggested": rate * best, "loss now": now}
+    proof = Proof(f"the rate was {rate * best:.2g} for {RANGE_STEPS} steps, not {rate:.2g}", "the loss is", losses[1],
+                  losses[best])
     if has_learned(case, now):
         return
     if fall <= TOO_LITTLE * most and best >= 10 and most > A_LOT * abs(now):
-        meant = "" if fall < 0.02 * abs(now) else " Is the low rate meant, as for fine-tuning?"
-        yield Finding("rate-too-low", f"A larger learning rate learns several times as fast.{meant}", evidence,
-                      "warning" if meant else None)
+        meant = fall >= 0.02 * abs(now) or case.is_trained()
+        huge = rate * best > 30  # nobody means that
+        yield Finding("rate-too-low", "A larger learning rate learns several times as fast."
+                      + " None in use is as large: are loss or weights scaled down by mistake?" * huge
+                      + " Is the low rate meant, as for fine-tuning?" * meant, evidence, proof=None if meant else proof)
     elif fall <= HALF * most and best < 1 and most > A_LITTLE * abs(now):
-        yield Finding("rate-too-high", "A smaller learning rate learns faster.", evidence)
+        yield Finding("rate-too-high", "A smaller learning rate learns faster.", evidence, proof=proof)
 
 
 def examine_learning(case):
@@ -141,16 +172,33 @@ def examine_learning(case):
 
 
 def check_overfitting(case, factor):
-    "Find a model that cannot learn a few rows by heart."
-    batch = case.rows(8, 256)
+    "Find a model that cannot learn a few rows by heart: the loss stays far above what right answers cost."
+    batch = case.rows(16, 256)
     now, loss = case.loss_value(batch), case.loss_after(factor, OVERFIT_STEPS, batch)
-    case.measured["overfit"] = {"before": now, "after": loss}
     if is_linear(case):
         yield Finding("linear-model", "The answers are a straight line of the inputs, through several layers.",
                       {"matrices": sum(p.ndim > 1 for p in case.trainable().values()), "bend": 0.0})
-    if not loss < 0.8 * now and not has_learned(case, now):
-        yield Finding("cannot-overfit", f"{len(batch[0])} rows, {OVERFIT_STEPS} steps, and the loss hardly falls.",
-                      {"before": now, "after": loss, "rate": case.learning_rate() * factor})
+    floor = lowest_loss(case)
+    known, rates, steps = floor < now, [factor, factor / 3], OVERFIT_STEPS
+    lowest = floor if known else now - abs(now)
+    while known and rates and now - loss < MOST * (now - lowest) and case.affordable_rows() > 256:
+        steps, loss = LONGER, min(loss, case.loss_after(rates.pop(), LONGER, batch))
+    case.measured["overfit"] = {"before": now, "after": loss, "right answers": floor}
+    share = (now - loss) / max(now - lowest, 1e-12)
+    if has_learned(case, now) or share >= (MOST if known else TOO_LITTLE):
+        return
+    severe = known and share < TOO_LITTLE and not case.is_trained()
+    yield Finding("cannot-overfit", f"{len(batch[0])} rows, and the loss stays far above what right answers cost."
+                  if known else f"{len(batch[0])} rows, and the loss hardly falls. Has it a floor far below?",
+                  {"before": now, "after": loss, "rate": case.learning_rate() * factor, "right answers cost": floor},
+                  proof=Proof(f"{steps} steps were taken on these rows", "the loss is", now, loss) if severe else None)
+
+
+def lowest_loss(case):
+    "Return what right answers cost; nan where that is not clear."
+    if case.seen().slopes is None or len(case.batch) < 2:
+        return math.nan
+    return min((case.loss_of(ideal)[0] for _, ideal in ideal_answers(case)), default=math.nan)
 
 
 def is_linear(case):
@@ -169,9 +217,9 @@ def check_generalization(case, factor):
     "Train on true and on shuffled labels, and find labels that are no easier than those, or no use for held-out data."
     if case.held_out is None or not case.inputs:
         return
-    batch, before = case.batch, case.loss_value(case.held_out)
-    order = np.random.default_rng(0).permutation(len(case.targets))
-    shuffled = (*batch[:-1], Tensor(case.targets.data[order]))
+    batch, before = case.rows(256, 8192), case.loss_value(case.held_out)
+    order = np.random.default_rng(0).permutation(len(batch[-1]))
+    shuffled = (*batch[:-1], Tensor(batch[-1].data[order]))
     fit, true = case.loss_after(factor, OVERFIT_STEPS, batch, case.held_out)
     control_fit, control = case.loss_after(factor, OVERFIT_STEPS, shuffled, case.held_out)
     case.measured["held out"] = {"before": before, "after": true, "after shuffled labels": control,
@@ -185,18 +233,25 @@ def check_generalization(case, factor):
 
 
 def check_decoding(case):
-    "Find generated text that ends in a loop."
+    "Find generated text that ends in a loop, which no row of the batch does."
     if case.generate is None:
         return
     texts = generated(case)
     yield from check_generation(case, texts)
-    loops = [find_loop(text.tolist()) for text in texts]
-    period, repeats = max(loops, key=lambda pair: pair[0] * pair[1])
-    rate, share = float(repeated_ngram_rate(texts[0])), period * repeats / texts.shape[1]
+    share, period, repeats = max(map(loop_share, texts))
+    usual = max(map(loop_share, case.inputs[0].data))[0] if case.inputs and case.inputs[0].ndim == 2 else 0.0
+    rate = float(repeated_ngram_rate(texts[0]))
     case.measured["decoding"] = {"repeated 4-grams": rate, "share in a loop": share}
-    if repeats >= 3 and share > 0.5:
+    if repeats >= 3 and share > 0.5 > usual:
         yield Finding("greedy-loop", f"A text ends in {repeats} times the same {period} tokens.",
-                      {"share of the text": share, "repeated 4-grams": rate})
+                      {"repeated 4-grams": rate},
+                      proof=Proof("a text was generated", "its share that is a loop is", float(usual), float(share)))
+
+
+def loop_share(tokens):
+    "Return (share, period, repeats) of the loop that ends a text."
+    period, repeats = find_loop(tokens.tolist())
+    return period * repeats / len(tokens) * (repeats >= 3), period, repeats
 
 
 def generated(case):
@@ -219,7 +274,7 @@ def check_generation(case, texts):
         case.model.forward = before
         if seen and all(seen) and inputs and modes_differ(case, inputs):
             yield Finding("train-mode", "The model was in train mode at every call, where dropout changes its answers.",
-                          {"calls in train mode": len(seen)})
+                          {"healthy": 0}, proof=Proof("a text was generated", "calls in train mode are", 0, len(seen)))
         return
     before, calls = case.model.forward, []
 
@@ -236,7 +291,7 @@ def check_generation(case, texts):
     case.model.forward = before
     if calls and np.array_equal(other, texts) and texts.shape[1] > 4:
         yield Finding("reads-wrong-place", "The text stays the same whatever the logits of the last place are.",
-                      {"tokens that changed": 0})
+                      proof=Proof("10000 was added to a logit of the last place", "tokens that change are", "many", 0))
 
 
 def modes_differ(case, inputs):

@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from tinytorch.diagnosis.experiment import Proof
 from tinytorch.diagnosis.faults import Finding
 
 SURE = 30.0  # a logit that is sure of a class
@@ -15,8 +16,7 @@ def examine_loss(case):
             return []
         mixed = list(check_mixing(case))  # which explains whatever else such a loss does
         return mixed or [*check_class_answers(case), *check_ignored_class(case), *check_targets_used(case),
-                         *check_number_answers(case), *check_probabilities(case), *check_range(case),
-                         *check_floor(case)]
+                         *check_number_answers(case), *check_reach(case), *check_floor(case)]
 
 
 def rows_of(case):
@@ -44,37 +44,65 @@ def check_mixing(case):
     g, h = (x.reshape(len(flat), -1)[1:] for x in (now, other))
     left = np.linalg.norm(h - (g * h).sum() / max((g * g).sum(), 1e-30) * g) / max(np.linalg.norm(h), 1e-30)
     if left > 1e-3:
-        broadcast = slopes.ndim == targets.ndim + 1 and slopes.shape[-1] == 1
-        meant = "" if broadcast or targets.dtype.kind in "iu" else " Is that meant, as in a contrastive loss?"
+        proof = prove_worse_than_mean(case)
+        meant = "" if proof else " Is that meant, as in a contrastive loss?"
         yield Finding("examples-mixed", "Another target for the first example changes what the loss wants of others: "
                       f"answers {slopes.shape}, targets {targets.shape}.{meant}",
-                      {"change of the others' slopes": float(left), "healthy": 0.0}, "warning" if meant else None)
+                      {"change of the others' slopes": float(left), "healthy": 0.0}, proof=proof)
+
+
+def prove_worse_than_mean(case):
+    "Return a Proof that answers which equal the targets cost no less than the same mean for all rows; or None."
+    answer, right = number_answers(case) or (None, None)
+    if answer is None:
+        return None
+    mean, best = case.loss_of(np.full_like(right, right.mean()))[0], case.loss_of(right)[0]
+    return Proof("all answers were made right, not all alike", "the loss is", mean, best) if best >= mean else None
 
 
 def class_answers(case):
-    "Return (logits, targets, classes) where targets are class ids, one for each row of logits; None otherwise."
+    "Return (logits, targets, classes) where the loss reads targets as class ids, one for each row of logits; or None."
     answer, targets = case.seen().answer.data, case.targets.data
     if targets.dtype.kind not in "iu" or answer.ndim != targets.ndim + 1 or answer.shape[:-1] != targets.shape:
         return None
-    classes = answer.shape[-1]
-    return (answer, targets, classes) if classes > 1 and ((targets < classes) & (targets >= 0)).any() else None
+    classes, counted = answer.shape[-1], (targets >= 0) & (targets < answer.shape[-1])
+    if classes < 2 or not counted.any():
+        return None
+    others = np.where(counted, (targets + 1) % classes, targets)
+    return (answer, targets, classes) if case.loss_of(answer)[0] != case.loss_of(answer, others)[0] else None
+
+
+def sums_to_one(answer):
+    "Return whether these are probabilities, or logarithms of such."
+    return any(np.allclose(x.sum(-1), 1, atol=1e-3) for x in (answer, np.exp(answer)))
+
+
+def right_logits(answer, targets, classes):
+    "Return logits, or logarithms where the answer is such, that are sure of the targets."
+    right = SURE * (np.arange(classes) == np.clip(targets, 0, classes - 1)[..., None])
+    return right - SURE if np.allclose(np.exp(answer).sum(-1), 1, atol=1e-3) else right
 
 
 def check_class_answers(case):
-    "Find a loss that right answers bring below 0, or that wrong answers hardly raise."
+    "Find a loss that right answers raise, or that they bring below 0."
     answer, targets, classes = class_answers(case) or (None, None, 2)
-    if answer is None or np.allclose(answer.sum(-1), 1, atol=1e-3) or np.allclose(np.exp(answer).sum(-1), 1, atol=1e-3):
-        return  # these are probabilities, or their logarithms, already
-    right = SURE * (np.arange(classes) == np.clip(targets, 0, classes - 1)[..., None])
-    equal, best, worst = (case.loss_of(x)[0] for x in (0 * right, right, np.roll(right, 1, -1)))
-    evidence = {"loss of right answers": best, "of equal chances": equal, "of wrong answers": worst,
-                "healthy": f"0, {np.log(classes):.3g}, {SURE:g}"}
-    if best < -0.01 and best < worst:
-        yield Finding("not-log-probabilities", "Right answers bring the loss below 0, which no log-probability can.",
-                      evidence)
+    if answer is None:
+        return
+    right = right_logits(answer, targets, classes)
+    best, worst, shifted = (case.loss_of(x)[0] for x in (right, np.roll(right, 1, -1), right + 100))
+    evidence = {"loss of right answers": best, "of wrong answers": worst, "healthy": f"0 and {SURE:g}"}
+    if best > worst:
+        yield Finding("loss-sign", "Right answers cost more than wrong ones.", evidence,
+                      proof=Proof("all answers were made right, not wrong", "the loss is", worst, best))
     elif 0.3 < best < worst < best + 1.5:
         yield Finding("softmax-twice", "Logits that are sure of wrong answers cost hardly more than right ones: a "
-                      "second softmax takes their size away.", evidence)
+                      "second softmax takes their size away.", evidence,
+                      proof=Proof(f"logits of {SURE:g} were put at wrong classes", "the loss is", best, worst))
+    elif best < -0.01 and best < worst and not sums_to_one(answer):
+        meant = "" if shifted < best - 50 else " Is that meant, as for the expected accuracy?"
+        proof = Proof("100 was added to every output alike", "the loss is", best, shifted)
+        yield Finding("not-log-probabilities", "Right answers bring the loss below 0, which no log-probability can."
+                      + meant, evidence, proof=None if meant else proof)
 
 
 def check_ignored_class(case):
@@ -101,7 +129,8 @@ def check_targets_used(case):
     used = targets.dtype.kind == "f" and case.loss_of(answer, targets + 1)[0] != now
     yield Finding("loss-misses-target", "The loss stays the same when targets are exchanged among rows"
                   + (": only their mean counts." if used else ". Are they not to be used?"),
-                  {"loss": now, "with targets exchanged": other}, "severe" if used else "warning")
+                  {"healthy": "another loss"},
+                  proof=Proof("targets were exchanged among rows", "the loss is", now, other) if used else None)
 
 
 def number_answers(case):
@@ -119,53 +148,57 @@ def check_number_answers(case):
     best, other = case.loss_of(right)[0], case.loss_of(np.roll(right, max(1, len(right) // 3), 0))[0]
     if best > other + 1e-3 * abs(other):
         yield Finding("loss-sign", "The targets themselves as answers cost more than those of other rows.",
-                      {"loss of right answers": best, "of wrong answers": other, "healthy": "right below wrong"})
+                      {"healthy": "right below wrong"},
+                      proof=Proof("all answers were made right, not wrong", "the loss is", other, best))
 
 
-def check_probabilities(case):
-    "Find answers that stay between 0 and 1, and a loss whose floor is far outside: it takes the sigmoid itself."
-    answer, right = number_answers(case) or (None, None)
-    if answer is None or not np.isin(right, (0, 1)).all() or answer.min() < 0 or not stays_in(case, 0, 1):
-        return
-    inside, outside = case.loss_of(right)[0], case.loss_of(SURE * (2 * right - 1))[0]
-    if outside < 0.1 * inside:
-        yield Finding("softmax-twice", "Answers stay between 0 and 1, and even right ones cost much: the loss takes a "
-                      "sigmoid of them once more.",
-                      {"loss of 0 and 1, all right": inside, f"of -{SURE:g} and {SURE:g}": outside})
-
-
-def far_answers(case):
-    "Return the answers for inputs a hundred times as large, of both signs; None if inputs are no numbers."
+def reach_of(case):
+    "Return (lowest, highest) answer that the model gives with large random weights, for large inputs as well."
     inputs = case.model_inputs(8) if case.can_predict() else ()
-    if not inputs or inputs[0].dtype.kind != "f":
-        return None
-    return np.stack([case.predict(inputs[0] * size) for size in (1, 100, -100)])
+    if not inputs:
+        return -np.inf, np.inf
+    sizes = (1, 100, -100) if inputs[0].dtype.kind == "f" else (1,)
+    found, wild = [case.predict(inputs[0] * size if size != 1 else inputs[0]) for size in sizes], []
+    with case.untouched():
+        for seed in range(4):
+            rng = np.random.default_rng(seed)
+            for p in case.trainable().values():
+                p.data = (30 * (p.data.std() + 0.1) * rng.standard_normal(p.shape)).astype(p.dtype)
+            wild += [case.predict(inputs[0])]
+    wild = [out for out in wild if not np.isnan(out).any()]  # nan says nothing
+    return (float(np.min(found + wild)), float(np.max(found + wild))) if wild else (-np.inf, np.inf)
 
 
-def stays_in(case, low, high):
-    found = far_answers(case)
-    return found is not None and found.min() >= low and found.max() <= high
+def ideal_answers(case):
+    "Yield (fault, answers) that the loss ought to like best: as numbers, and as logits."
+    answer, targets, classes = class_answers(case) or (None, None, 0)
+    if answer is not None:
+        yield "softmax-twice", right_logits(answer, targets, classes)
+    answer, right = number_answers(case) or (None, None)
+    if answer is not None and np.isin(right, (0, 1)).all():
+        yield "softmax-twice", SURE * (2 * right - 1)
+    elif answer is not None:
+        yield "target-range", right
 
 
-def check_range(case):
-    "Find a last activation that keeps answers in a range which targets leave."
-    answer, targets = number_answers(case) or (None, None)
-    found = None if answer is None else far_answers(case)
-    if found is None:
-        return
-    low, high = float(found.min()), float(found.max())
-    floor = low == 0 and (found == 0).mean() > 0.1
-    both = (abs(low) < 0.02 or abs(low + 1) < 0.02) and abs(high - 1) < 0.02
-    outside = float((targets < low - 0.05).mean() + (targets > high + 0.05).mean() * both) if floor or both else 0.0
-    if outside > 0.05:
-        where = f"between {low:.3g} and {high:.3g}" if both else "above 0"
-        yield Finding("target-range", f"Answers stay {where}, even for inputs a hundred times as large.",
-                      {"targets outside": outside, "smallest": float(targets.min()), "largest": float(targets.max())})
+def check_reach(case):
+    "Find a last activation that keeps answers in a range, although the loss is lower outside."
+    for fault, ideal in ideal_answers(case):
+        low, high = reach_of(case)
+        inside, outside = (case.loss_of(x)[0] for x in (np.clip(ideal, low, high), ideal))
+        equal = case.loss_of(np.full_like(ideal, ideal.mean()))[0]
+        if -0.01 < outside < inside - 0.02 * abs(equal) and outside < 0.1 * equal:
+            yield Finding(fault, f"Answers stay between {low:.3g} and {high:.3g}, whatever weights and inputs are.",
+                          {"loss of equal answers": equal, "healthy": "right answers cost nearly 0"},
+                          proof=Proof(f"right answers were kept between {low:.3g} and {high:.3g}", "the loss is",
+                                      outside, inside))
 
 
 def check_floor(case):
     "Find a loss that falls on and on as answers go down its slope."
     answer, slopes = case.seen().answer.data, case.seen().slopes
+    if answer.ndim > 1 and sums_to_one(answer):
+        return  # these cannot go where the slope points
     down = -slopes / max(float(np.sqrt((slopes ** 2).mean())), 1e-30)
     near, far, further = (case.loss_of(answer + size * down)[0] for size in (10, 100, 1000))
     if further < 0 and far < near and far - further > 5 * (near - far):

@@ -303,12 +303,16 @@ class TorchCase(Case):
             torch.set_default_dtype(kept)
             self.push()
 
-    def slopes(self):
-        "Return {} where the model mixes in numbers of its own that stay float32: then no slope is to be had."
+    def runs_in_float64(self, batch):
+        "Return whether it does: numbers of the model's own, such as a constant that is no buffer, stay float32."
         try:
-            return super().slopes()
+            self.loss(batch)
         except (RuntimeError, TypeError):
-            return self.known.setdefault("slopes", {})
+            return False
+        return True
+
+    def holds(self, tensors):
+        return super().holds([p for p, ours in self.twins.values() if any(ours is tensor for tensor in tensors)])
 
     def has_own_backward(self):
         with torch.enable_grad():
