@@ -12,6 +12,7 @@ from tinytorch.diagnosis.faults import Finding
 from tinytorch.state import observed_by
 from tinytorch.tensor import Tensor
 
+LEAST = 1e-3  # a size of gradients far below which differences of float64 are rounding
 SLOPE_TOLERANCE = 1e-2  # relative; float64 differences of a right gradient agree to about 1e-5
 VANISHED, EXPLODED = 1e-6, 1e4  # ratio of the smallest to the largest gradient of a matrix; largest to its matrix
 
@@ -84,7 +85,7 @@ def few_rows(case):
 def search_slopes(case, batch):
     "Do what `wrong_slopes` says, inside `in_float64`."
     gradients, eps, alike = case.gradients(batch), nudge_size(case, batch), spread_alike(case, case.gradients(batch))
-    largest = max([*map(norm, gradients.values()), 1e-3 * abs(case.loss_value(batch))])  # far below, all is rounding
+    largest = max([*map(norm, gradients.values()), LEAST])
 
     def search(names, tolerance):
         along = sum(float(np.sum(gradients[name] * alike[name])) for name in names if gradients[name] is not None)
@@ -342,7 +343,7 @@ def find_wrong_backward(case):
                 nudge = 1e-6 * rng.choice([-1.0, 1.0], x.shape)
                 above, below = (run(*arrays[:i], y, *arrays[i + 1:])[1] for y in (x + nudge, x - nudge))
                 told, measured = float(np.sum(gradient * nudge)) / 1e-6, float(np.sum(weights * (above - below))) / 2e-6
-                if differ(told, measured, max(norm(gradient), 1e-3 * abs(float(np.sum(weights * above))))):
+                if differ(told, measured, max(norm(gradient), LEAST * float(np.abs(x).max(initial=1)))):
                     return event, Proof("this operation alone was nudged", "its slope is", told, measured)
     return None
 
