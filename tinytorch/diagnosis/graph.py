@@ -30,9 +30,9 @@ def spread_alike(case, gradients):
 
 
 def slope_along(case, directions, eps, batch):
-    "Return the slope of the loss along the directions of several parameters at once."
+    "Return the slope of the loss along the directions of several parameters at once; the longer, the smaller a step."
     kept = {name: case.parameters[name].data for name in directions}
-    losses = []
+    losses, eps = [], min(eps, 10 * eps / max(sum(norm(d) ** 2 for d in directions.values()), 1e-30) ** 0.5)
     for sign in (eps, -eps):
         for name, direction in directions.items():
             case.parameters[name].data = kept[name] + sign * direction
@@ -287,15 +287,13 @@ def check_gradients(case, gradients):
     wrong = [name for name in slopes if gradients[name] is not None and gradients[name].any()]
     case.measured["slopes"] = {name: list(pair) for name, pair in slopes.items()}
     cut = case.find_cut(wrong[0]) if wrong else None
-    blame = find_wrong_backward(case) if wrong and not cut and case.has_own_backward() else None
+    blame = case.blame_backward(find_wrong_backward, wrong[0], slopes[wrong[0]]) if wrong and not cut else None
     if not cut and not blame:
         return  # steps across a kink, or rounding, made the difference
     evidence = {"gradient says": slopes[wrong[0]][0], "loss does": slopes[wrong[0]][1], "parameters": len(wrong)}
-    where = "Some of its value leaves the graph before" if cut else "The first operation that is wrong by itself is"
-    event, proof = (cut, None) if cut else blame
+    where, proof = (f"Some of its value leaves the graph before {cut.place()}.", None) if cut else blame
     yield Finding("wrong-gradient" if cut else "wrong-backward",
-                  f"{join_names(wrong)}: the gradient is not the slope of the loss. {where} {event.place()}.", evidence,
-                  proof=proof)
+                  f"{join_names(wrong)}: the gradient is not the slope of the loss. {where}", evidence, proof=proof)
 
 
 def find_broken_backward(case):
@@ -316,7 +314,7 @@ def find_broken_backward(case):
 
 
 def find_wrong_backward(case):
-    """Return (event, Proof) of the first whose backward is not the derivative of its forward, or None.
+    """Return where, in words, and a Proof, of the first operation whose backward is not its derivative; or None.
 
     Its inputs are moved a little first: nothing is concluded from a kink such as that of ReLU at 0.
     """
@@ -344,7 +342,8 @@ def find_wrong_backward(case):
                 above, below = (run(*arrays[:i], y, *arrays[i + 1:])[1] for y in (x + nudge, x - nudge))
                 told, measured = float(np.sum(gradient * nudge)) / 1e-6, float(np.sum(weights * (above - below))) / 2e-6
                 if differ(told, measured, max(norm(gradient), LEAST * float(np.abs(x).max(initial=1)))):
-                    return event, Proof("this operation alone was nudged", "its slope is", told, measured)
+                    return (f"The first operation that is wrong by itself is {event.place()}.",
+                            Proof("it alone was nudged", "its slope is", told, measured))
     return None
 
 

@@ -14,6 +14,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from tinytorch.diagnosis.case import Case, Event, Trace, Watched, training_step
+from tinytorch.diagnosis.experiment import Proof
 from tinytorch.ops.elementwise import Function
 from tinytorch.state import is_grad_enabled
 from tinytorch.tensor import Tensor
@@ -314,10 +315,13 @@ class TorchCase(Case):
     def holds(self, tensors):
         return super().holds([p for p, ours in self.twins.values() if any(ours is tensor for tensor in tensors)])
 
-    def has_own_backward(self):
+    def blame_backward(self, search, name, slopes):
+        "Blame a backward of one's own, if there is one: PyTorch's are right, and cannot be run by themselves."
         with torch.enable_grad():
-            loss = self.their_loss(self.original, *map(self.theirs, self.batch))
-        return any(isinstance(node, torch.autograd.function.BackwardCFunction) for node in nodes_of(loss))
+            nodes = nodes_of(self.their_loss(self.original, *map(self.theirs, self.batch)))
+        own = next((node for node in nodes if isinstance(node, torch.autograd.function.BackwardCFunction)), None)
+        proof = Proof(f"{name} was nudged", "the slope of the loss is", *slopes)
+        return own and (f"Is the backward of {type(own).__name__.removesuffix('Backward')} right?", proof)
 
     def copy_optimizer(self, factor=1.0):
         fresh = self.optimizer.copy()
