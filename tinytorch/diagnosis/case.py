@@ -180,7 +180,16 @@ class Case:
 
     def rows(self, count, numbers=4096):
         "Return the batch with at most `count` of its rows, evenly spaced, and about `numbers` inputs in all."
-        return select_rows(self.batch, min(count, self.affordable_rows()), numbers)
+        return select_rows(self.batch, min(count, self.affordable_rows()), numbers) if self.splits() else self.batch
+
+    def splits(self):
+        "Return whether the loss can be computed for some rows only; a graph of all examples is a whole."
+        if "splits" not in self.known:
+            try:
+                self.known["splits"] = self.loss_value(select_rows(self.batch, 4)) is not None
+            except Exception:  # whatever it raises, it cannot
+                self.known["splits"] = False
+        return self.known["splits"]
 
     def affordable_rows(self):
         "Return how many rows a run with many steps may have: few, where a model is large."
@@ -368,7 +377,8 @@ class Case:
         after, gradient = self.loss_value(batch), self.gradients(batch)[name]
         p.data = data
         arrives = gradient is not None and gradient.any()
-        return 0.0 if arrives or self.loss_value(batch) != before else abs(after - before)
+        rounding = abs(after - before) <= 1e-4 * max(abs(before), 1e-2)
+        return 0.0 if arrives or rounding or self.loss_value(batch) != before else abs(after - before)
 
     def trace_change(self, name, size):
         "Return pairs of events of the same operation, before and after a change of parameter `name` by about `size`."

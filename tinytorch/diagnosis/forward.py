@@ -64,7 +64,8 @@ def check_neighbours(case):
     out = case.predict(*inputs)
     if len(inputs[0]) < 4 or len(rows) < len(inputs) or len(out) != len(inputs[0]):
         return
-    others = [Tensor(np.concatenate([x.data[:1], x.data[:0:-1][1:], x.data[1:2]])) for x in inputs]
+    others = [Tensor(np.concatenate([x.data[:1], (3 if x.dtype.kind == "f" else 1) * x.data[:0:-1][1:], x.data[1:2]]))
+              for x in inputs]
     difference = float(np.abs(case.predict(*others)[0] - out[0]).max())
     difference *= np.array_equal(case.predict(*inputs), out)  # or else it draws by numbers that are not ours
     if difference > 100 * INFLUENCE * max(out.std(), 1e-30):
@@ -202,7 +203,7 @@ def check_activations(case, trace):
     stds = [(_std(event.output), event) for event in trace
             if event.output.dtype.kind == "f" and any(event.needs_grad) and (event.modules or not case.modules())]
     largest, event = max(stds, key=lambda pair: pair[0], default=(0, None))
-    wide = _std(case.targets.data) if case.targets.dtype.kind == "f" else 0  # what a regression has to reach
+    wide = max([_std(x.data) for x in case.batch if x.dtype.kind == "f"], default=0)  # which the data are themselves
     if largest > LARGEST_STD * max(1, wide):
         yield Finding("activations-explode", f"The largest activations come from {event.place()}.",
                       {"std": largest, "healthy": "below 10"}, proof=case.prove_stuck())

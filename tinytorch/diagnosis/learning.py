@@ -58,7 +58,8 @@ def check_step(case, optimizer):
                       proof=Proof("a step was taken", f"{still[0]} moves by", "more than 0", 0.0))
     steps = {name: case.parameters[name].data - before[name] for name in sizes if gradients[name] is not None}
     along = sum(float(np.vdot(step, gradients[name])) for name, step in steps.items())
-    if along > 0:
+    lengths = [sum(norm(x) ** 2 for x in xs) ** 0.5 for xs in (steps.values(), (gradients[name] for name in steps))]
+    if along > 0.2 * lengths[0] * lengths[1] > 0:  # below, it may be momentum
         yield from check_direction(case, before, steps, now)
 
 
@@ -157,7 +158,8 @@ def check_learning_rate(case):
                       + " None in use is as large: are loss or weights scaled down by mistake?" * huge
                       + " Is the low rate meant, as for fine-tuning?" * meant, evidence, proof=None if meant else proof)
     elif fall <= HALF * most and best < 1 and most > A_LITTLE * abs(now):
-        yield Finding("rate-too-high", "A smaller learning rate learns faster.", evidence, proof=proof)
+        yield Finding("rate-too-high", "A smaller learning rate learns faster.", evidence,
+                      proof=proof if fall < A_LITTLE * abs(now) else None)
 
 
 def examine_learning(case):
@@ -232,19 +234,23 @@ def check_generalization(case, factor):
 
 
 def check_decoding(case):
-    "Find generated text that ends in a loop, which no row of the batch does."
+    "Find generated text that ends in a loop, as rows of the batch do not, and is the same with other random numbers."
     if case.generate is None:
         return
     texts = generated(case)
     yield from check_generation(case, texts)
     share, period, repeats = max(map(loop_share, texts))
-    usual = max(map(loop_share, case.inputs[0].data))[0] if case.inputs and case.inputs[0].ndim == 2 else 0.0
+    rows = case.inputs[0].data if case.inputs and case.inputs[0].ndim == 2 else ()
+    usual = float(np.mean([loop_share(row)[0] for row in rows])) if len(rows) else 0.0
     rate = float(repeated_ngram_rate(texts[0]))
     case.measured["decoding"] = {"repeated 4-grams": rate, "share in a loop": share}
-    if repeats >= 3 and share > 0.5 > usual:
+    case.reset_random(1)
+    drawn = not np.array_equal(np.atleast_2d(np.asarray(case.generate(case.model))), texts)
+    if repeats >= 3 and share > 0.5 > usual and not drawn:
         yield Finding("greedy-loop", f"A text ends in {repeats} times the same {period} tokens.",
                       {"repeated 4-grams": rate},
-                      proof=Proof("a text was generated", "its share that is a loop is", float(usual), float(share)))
+                      proof=Proof("texts were generated with other random numbers, and are the same",
+                                  "the share that is a loop is", usual, float(share)))
 
 
 def loop_share(tokens):

@@ -33,10 +33,10 @@ def check_mixing(case):
     if not rows or len(targets) < 4:
         return
     changed, flat = targets.copy(), targets.reshape(-1, *targets.shape[rows:])
-    different = [row for row in flat if (row != flat[0]).any()]
-    if not different:
+    other = flat[np.abs(flat - flat[0]).reshape(len(flat), -1).sum(1).argmax()]
+    if (other == flat[0]).all():
         return
-    changed.reshape(flat.shape)[0] = different[0]
+    changed.reshape(flat.shape)[0] = other
     answer = case.seen().answer.data
     now, other = (case.loss_of(answer, t)[1] for t in (targets, changed))
     if now is None or other is None:
@@ -90,8 +90,9 @@ def check_class_answers(case):
         return
     right = right_logits(answer, targets, classes)
     best, worst, shifted = (case.loss_of(x)[0] for x in (right, np.roll(right, 1, -1), right + 100))
+    grows = case.loss_of(-right)[0] < case.loss_of(0 * right)[0] < best  # or else this logit has a value of its own
     evidence = {"loss of right answers": best, "of wrong answers": worst, "healthy": f"0 and {SURE:g}"}
-    if best > worst:
+    if best > worst and grows:
         yield Finding("loss-sign", "Right answers cost more than wrong ones.", evidence,
                       proof=Proof("all answers were made right, not wrong", "the loss is", worst, best))
     elif 0.3 < best < worst < best + 1.5:
@@ -107,14 +108,15 @@ def check_class_answers(case):
 
 def check_ignored_class(case):
     "Find a class of labels whose rows have no slope at all."
-    answer, targets, _ = class_answers(case) or (None, None, 0)
-    if answer is None or targets.ndim > 1:
+    targets, slopes = case.targets.data, case.seen().slopes
+    if targets.size != len(slopes) or targets.size < 8 or class_answers(case) is None and targets.dtype.kind != "f":
         return
-    wanted = case.seen().slopes.any(axis=-1)
-    skipped = [c for c in np.unique(targets) if c >= 0 and not wanted[targets == c].any()]
+    targets, wanted = targets.ravel(), slopes.reshape(len(slopes), -1).any(axis=-1)
+    classes = np.unique(targets[targets >= 0])
+    skipped = [c for c in classes if not wanted[targets == c].any()] if len(classes) <= targets.size // 4 else []
     if wanted.any() and len(skipped) == 1 and skipped[0] != case.pad_token:
         yield Finding("class-ignored", f"The loss wants nothing of the {(targets == skipped[0]).sum()} rows of class "
-                      f"{skipped[0]}.", {"slope": 0.0, "of other rows": float(np.abs(case.seen().slopes).max())})
+                      f"{skipped[0]:g}.", {"slope": 0.0, "of other rows": float(np.abs(slopes).max())})
 
 
 def check_targets_used(case):
