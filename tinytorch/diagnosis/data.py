@@ -102,7 +102,8 @@ def prove_next_token(case):
     if case.optimizer is None or case.is_trained() or ids is None or ids.shape != shape or len(ids) < 8:
         return None
     chance = float(np.log(len(np.unique(ids))))
-    ours, others = (select_rows((Tensor(ids[i::2, :-1].copy()), Tensor(ids[i::2, 1:].copy())), 32, 512) for i in (0, 1))
+    following = np.roll(ids, -1, axis=1)  # at the last place, the first word: the length has to stay
+    ours, others = (select_rows((Tensor(ids[i::2]), Tensor(following[i::2])), 32, 512) for i in (0, 1))
     if looks_ahead(case):
         return None
     now = case.loss_value(others)
