@@ -15,9 +15,11 @@ import tinytorch  # noqa: E402
 from tinytorch.platforms import IN_WASM  # noqa: E402
 from tito.overlay import described  # noqa: E402
 
-LONG = tuple(f"tests/{name}" for name in (
-    "another_hand", "tito", "grading", "milestones", "test_suite_catches", "wrong_solutions", "twin", "15", "clinic",
-    "fast", "site", "browser", "operations", "28"))
+# The longest files first, by their seconds of the processor: two processes then end together.
+LONG = [f"tests/{name}" for name in (
+    "tito/test_student", "tito/test_automated_student", "test_suite_catches", "mistakes", "tito/test_instructor",
+    "another_hand", "operations/test_table", "milestones", "grading", "clinic", "15", "tito", "fast", "site", "browser",
+    "wrong_solutions", "twin", "28", "operations", "habits", "19")]
 
 # A machine that is busy with other things makes no example wrong.
 hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None,
@@ -81,7 +83,7 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     if hasattr(config, "workerinput"):  # a process of pytest-xdist: no short file is to wait for a long one at the end
-        items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+        items.sort(key=lambda item: next((n for n, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG)))
 
 
 @pytest.hookimpl(optionalhook=True)

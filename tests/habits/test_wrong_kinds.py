@@ -139,3 +139,8 @@ def test_the_argument_is_named(name):
 
 def test_arrays_are_taken_for_tensors_where_a_tensor_is_expected():
     assert tinytorch.exp(np.zeros(2)).tolist() == [1, 1]
+
+
+def test_a_cache_is_of_a_gpt():
+    with pytest.raises(TypeError, match="KVCache: model: expected a GPT, got Linear"):
+        tinytorch.generation.KVCache(nn.Linear(2, 2))

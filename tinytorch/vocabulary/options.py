@@ -55,7 +55,7 @@ KINDS = {  # names of arguments: what is said of their kind, whether a value is 
         ("a number of at least 0", is_number, lambda x: 0 <= x < math.inf),
     "optim.betas": ("two numbers in [0, 1)", listed(is_number), lambda x: len(x) == 2 and all(0 <= b < 1 for b in x)),
     "max_norm div_factor final_div_factor T_max Rotary.base rotary_base":
-        ("a number above 0", is_number, lambda x: x > 0),
+        ("a number above 0", is_number, lambda x: x > 0), "KVCache.model": ("a GPT", lambda x: hasattr(x, "context")),
     "top_p": ("a number above 0 and at most 1", is_number, lambda x: 0 < x <= 1),
     "repetition_penalty": ("a number above 0, 1 for none", is_number, lambda x: 0 < x < math.inf),
     "step_size batch_size batches context save_every accumulate evaluate_every total_steps epochs steps_per_epoch n"
