@@ -168,12 +168,12 @@ TEXTS = ("path", "folder", "vocab_path", "merges_path", "text", "unknown")
 SHOWN = ("base", "prompt_ids", "activation", "norm", "positions")  # the message says what it was, not of which kind
 NEEDED = ("steps", "epochs", "total_steps")  # None is right where another one is given
 TENSORS = ("tensor", "parameters", "dataset")
-NONE = {  # options whose default is None, and those that `fit` then makes
+NONE = {  # options that may be None, and those that `fit` then makes
     "calculate_gain": ["param"], "DataLoader": ["generator", "collate_fn"], "random_split": ["generator"],
     "RandomBatches": ["generator"], "generate": ["top_k", "top_p", "generator", "on_token"],
     "CharTokenizer": ["unknown"], "WordTokenizer": ["vocab_size"],
     "Trainer": ["model", "loader", "optimizer", "schedule", "max_norm", "evaluate", "evaluate_every", "patience",
-                "folder"], "LoRALinear": ["alpha"], "from_files": ["vocab_path", "merges_path"],
+                "folder", "threads"], "LoRALinear": ["alpha"], "from_files": ["vocab_path", "merges_path"],
     **{name: ["path"] for name in ("save_weights", "load_weights", "save_checkpoint", "load_checkpoint")},
     "GPTConfig": ["num_kv_heads", "mlp_hidden", "qkv_bias", "mlp_bias", "norm_eps"],
 }
