@@ -235,7 +235,7 @@ def shape_from(sizes):
 def dim_of(name, dim, ndim):
     "Return `dim` counted from the front. Raises: IndexError, naming the operation, where there is no such dim."
     end = max(ndim, 1)
-    if not hasattr(dim, "__index__"):
+    if isinstance(dim, bool) or not hasattr(dim, "__index__"):
         raise TypeError(f"{name}: dim: expected an int, got {type(dim).__name__}")
     if not -end <= dim < end:
         raise IndexError(f"{name}: dim {dim} is out of range for {ndim} dimensions: expected {-end} to {end - 1}")

@@ -144,3 +144,22 @@ def test_arrays_are_taken_for_tensors_where_a_tensor_is_expected():
 def test_a_cache_is_of_a_gpt():
     with pytest.raises(TypeError, match="KVCache: model: expected a GPT, got Linear"):
         tinytorch.generation.KVCache(nn.Linear(2, 2))
+
+
+FLAGS = [  # each takes True where PyTorch refuses it: NumPy would read a 1
+    "triu(True)", "tril(True)", "diag(True)", "diagonal(True)", "roll(True)", "roll(1, True)", "flip(True)", "topk(True)",
+    "diff(True)", "repeat_interleave(True)", "chunk(2, True)", "split(1, True)", "transpose(False, True)",
+    "unsqueeze(True)", "squeeze(True)", "flatten(True)", "argmax(True)", "softmax(True)", "cumsum(True)", "sort(True)",
+    "unbind(True)", "narrow(True, 0, 1)", "select(True, 0)", "swapdims(0, True)", "sum(True)", "logsumexp(True)",
+    "median(True)", "unflatten(True, (3, 1))", "moveaxis(True, 0)", "permute(True, False)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", FLAGS)
+def test_a_flag_is_no_dim_and_no_count(call):
+    name = call.split("(")[0]
+    words = refusal(lambda: eval(f"X.{call}"))
+    assert "int" in words and (name in words or "dim" in words), words
+    torch = pytest.importorskip("torch")
+    with pytest.raises((TypeError, RuntimeError)):
+        eval(f"torch.ones(2, 3).{call}", {"torch": torch})

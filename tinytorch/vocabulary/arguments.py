@@ -12,13 +12,21 @@ def shown(value):
     return f"{type(value).__name__} {value!r:.60}"
 
 
+WHOLE = {"axes", "chunks", "diagonal", "dim", "dim0", "dim1", "dim2", "dims", "end_dim", "k", "n", "num_classes", "offset",
+         "repeats", "shifts", "start_dim"}  # names of ints, in whose place True or False is a slip
+
+
 def explained(function):
     """Return `function`, whose errors say with which arguments it was called. What breaks inside of it for want of an
-    attribute or a key is a TypeError: an argument was of the wrong kind."""
+    attribute or a key is a TypeError: an argument was of the wrong kind. So is a flag in the place of an int."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     def call(*args, **options):
+        if bool in map(type, args) or bool in map(type, options.values()):
+            for name, value in (*zip(signature.parameters, args), *options.items()):
+                if name in WHOLE and isinstance(value, bool):
+                    raise TypeError(f"{function.__name__}: {name}: expected an int, got {value}")
         try:
             return function(*args, **options)
         except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
