@@ -12,8 +12,8 @@ def shown(value):
     return f"{type(value).__name__} {value!r:.60}"
 
 
-WHOLE = {"axes", "chunks", "diagonal", "dim", "dim0", "dim1", "dim2", "dims", "end_dim", "k", "n", "num_classes", "offset",
-         "repeats", "shifts", "start_dim"}  # names of ints, in whose place True or False is a slip
+WHOLE = {"axes", "chunks", "diagonal", "dim", "dim0", "dim1", "dim2", "dims", "end_dim", "k", "n", "num_classes",
+         "offset", "repeats", "shifts", "start_dim"}  # names of ints, in whose place True or False is a slip
 
 
 def explained(function):
