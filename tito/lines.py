@@ -19,7 +19,7 @@ ROOMS = {  # what came later: each has a limit of its own
     "ranks.py": 260, "witness.py": 50, "distributed.py": 480, "leaf_hooks.py": 25, "sampled.py": 35,
     "distributed_training.py": 220, "threads.py": 270,
     "nn/grouped.py": 50, "pretrained.py": 380, "weight_files.py": 170, "published.py": 190, "patterns.py": 20,
-    "tokenizer_files.py": 260, "pictures": 220, "inside.py": 120}
+    "tokenizer_files.py": 260, "pictures": 220, "inside.py": 120, "capstone.py": 70}
 APART = ("fast", "diagnosis", *ROOMS, *VOCABULARY)  # what the limit of the package leaves out
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tinytorch.capstone import overlap
 from tito.capstone.recipe import Limits, checked, own_bytes
 from tito.capstone.run import MEASURED, as_json, digest, page, run, work
-from tito.capstone.verify import Refused, board, overlap, read_records, save_record, verify
+from tito.capstone.verify import Refused, board, read_records, save_record, verify
 from tito.project import TitoError
 
 RECIPE = checked({"name": "ann", "d_model": 16, "num_layers": 1, "steps": 40, "bits": 8, "context": 32})
@@ -183,9 +184,9 @@ def test_what_is_missing_or_broken_is_named(name, copy, texts):
 
 
 def test_two_texts_of_one_language_overlap_little_and_a_part_of_one_much(texts):
-    text, held = texts[1].read_bytes(), texts[2].read_bytes()
+    text, held = texts[1].read_text(), texts[2].read_text()
     assert overlap(text, held) < 0.01 and overlap(text + held, held) == 1.0
-    assert 0.4 < overlap(text + held[: len(held) // 2], held) < 0.6 and overlap(text, b"") == 0
+    assert 0.4 < overlap(text + held[: len(held) // 2], held) < 0.6 and overlap(text, "") == 0
 
 
 @pytest.mark.parametrize("given, says", [

@@ -1836,4 +1836,65 @@ for message in messages:
         "return (summed(grad),)",
         words="all ranks have the same gradient", region=3,
     ),  # fmt: skip
+    # ---- 29_capstone
+    Mistake(
+        "29_capstone", "nats-per-byte", "means of windows",
+        (', reduction="sum"', ""),
+        words="means are added up",
+    ),  # fmt: skip
+    Mistake(
+        "29_capstone", "nats-per-byte", "one window more or less",
+        ("range(0, len(ids) - 1, context)", "range(0, len(ids) - context, context)"),
+        words="the last, shorter window is left out",
+    ),  # fmt: skip
+    Mistake(
+        "29_capstone", "nats-per-byte", "while training",
+        ("with evaluating(model):", "if True:"),
+        words="in training mode",
+    ),  # fmt: skip
+    Mistake(
+        "29_capstone", "nats-per-byte", "the token behind the window is lost",
+        ("[start : start + context + 1]", "[start : start + context]"),
+        words="the token behind each is lost",
+    ),  # fmt: skip
+    Mistake(
+        "29_capstone", "plan", "a weight is a byte",
+        ("weights * bits / 8", "weights"),
+        words="bits are not counted",
+    ),  # fmt: skip
+    Mistake(
+        "29_capstone", "plan", "the tokens do not matter",
+        (" and tokens >= tokens_per_weight * weights", ""),
+        words="as large as the file allows",
+    ),  # fmt: skip
+    Mistake(
+        "29_capstone", "plan", "the smallest",
+        ("max(fitting)", "min(fitting)"),
+        words="the first or smallest that fits",
+    ),  # fmt: skip
+    Mistake(
+        "29_capstone", "pareto-frontier", "as they come",
+        ("sorted(range(len(costs)), key=lambda i: (costs[i], losses[i]))", "range(len(costs))"),
+        words="expected",
+    ),  # fmt: skip
+    Mistake(
+        "29_capstone", "pareto-frontier", "as good for more",
+        ("losses[i] < lowest", "losses[i] <= lowest"),
+        words="more cost for the same loss",
+    ),  # fmt: skip
+    Mistake(
+        "29_capstone", "overlap", "of the text's own runs",
+        ("set(runs_of(text)), runs_of(held_out)", "set(runs_of(held_out)), runs_of(text)"),
+        words="of the text's own runs",
+    ),  # fmt: skip
+    Mistake(
+        "29_capstone", "overlap", "upper case",
+        ("content.casefold()", "content"),
+        words="upper case counts",
+    ),  # fmt: skip
+    Mistake(
+        "29_capstone", "overlap", "different runs only",
+        ("runs_of(held_out)\n", "set(runs_of(held_out))\n"),
+        words="different runs only",
+    ),  # fmt: skip
 ]

@@ -46,6 +46,7 @@ RECIPE = {
 }  # fmt: skip
 MODEL = ("d_model", "num_layers", "num_heads", "context", "dropout", "activation", "norm", "positions")
 LONGEST_NAME, LONGEST_RECIPE = 60, 10_000
+WORDS = 8  # in a row that hardly stand in two texts by chance
 REFERENCES = {  # the frontier: what a plain choice gets for little, some and all of the budget
     "reference: tiny": {"d_model": 32, "num_layers": 2, "num_heads": 2, "steps": 300, "learning_rate": 1e-2},
     "reference: small": {"d_model": 96, "num_layers": 3, "num_heads": 4, "steps": 600, "learning_rate": 5e-3},

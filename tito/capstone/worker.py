@@ -1,6 +1,6 @@
 """What runs in a process of its own: it trains a recipe, or measures a model. `python -I -m tito.capstone.worker JOB`.
 
-JOB is a file of JSON: {"task": "make" or "measure", "recipe": ..., "text": ..., "held_out": ..., "model": ...,
+JOB is a file of JSON: {"task": one of TASKS, "recipe": ..., "text": ..., "held_out": ..., "model": ...,
 "seconds": ...}, with paths. The last line that it prints is its answer, in JSON. Texts are bytes: the vocabulary is
 256, whatever the language, and losses of all models are comparable.
 """
@@ -15,20 +15,21 @@ import numpy as np
 import tinytorch
 import tinytorch.nn as nn
 import tinytorch.nn.functional as F
+from tinytorch.capstone import nats_per_byte, overlap
 from tinytorch.checkpoint import load_weights, save_weights
 from tinytorch.datasets import RandomBatches, TokenDataset
 from tinytorch.generation import generate
 from tinytorch.optim import AdamW, LambdaLR, decay_groups, warmup_cosine
 from tinytorch.quantization import quantize
-from tinytorch.training import evaluating, train_step
-from tito.capstone.recipe import MODEL
+from tinytorch.training import train_step
+from tito.capstone.recipe import MODEL, WORDS
 
 try:
     import resource
 except ImportError:  # Windows has no such limits
     resource = None
 
-BYTES, GROUP, MAX_NORM, LAST_RATE, MEASURE_BATCH = 256, 32, 1.0, 0.1, 32
+BYTES, GROUP, MAX_NORM, LAST_RATE = 256, 32, 1.0, 0.1
 WRITTEN, PROMPT, ROUNDS = 64, 16, 3  # bytes that are written, behind how many, how often: the fastest counts
 
 
@@ -72,14 +73,8 @@ def measure(job):
     model = compressed(new_model(recipe), recipe)
     load_weights(job["model"], model)
     tokens = tokens_of(job["held_out"])
-    windows = TokenDataset(tokens, recipe["context"], stride=recipe["context"])
-    total, count = 0.0, 0
-    with evaluating(model):
-        for start in range(0, len(windows), MEASURE_BATCH):
-            pairs = [windows[i] for i in range(start, min(start + MEASURE_BATCH, len(windows)))]
-            ids, targets = (np.stack([np.asarray(pair[i]) for pair in pairs]) for i in range(2))
-            total, count = total + loss_of(model, ids, targets).item() * targets.size, count + targets.size
-    return {"loss": total / count, "tokens_per_second": written_a_second(model, tokens, recipe["context"]),
+    loss = nats_per_byte(model, tokens, recipe["context"], len(tokens) - 1)
+    return {"loss": loss, "tokens_per_second": written_a_second(model, tokens, recipe["context"]),
             "memory_mb": peak_megabytes()}  # fmt: skip
 
 
@@ -118,6 +113,12 @@ def distance(job):
     return {"distance": far}
 
 
+def known(job):
+    """How much of the held-out text stands in the text."""
+    text, held_out = (Path(job[name]).read_bytes().decode("utf-8", "replace") for name in ("text", "held_out"))
+    return {"overlap": overlap(text, held_out, WORDS)}
+
+
 def hold(seconds, memory):
     """End this process after so many CPU seconds, and refuse it more memory, where the system can."""
     if resource is not None:
@@ -125,10 +126,13 @@ def hold(seconds, memory):
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
+TASKS = {"make": make, "measure": measure, "distance": distance, "overlap": known}
+
+
 def main():
     job = json.loads(Path(sys.argv[1]).read_text())
     hold(int(job["seconds"]), job["memory"])
-    print(json.dumps({"make": make, "measure": measure, "distance": distance}[job["task"]](job)))
+    print(json.dumps(TASKS[job["task"]](job)))
 
 
 if __name__ == "__main__":

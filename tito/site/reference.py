@@ -50,6 +50,7 @@ ROOMS = {  # modules of which users import some names
     "tinytorch.recomputation": "Activations again",
     "tinytorch.scaling": "Scaling laws",
     "tinytorch.distributed": "Ranks",
+    "tinytorch.capstone": "Honest comparisons",
 }
 WIDE = 88  # columns of a signature on one line
 _import = re.compile(r"from (tinytorch[\w.]*) import (\([^)]*\)|[^\n\\]+)")
