@@ -3,7 +3,7 @@
 The kinds are those of public questions (forums, issue threads, lists of common mistakes); code and words are our own. A
 case is a function of a seed's generator that returns the keyword arguments of `diagnose`. What may be named first was
 written down before any check was changed. `half_of` splits the corpus: thresholds may be chosen on one half only. When
-both had been used, a third part was written, "fresh", again before a check was changed.
+both had been used, a third part was written, "fresh", and then a fourth, "habits", each before a check was changed again.
 """
 
 import importlib
@@ -27,7 +27,8 @@ class Case:
 
     @property
     def half(self):
-        return "fresh" if ".fresh_" in self.build.__module__ else half_of(self.name)
+        module = self.build.__module__.rpartition(".")[2]
+        return module if module == "habits" else "fresh" if module.startswith("fresh_") else half_of(self.name)
 
     @property
     def told(self):
@@ -55,8 +56,8 @@ def healthy(build=None, trained=False):
 
 
 def load_cases(half="all"):
-    "Return the cases of a half, or of all three, by name."
-    for part in ("faulty", "sound", "fresh_faulty", "fresh_sound"):
+    "Return the cases of a half, or of all parts, by name."
+    for part in ("faulty", "sound", "fresh_faulty", "fresh_sound", "habits"):
         importlib.import_module(f"tests.diagnosis_corpus.{part}")
     return {name: case for name, case in CASES.items() if half in ("all", case.half)}
 

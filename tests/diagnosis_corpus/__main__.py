@@ -62,7 +62,7 @@ def run(half, seeds, names=()):
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.diagnosis_corpus", description=__doc__.splitlines()[0])
-    parser.add_argument("--half", choices=("tune", "unseen", "fresh", "all"), default="tune")
+    parser.add_argument("--half", choices=("tune", "unseen", "fresh", "habits", "all"), default="tune")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--framework", choices=("tinytorch", "torch"), default="tinytorch")
     parser.add_argument("--save", type=Path, help="a file for all results")
@@ -72,7 +72,7 @@ def main():
     rows = []
     for row in run(args.half, args.seeds, args.names):
         rows.append(row)
-        if args.half not in ("unseen", "fresh") and row["verdict"] not in ("right", "quiet"):
+        if args.half not in ("unseen", "fresh", "habits") and row["verdict"] not in ("right", "quiet"):
             where = f"{row['verdict']:9}{row['name']:40}{row['seed']} {row['seconds']:5.1f} s"
             print(f"{where}  {row['findings']} {row['error']}", flush=True)
     for kind in ("fault", "healthy", "trained"):
