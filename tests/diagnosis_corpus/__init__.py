@@ -2,8 +2,8 @@
 
 The kinds are those of public questions (forums, issue threads, lists of common mistakes); code and words are our own. A
 case is a function of a seed's generator that returns the keyword arguments of `diagnose`. What may be named first was
-written down before any check was changed. `half_of` splits the corpus: thresholds may be chosen on one half only. When
-both had been used, a third part was written, "fresh", and then a fourth, "habits", each before a check was changed again.
+written down before any check was changed. `half_of` splits the corpus: thresholds may be chosen on one half only. Later
+a third part was written, "fresh", and then a fourth, "habits", each before a check was changed again.
 """
 
 import importlib

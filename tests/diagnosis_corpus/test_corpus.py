@@ -28,6 +28,14 @@ def test_the_fresh_part_is_apart_from_both_halves():
     assert not fresh.keys() & (load_cases("tune") | load_cases("unseen")).keys()
 
 
+def test_the_part_from_other_habits_is_apart_from_all_others():
+    habits = load_cases("habits")
+    trained = [case for case in habits.values() if case.trained]
+    healthy = [case for case in habits.values() if not case.accepted and not case.trained]
+    assert len(healthy) >= 25 and len(trained) >= 15 and len(habits) - len(healthy) - len(trained) >= 15
+    assert not habits.keys() & (load_cases("tune") | load_cases("unseen") | load_cases("fresh")).keys()
+
+
 def test_verdicts():
     fault, sound = Case("a", None, ("cut", "no-graph")), Case("b", None, ())
     assert judge(fault, [("cut", "severe"), ("leak", "severe")]) == judge(fault, [("no-graph", "severe")]) == "right"
