@@ -9,7 +9,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 from tito import __version__
 from tito.course import chapters
@@ -98,10 +99,7 @@ def misfits(mine: dict[str, str], of_old: bool = True) -> dict[str, str]:
     reference = {path.relative_to(PACKAGE_FOLDER).as_posix(): path.read_text(encoding="utf-8")
                  for path in sorted(PACKAGE_FOLDER.rglob("*.py"))}  # fmt: skip
     owners = {path: chapter for chapter in chapters() for path in chapter.files}
-    homes: dict[str, list[str]] = {}
-    for path, text in reference.items():
-        for name in defined_in(ast.parse(text)):
-            homes.setdefault(name, []).append(path)
+    homes = cache(lambda: homes_in(reference))
     found = {}
     for path, text in mine.items():
         notebook = re.search(r"([^/\s]+)\.ipynb", text.partition("\n")[0])
@@ -121,22 +119,34 @@ def misfits(mine: dict[str, str], of_old: bool = True) -> dict[str, str]:
         found |= {path: "; ".join(those[:2]) for path, those in more.items()}
 
 
-def reasons(package: "Package", mine: dict[str, str], reference: dict, homes: dict) -> Iterator[tuple[str, str]]:
+def homes_in(reference: dict[str, str]) -> dict[str, list[str]]:
+    """Return in which files a name is defined."""
+    homes: dict[str, list[str]] = {}
+    for path, text in reference.items():
+        for name in defined_in(ast.parse(text)):
+            homes.setdefault(name, []).append(path)
+    return homes
+
+
+def reasons(package: "Package", mine: dict[str, str], reference: dict, homes: Callable) -> Iterator[tuple[str, str]]:
     for path in mine:
-        if package.trees[path] is None:
+        if package.tree(path) is None:
             yield path, "it is not Python"
+        elif path in reference:
+            more = defined_in(package.tree(path)) - defined_in(ast.parse(reference[path]))
+            moved = sorted(name for name in more if not is_private(name) and name in homes())
+            if moved:
+                yield path, f"it defines what is elsewhere now: {places(moved, homes())}"
+    named = re.compile("|".join(rf"\b{module_of(path).rpartition('.')[2]}\b" for path in mine) or "$.")
+    for path, text in package.texts.items():
+        if path not in mine and not named.search(text):  # it takes nothing from them: parsing takes time
             continue
-        more = defined_in(package.trees[path]) - defined_in(ast.parse(reference.get(path, "")))
-        moved = sorted(name for name in more if name in homes and not is_private(name))
-        if path in reference and moved:
-            yield path, f"it defines what is elsewhere now: {places(moved, homes)}"
-    for path in package.trees:
         missing = package.unresolved(path)
         if path in mine and missing:
             names = {module: [name for other, name in missing if other == module] for module, _ in missing}
-            moved = [name for _, name in missing if name in homes]
+            moved = [name for _, name in missing if name in homes()]
             gone = "; ".join(f"{module} has no {', '.join(those)} any more" for module, those in names.items())
-            yield path, gone + (f"; now: {places(moved, homes)}" if moved else "")
+            yield path, gone + (f"; now: {places(moved, homes())}" if moved else "")
         for target in {package.path_of(module) for module, _ in missing} & mine.keys() - {path}:
             names = [name for module, name in missing if package.path_of(module) == target]
             if path not in mine:
@@ -155,31 +165,42 @@ class Package:
     """Files of tinytorch, {path: source}: which names each has, and which it takes from others that have them not."""
 
     def __init__(self, texts: dict[str, str]):
-        self.trees = {path: parsed(text) for path, text in texts.items()}
+        self.texts, self.trees, self.known = texts, {}, {}
+
+    def tree(self, path: str | None) -> ast.Module | None:
+        if path in self.texts and path not in self.trees:
+            self.trees[path] = parsed(self.texts[path])
+        return self.trees.get(path)
 
     def path_of(self, module: str) -> str | None:
         stem = "/".join(module.split(".")[1:])
-        return next((path for path in (f"{stem}.py", f"{stem}/__init__.py".lstrip("/")) if path in self.trees), None)
+        return next((path for path in (f"{stem}.py", f"{stem}/__init__.py".lstrip("/")) if path in self.texts), None)
 
     def names(self, module: str) -> set[str]:
         """Return what can be taken from a module: what is defined or imported there, and the modules inside of it."""
+        if module not in self.known:
+            self.known[module] = self._names(module)
+        return self.known[module]
+
+    def _names(self, module: str) -> set[str]:
         path = self.path_of(module)
-        tree = self.trees.get(path)
+        tree = self.tree(path)
         if tree is None:
             return set()
         found = {name for node in at_top_level(tree.body) for name in bound_by(node)}
         for node in tree.body:
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                other = self.trees.get(self.path_of(node.module) or "")
+                other = self.tree(self.path_of(node.module))
                 found |= all_names(other) if other else set()
         inside = path.removesuffix("__init__.py") if path.endswith("__init__.py") else None
-        return found | {other[len(inside) :].split("/")[0].removesuffix(".py") for other in self.trees
+        return found | {other[len(inside) :].split("/")[0].removesuffix(".py") for other in self.texts
                         if inside is not None and other.startswith(inside)}  # fmt: skip
 
     def unresolved(self, path: str) -> list[tuple[str, str]]:
         """(module, name) for all that a file takes from modules of tinytorch that do not have it."""
-        taken, modules, tree = [], {}, self.trees[path]
-        for node in ast.walk(tree) if tree else []:
+        taken, modules, tree = [], {}, self.tree(path)
+        nodes = list(ast.walk(tree)) if tree else []
+        for node in nodes:
             for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else []:
                 if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tinytorch":
                     taken += [(node.module, alias.name)] if alias.name != "*" else []
@@ -187,9 +208,9 @@ class Package:
                         modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
                 elif isinstance(node, ast.Import) and alias.name.split(".")[0] == "tinytorch" and alias.asname:
                     modules[alias.asname] = alias.name
-        for node in ast.walk(tree) if tree else []:  # a parameter of that name is no module
+        for node in nodes if modules else []:  # a parameter of that name is no module
             modules.pop(node.arg if isinstance(node, ast.arg) else stored(node), None)
-        for node in ast.walk(tree) if tree else []:
+        for node in nodes if modules else []:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
                 taken.append((modules[node.value.id], node.attr))
         return [(module, name) for module, name in dict.fromkeys(taken)
