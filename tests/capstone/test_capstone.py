@@ -156,7 +156,7 @@ def a_name_for_two(folder, texts):
     resealed(folder)
 
 
-FORGED = {edited_loss: "claims a loss of 1.0", edited_speed: "claims bytes written a second",
+FORGED = {edited_loss: "claims a loss of 1.0", edited_speed: "claims bytes written a CPU second",
           edited_memory: "claims memory", edited_size: "claims a model of 100 bytes", patched_clock: "claims",
           swapped_model: "not what the recipe makes", trained_on_the_held_out_text: "the text is the held-out text",
           trained_on_its_words: "runs of 8 words", hard_coded_answer: "unknown entry 'model'", pickled_model: "refused",

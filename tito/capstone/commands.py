@@ -76,7 +76,7 @@ def frontier(
     records: Annotated[Path, typer.Option(help="Folder of records, to which these are added.")],
     seconds: Seconds = USUAL.seconds,
 ) -> None:
-    """Make the reference's models: what a plain choice gets for little, some and all of the budget.
+    """Make the reference's models: what a plain choice gets for little of the budget, and for most of it (15 minutes).
 
     Exit status: 0 done; 2 bad input.
     """

@@ -47,10 +47,14 @@ RECIPE = {
 MODEL = ("d_model", "num_layers", "num_heads", "context", "dropout", "activation", "norm", "positions")
 LONGEST_NAME, LONGEST_RECIPE = 60, 10_000
 WORDS = 8  # in a row that hardly stand in two texts by chance
-REFERENCES = {  # the frontier: what a plain choice gets for little, some and all of the budget
+REFERENCES = {  # the frontier: what a plain choice gets for little, some, more, and three quarters of the budget
     "reference: tiny": {"d_model": 32, "num_layers": 2, "num_heads": 2, "steps": 300, "learning_rate": 1e-2},
     "reference: small": {"d_model": 96, "num_layers": 3, "num_heads": 4, "steps": 600, "learning_rate": 5e-3},
     "reference: base": {"d_model": 160, "num_layers": 4, "num_heads": 4, "steps": 1500, "bits": 8},
+    "reference: large": {
+        "d_model": 192, "num_layers": 4, "num_heads": 6, "context": 128, "steps": 2300, "warmup": 100, "dropout": 0.1,
+        "activation": "swiglu", "norm": "rms_norm", "positions": "rotary", "bits": 8,
+    },
 }
 
 

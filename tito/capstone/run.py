@@ -17,7 +17,7 @@ from tito.report import write_report
 
 RECIPE, TEXT, MODEL, REPORT = "recipe.json", "text.txt", "model.safetensors", "report.json"
 MEASURED = {  # of a report: what it is called, and whether more is better
-    "loss": ("held-out loss, nats for each byte", False), "tokens_per_second": ("bytes written a second", True),
+    "loss": ("held-out loss, nats for each byte", False), "tokens_per_second": ("bytes written a CPU second", True),
     "memory_mb": ("memory at its peak, MB", False), "cpu_seconds": ("CPU seconds of training", False),
     "model_bytes": ("bytes of the model", False),
 }  # fmt: skip

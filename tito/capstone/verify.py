@@ -128,7 +128,7 @@ def board(records: Path) -> str:
         raise TitoError(f"{records}: no records; verify a submission with --records {records} first")
     if len({record["held_out_sha256"] for record in found}) > 1:
         raise TitoError(f"{records}: records of different held-out texts cannot be compared: take a folder for each")
-    rows = ["| | name | loss | bytes written a second | MB | CPU seconds | bytes |", "|---|---|---|---|---|---|---|"]
+    rows = ["| | name | loss | bytes written a CPU second | MB | CPU seconds | bytes |", "|---" * 7 + "|"]
     for place, one in enumerate(found, 1):
         name = one["name"].replace("|", "/")
         numbers = (f"{one['loss']:.4f}", f"{one['tokens_per_second']:,.0f}", f"{one['memory_mb']:,.0f}",
