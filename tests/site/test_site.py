@@ -93,6 +93,11 @@ def test_the_reference_has_signatures_links_and_the_source(built):
     assert 'id="tinytorch.nn.functional.cross_entropy"' in page and "cross_entropy(" in text
     assert "../chapters/" in page and "../source/tinytorch." in page and "Raises:" in text
     assert "object at 0x" not in text and "<function" not in html.unescape(text)
+    tensor = text_of(built / "reference" / "tinytorch.Tensor.html")
+    assert "Return sqrt(x)" in tensor, "a method of one line says what its operation says"
+    assert "Return self.flip(1)." in tensor, "or what it does"
+    layers = text_of(built / "reference" / "tinytorch.nn.html")
+    assert layers.count("element_size") == 0, "Parameter does not list again what all tensors have"
 
 
 def test_the_search_finds_cross_entropy(built):

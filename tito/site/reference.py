@@ -9,6 +9,7 @@ import importlib
 import inspect
 import math
 import re
+import textwrap
 import types
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -78,7 +79,10 @@ class Entry:
 
     @property
     def doc(self) -> str:
-        return inspect.cleandoc(getattr(self.plain, "__doc__", None) or "")
+        own = inspect.cleandoc(getattr(self.plain, "__doc__", None) or "")
+        if inspect.isclass(self.plain):
+            return own or answer(getattr(self.plain, "forward", None))
+        return own or inspect.getdoc(self.plain) or answer(self.plain)
 
     @property
     def source(self) -> tuple[str, int] | None:
@@ -96,6 +100,23 @@ class Entry:
             return list(inspect.signature(self.plain).parameters)
         except (TypeError, ValueError):
             return []
+
+
+def answer(function) -> str:
+    """What a function without a docstring returns, if that is all it does: the operation's own words, or the code."""
+    try:
+        (statement,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0].body
+    except (TypeError, OSError, SyntaxError, ValueError, AttributeError):
+        return ""
+    if not isinstance(statement, ast.Return) or statement.value is None:
+        return ""
+    code = ast.unparse(statement.value)
+    for part in ast.walk(statement.value):  # such as shapes.Flip(...), which is applied
+        if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
+            operation = getattr(function.__globals__.get(part.value.id), part.attr, None)
+            if isinstance(operation, type) and operation.__doc__ and not operation.__module__.startswith("numpy"):
+                return f"Return {inspect.cleandoc(operation.__doc__)}"
+    return f"Return `{code}`." if len(code) <= WIDE else ""
 
 
 def reference_pages(root: Path) -> list[Page]:
@@ -138,24 +159,31 @@ def offered(space: str) -> list[Entry]:
         home = getattr(what, "__module__", None) or ""
         if name.startswith("_") or isinstance(what, types.ModuleType) or not callable(what):
             continue
-        if home == space or (own and home.startswith("tinytorch")):
+        if home == space or (own and home.startswith("tinytorch") and (space == "tinytorch" or name != "Tensor")):
             found.append(Entry(space, name, what, methods(f"{space}.{name}", what)))
     return sorted(found, key=lambda one: (not inspect.isclass(one.what), one.name.lower()))
 
 
 def methods(path: str, what) -> list[Entry]:
-    """The public methods and properties that a class of the package brings along, in order."""
+    """The public methods and properties that a class of the package brings along, in order: not what all tensors and
+    all modules have, unless it is Tensor or Module itself."""
     if not inspect.isclass(what):
         return []
-    found = {}
+    found, common = {}, {kind for base in bases() if what is not base for kind in base.__mro__}
     for kind in what.__mro__:
-        if not kind.__module__.startswith("tinytorch") or (kind.__name__ == "Module" and what is not kind):
+        if not kind.__module__.startswith("tinytorch") or kind in common:
             continue
         for name, method in vars(kind).items():
             written = isinstance(method, (types.FunctionType, property, classmethod, staticmethod))
             if not name.startswith("_") and written and name not in ("forward", "backward"):
                 found.setdefault(name, Entry(path, name, method))
     return sorted(found.values(), key=lambda one: one.name)
+
+
+def bases() -> tuple[type, type]:
+    from tinytorch import Tensor, nn  # where this is used, so that `tito` works beside a package that does not
+
+    return Tensor, nn.Module
 
 
 def places(entries: dict[str, list[Entry]]) -> dict[str, str]:
