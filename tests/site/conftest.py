@@ -105,6 +105,7 @@ def browser(tmp_path_factory):
     for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
         options.add_argument(flag)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.get("about:blank")  # the page for a new tab asks for parts of its own, on a busy machine for a while
     driver.set_script_timeout(600)  # axe on a page of hundreds of names, beside other work
     yield Browser(driver)
     driver.quit()
