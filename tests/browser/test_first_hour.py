@@ -107,6 +107,12 @@ class Page:
     def __init__(self, driver, pictures):
         self.driver, self.pictures = driver, pictures
 
+    def open(self, address):
+        "Open a notebook, and nothing else that was open before."
+        self.driver.get(f"{address}?token=secret&reset")
+        self.wait(lambda: self.find(".jp-Notebook .jp-Cell .cm-content"))
+        self.wait(lambda: any("Python 3" in name.text for name in self.find(".jp-Toolbar-kernelName")))
+
     def find(self, selector):
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
@@ -193,9 +199,8 @@ def test_from_red_to_green_by_typing(workspace, browser, tmp_path):
 
     with lab(folder, environment) as address:
         page = Page(browser, pictures)
-        browser.get(f"{address}/lab/tree/modules/{path.name}?token=secret")
-        page.wait(lambda: page.find(".jp-Notebook .jp-Cell .cm-content"))
-        page.wait(lambda: "Python 3" in page.find(".jp-Toolbar-kernelName")[0].text)
+        a_picture_answers(page, f"{address}/lab/tree/{with_a_picture(folder).name}")
+        page.open(f"{address}/lab/tree/modules/{path.name}")
         assert not page.find(".jp-Dialog"), page.find(".jp-Dialog")[0].text
         page.picture("1-opened")
 
@@ -225,6 +230,33 @@ def test_from_red_to_green_by_typing(workspace, browser, tmp_path):
         assert "01_elementwise is not green yet" in said and "save it" not in said
         assert re.search(rf"right so far: .*\b{EXERCISE}\b", said), said
         assert not page.find(".jp-Dialog")
+
+
+def with_a_picture(folder):
+    "A notebook of one cell, which shows an interactive picture."
+    import nbformat
+
+    cell = nbformat.v4.new_code_cell("from tinytorch import Tensor, pictures\n"
+                                     "x = Tensor([0.5, 1.0], requires_grad=True)\n"
+                                     "pictures.graph(lambda: x.tanh().sum(), x=x, stepping=True)")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), folder / "picture.ipynb")
+    return folder / "picture.ipynb"
+
+
+def a_picture_answers(page, address):
+    "In JupyterLab's own page the frame of a picture runs its script: a button steps, the pointer shows a node's code."
+    page.open(address)
+    page.run(0)
+    page.wait(lambda: page.find(".jp-OutputArea iframe"))
+    page.driver.switch_to.frame(page.find(".jp-OutputArea iframe")[0])
+    page.wait(lambda: page.find(".said") and "step 0 of" in page.find(".said")[0].text)
+    page.find("button:not([disabled])")[0].click()
+    assert "step 1 of" in page.find(".said")[0].text
+    page.find(".node[aria-label^=Tanh]")[0].click()
+    assert "class Tanh(Function)" in page.find("pre")[0].text
+    page.driver.switch_to.default_content()
+    page.picture("0-picture")
 
 
 def solution_of(name):
