@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 
 from tito import __version__
@@ -141,7 +141,7 @@ def reasons(package: "Package", mine: dict[str, str], reference: dict, homes: Ca
     for path, text in package.texts.items():
         if path not in mine and not named.search(text):  # it takes nothing from them: parsing takes time
             continue
-        missing = package.unresolved(path)
+        missing = package.unresolved(path, None if path in mine else mine)
         if path in mine and missing:
             names = {module: [name for other, name in missing if other == module] for module, _ in missing}
             moved = [name for _, name in missing if name in homes()]
@@ -196,8 +196,8 @@ class Package:
         return found | {other[len(inside) :].split("/")[0].removesuffix(".py") for other in self.texts
                         if inside is not None and other.startswith(inside)}  # fmt: skip
 
-    def unresolved(self, path: str) -> list[tuple[str, str]]:
-        """(module, name) for all that a file takes from modules of tinytorch that do not have it."""
+    def unresolved(self, path: str, of: Collection[str] | None = None) -> list[tuple[str, str]]:
+        """(module, name) for all that a file takes from modules, those in the files `of`, that do not have it."""
         taken, modules, tree = [], {}, self.tree(path)
         nodes = list(ast.walk(tree)) if tree else []
         for node in nodes:
@@ -214,7 +214,8 @@ class Package:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
                 taken.append((modules[node.value.id], node.attr))
         return [(module, name) for module, name in dict.fromkeys(taken)
-                if name not in self.names(module) and not name.startswith("__")]  # fmt: skip
+                if (of is None or self.path_of(module) in of)
+                and name not in self.names(module) and not name.startswith("__")]  # fmt: skip
 
 
 def at_top_level(body: list[ast.stmt]) -> Iterator[ast.AST]:
