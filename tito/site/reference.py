@@ -84,15 +84,15 @@ class Entry:
             return own or answer(getattr(self.plain, "forward", None))
         return own or inspect.getdoc(self.plain) or answer(self.plain)
 
-    @property
+    @cached_property
     def source(self) -> tuple[str, int] | None:
         """(path of the file, line), None for what was not written in a file of the package."""
         try:
-            file, line = inspect.getsourcefile(self.plain), inspect.getsourcelines(self.plain)[1]
+            file, line = inspect.getsourcefile(self.plain), inspect.findsource(self.plain)[1] + 1
         except (TypeError, OSError):
             return None
         _, inside, path = Path(file or "").as_posix().rpartition("/tinytorch/")
-        return (f"tinytorch/{path}", max(line, 1)) if inside else None
+        return (f"tinytorch/{path}", line) if inside else None
 
     @property
     def parameters(self) -> list[str]:
