@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinytorch.anomaly import users_line
-from tinytorch.diagnosis.experiment import Proof
+from tinytorch.diagnosis.experiment import Proof, experiment
 from tinytorch.dispatch import plain_forms
 from tinytorch.nn.module import Module
 from tinytorch.ops.elementwise import Function
@@ -417,6 +417,14 @@ class Case:
         now, after = self.loss_value(batch), self.loss_after(1.0, 20, batch)
         stuck = after >= now - 0.1 * abs(now)
         return Proof("20 steps were taken on a few rows", "the loss is", now, after) if stuck else None
+
+    def prove_better(self, changed, change):
+        "Return a Proof that 20 steps on a few rows end lower after `change()`; None if not, or without an optimizer."
+        if self.optimizer is None:
+            return None
+        proof = experiment(self, changed, change, "20 steps on a few rows bring the loss to",
+                           lambda: self.loss_after(1.0, 20, self.rows(16, 256)))
+        return proof if proof.after < 0.9 * proof.before else None
 
     def holds(self, tensors):
         "Return whether one of `tensors` is somewhere in the model: in an attribute, a list, a dictionary."

@@ -376,23 +376,14 @@ def check_symmetry(case, gradients):
     names = [name for name, p in case.trainable().items() if p.ndim > 1 and gradients[name] is not None
              and not case.is_trained() and any(
         p.shape[axis] > 1 and equal(p.data, axis) and equal(gradients[name], axis, noise) for axis in (0, 1))]
+    def draw():
+        for name in names:
+            p = case.parameters[name]
+            noise = np.random.default_rng(0).standard_normal(p.shape)
+            p.data = (p.data + noise * p.shape[-1] ** -0.5).astype(p.dtype)
+
     if names:
-        p = case.parameters[names[0]]
-
-        def units():
-            return min(len(np.unique(np.round(p.data, 6), axis=axis)) if p.shape[axis] > 1 else p.numel()
-                       for axis in range(2))
-
-        def draw():
-            p.data = (p.data + 0.1 * np.random.default_rng(0).standard_normal(p.shape)).astype(p.dtype)
-            descend(case, names)
-
-        with case.untouched():
-            descend(case, names)
-            alike = units()
-        with case.untouched():
-            draw()
-            proof = Proof("the same step from random numbers", f"different units in {names[0]} are", alike, units())
         yield Finding("units-alike", f"The units of {join_names(names)} are equal, and so are their gradients.",
-                      {"spread of weights": float(np.ptp(p.data, axis=0).max()), "healthy": p.shape[-1] ** -0.5},
-                      proof=proof)
+                      {"spread of weights": float(np.ptp(case.parameters[names[0]].data, axis=0).max()),
+                       "healthy": case.parameters[names[0]].shape[-1] ** -0.5},
+                      proof=case.prove_better("random numbers were added to them", draw))

@@ -9,7 +9,7 @@ from tinytorch.diagnosis.case import logits_of_output
 from tinytorch.diagnosis.experiment import Proof
 from tinytorch.diagnosis.faults import Finding
 from tinytorch.diagnosis.graph import norm
-from tinytorch.diagnosis.loss import ideal_answers
+from tinytorch.diagnosis.loss import known_answers
 from tinytorch.generation import repeated_ngram_rate
 from tinytorch.state import no_grad
 from tinytorch.tensor import Tensor
@@ -158,8 +158,10 @@ def check_learning_rate(case):
                       + " None in use is as large: are loss or weights scaled down by mistake?" * huge
                       + " Is the low rate meant, as for fine-tuning?" * meant, evidence, proof=None if meant else proof)
     elif fall <= HALF * most and best < 1 and most > A_LITTLE * abs(now):
-        yield Finding("rate-too-high", "A smaller learning rate learns faster.", evidence,
-                      proof=proof if fall < A_LITTLE * abs(now) else None)
+        little = now - A_LITTLE * abs(now)
+        stuck = losses[1] > little and case.loss_after(1.0, LONGER, case.rows(16, 256)) > little
+        yield Finding("rate-too-high", "A smaller learning rate learns faster."
+                      + f" {LONGER} steps at this one do not help." * stuck, evidence, proof=proof if stuck else None)
 
 
 def examine_learning(case):
@@ -199,7 +201,7 @@ def lowest_loss(case):
     "Return what right answers cost; nan where that is not clear."
     if case.seen().slopes is None or len(case.batch) < 2:
         return math.nan
-    return min((case.loss_of(ideal)[0] for _, ideal in ideal_answers(case)), default=math.nan)
+    return min((case.loss_of(right)[0] for _, right, _ in known_answers(case)), default=math.nan)
 
 
 def is_linear(case):

@@ -15,8 +15,8 @@ def examine_loss(case):
         if case.seen().slopes is None or not np.isfinite(case.seen().slopes).all() or len(case.batch) < 2:
             return []
         mixed = list(check_mixing(case))  # which explains whatever else such a loss does
-        return mixed or [*check_class_answers(case), *check_ignored_class(case), *check_targets_used(case),
-                         *check_number_answers(case), *check_reach(case), *check_floor(case)]
+        return mixed or [*check_answers(case), *check_ignored_class(case), *check_targets_used(case),
+                         *check_reach(case), *check_floor(case)]
 
 
 def rows_of(case):
@@ -83,27 +83,45 @@ def right_logits(answer, targets, classes):
     return right - SURE if np.allclose(np.exp(answer).sum(-1), 1, atol=1e-3) else right
 
 
-def check_class_answers(case):
-    "Find a loss that right answers raise, or that they bring below 0."
-    answer, targets, classes = class_answers(case) or (None, None, 2)
-    if answer is None:
-        return
-    right = right_logits(answer, targets, classes)
-    best, worst, shifted = (case.loss_of(x)[0] for x in (right, np.roll(right, 1, -1), right + 100))
-    grows = case.loss_of(-right)[0] < case.loss_of(0 * right)[0] < best  # or else this logit has a value of its own
-    evidence = {"loss of right answers": best, "of wrong answers": worst, "healthy": f"0 and {SURE:g}"}
-    if best > worst and grows:
-        yield Finding("loss-sign", "Right answers cost more than wrong ones.", evidence,
-                      proof=Proof("all answers were made right, not wrong", "the loss is", worst, best))
-    elif 0.3 < best < worst < best + 1.5:
-        yield Finding("softmax-twice", "Logits that are sure of wrong answers cost hardly more than right ones: a "
-                      "second softmax takes their size away.", evidence,
-                      proof=Proof(f"logits of {SURE:g} were put at wrong classes", "the loss is", best, worst))
-    elif best < -0.01 and best < worst and not sums_to_one(answer):
-        meant = "" if shifted < best - 50 else " Is that meant, as for the expected accuracy?"
-        proof = Proof("100 was added to every output alike", "the loss is", best, shifted)
-        yield Finding("not-log-probabilities", "Right answers bring the loss below 0, which no log-probability can."
-                      + meant, evidence, proof=None if meant else proof)
+def number_answers(case):
+    "Return (answers, targets in their shape) where both are as many real numbers; None otherwise."
+    answer, targets = case.seen().answer.data, case.targets.data
+    fits = targets.dtype.kind == "f" and answer.size == targets.size and targets.std() > 0
+    return (answer, targets.reshape(answer.shape)) if fits else None
+
+
+def known_answers(case):
+    "Yield (fault, right, wrong): answers that the loss ought to like, or not, and the fault if they are out of reach."
+    answer, targets, classes = class_answers(case) or (None, None, 0)
+    if answer is not None:
+        right = right_logits(answer, targets, classes)
+        yield "softmax-twice", right, np.roll(right, 1, -1)
+    answer, right = number_answers(case) or (None, None)
+    if answer is not None and np.isin(right, (0, 1)).all():
+        yield "softmax-twice", SURE * (2 * right - 1), SURE * (1 - 2 * right)
+    elif answer is not None:
+        yield "target-range", right, np.roll(right, max(1, len(right) // 3), 0)
+
+
+def check_answers(case):
+    "Find a loss that right answers raise, hardly lower, or bring below 0."
+    for fault, right, wrong in known_answers(case):
+        best, worst, none, opposite, shifted = (case.loss_of(x)[0]
+                                                for x in (right, wrong, 0 * right, -right, right + 100))
+        evidence = {"loss of right answers": best, "of wrong answers": worst, "of zeros": none}
+        if best > worst + 1e-3 * abs(worst) and opposite < none < best:  # or else an answer has a value of its own
+            yield Finding("loss-sign", "Right answers cost more than wrong ones.", evidence,
+                          proof=Proof("all answers were made right, not wrong", "the loss is", worst, best))
+        elif fault == "softmax-twice" and 0.3 < best < min(worst, none) and worst < best + 1.5:
+            yield Finding("softmax-twice", "Logits that are sure of wrong answers cost hardly more than right ones: a "
+                          "second softmax or sigmoid takes their size away.", evidence,
+                          proof=Proof(f"logits of {SURE:g} were put at wrong classes", "the loss is", best, worst))
+        elif right.shape[-1] > 1 and fault == "softmax-twice" and best < min(worst, -0.01) \
+                and not sums_to_one(case.seen().answer.data):
+            meant = "" if shifted < best - 50 else " Is that meant, as for the expected accuracy?"
+            proof = Proof("100 was added to every output alike", "the loss is", best, shifted)
+            yield Finding("not-log-probabilities", "Right answers bring the loss below 0, which no log-probability "
+                          f"can.{meant}", evidence, proof=None if meant else proof)
 
 
 def check_ignored_class(case):
@@ -135,25 +153,6 @@ def check_targets_used(case):
                   proof=Proof("targets were exchanged among rows", "the loss is", now, other) if used else None)
 
 
-def number_answers(case):
-    "Return (answers, targets in their shape) where both are as many real numbers; None otherwise."
-    answer, targets = case.seen().answer.data, case.targets.data
-    fits = targets.dtype.kind == "f" and answer.size == targets.size and targets.std() > 0
-    return (answer, targets.reshape(answer.shape)) if fits else None
-
-
-def check_number_answers(case):
-    "Find a loss that prefers the targets of other rows to each row's own."
-    answer, right = number_answers(case) or (None, None)
-    if answer is None or len(np.unique(right)) < 3:
-        return
-    best, other = case.loss_of(right)[0], case.loss_of(np.roll(right, max(1, len(right) // 3), 0))[0]
-    if best > other + 1e-3 * abs(other):
-        yield Finding("loss-sign", "The targets themselves as answers cost more than those of other rows.",
-                      {"healthy": "right below wrong"},
-                      proof=Proof("all answers were made right, not wrong", "the loss is", other, best))
-
-
 def reach_of(case):
     "Return (lowest, highest) answer that the model gives with large random weights, for large inputs as well."
     inputs = case.model_inputs(8) if case.can_predict() else ()
@@ -171,21 +170,9 @@ def reach_of(case):
     return (float(np.min(found + wild)), float(np.max(found + wild))) if wild else (-np.inf, np.inf)
 
 
-def ideal_answers(case):
-    "Yield (fault, answers) that the loss ought to like best: as numbers, and as logits."
-    answer, targets, classes = class_answers(case) or (None, None, 0)
-    if answer is not None:
-        yield "softmax-twice", right_logits(answer, targets, classes)
-    answer, right = number_answers(case) or (None, None)
-    if answer is not None and np.isin(right, (0, 1)).all():
-        yield "softmax-twice", SURE * (2 * right - 1)
-    elif answer is not None:
-        yield "target-range", right
-
-
 def check_reach(case):
     "Find a last activation that keeps answers in a range, although the loss is lower outside."
-    for fault, ideal in ideal_answers(case):
+    for fault, ideal, _ in known_answers(case):
         low, high = reach_of(case)
         inside, outside = (case.loss_of(x)[0] for x in (np.clip(ideal, low, high), ideal))
         equal = case.loss_of(np.full_like(ideal, ideal.mean()))[0]
@@ -203,7 +190,8 @@ def check_floor(case):
         return  # these cannot go where the slope points
     down = -slopes / max(float(np.sqrt((slopes ** 2).mean())), 1e-30)
     near, far, further = (case.loss_of(answer + size * down)[0] for size in (10, 100, 1000))
-    if further < 0 and far < near and far - further > 5 * (near - far):
+    bottomless = further < far < near and far - further > 5 * (near - far)
+    if further < 0 and (bottomless or further == -np.inf):
         yield Finding("loss-sign", "The loss has no floor: it falls on and on as answers follow its slope. Is that "
                       "meant, as in REINFORCE?",
                       {"loss now": case.loss_value(), "further on": far, "ten times as far": further}, "warning")
