@@ -124,15 +124,22 @@ def keys(driver, *pressed):
     ActionChains(driver).send_keys(*pressed).perform()
 
 
+def waited(driver, it_is):
+    from selenium.webdriver.support.ui import WebDriverWait
+    WebDriverWait(driver, 30, 0.05).until(lambda _: it_is())
+
+
 def test_the_graph_is_walked_with_the_keyboard_alone(opened):
     from selenium.webdriver import Keys
     shown = picture(stepping=True)
     driver = opened(shown)
     assert "step 0 of 7" in text(driver, ".said")
-    keys(driver, Keys.TAB, Keys.ENTER)  # the first button that can be pressed is the next step
-    assert "step 1 of 7: Mean () hands on 0.5; 0.5 to Add (2, 1)" == text(driver, ".said").removeprefix("Backward, ")
+    keys(driver, Keys.TAB)  # the first button that can be pressed is the next step
+    waited(driver, lambda: driver.switch_to.active_element.tag_name == "button")
+    keys(driver, Keys.ENTER)
+    waited(driver, lambda: "step 1 of 7: Mean () hands on 0.5; 0.5 to Add (2, 1)" in text(driver, ".said"))
     keys(driver, *[Keys.ENTER] * 5)
-    assert "step 6 of 7" in text(driver, ".said")
+    waited(driver, lambda: "step 6 of 7" in text(driver, ".said"))
     driver.find_element("id", "end").click()
     driver.find_element("css selector", ".node[tabindex='0']").send_keys(Keys.HOME)
     assert driver.switch_to.active_element.get_attribute("data-id") == "0"
