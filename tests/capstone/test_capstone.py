@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tinytorch.capstone import overlap
-from tito.capstone.recipe import Limits, checked, own_bytes
-from tito.capstone.run import MEASURED, as_json, digest, page, run, work
+from tito.capstone.recipe import REFERENCES, Limits, checked, own_bytes, reference
+from tito.capstone.run import MEASURED, as_json, digest, page, record_of, run, work
 from tito.capstone.verify import Refused, board, read_records, save_record, verify
 from tito.project import TitoError
 
@@ -199,6 +199,21 @@ def test_two_texts_of_one_language_overlap_little_and_a_part_of_one_much(texts):
 def test_recipes_are_data_in_known_ranges(given, says):
     with pytest.raises(TitoError, match=says):
         checked(given)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_references_are_recipes_of_a_name_and_a_seed(name):
+    assert reference(name)["name"] == name and reference(name)["seed"] == 0
+    assert reference(name, 2)["name"] == f"{name}, seed 2" and reference(name, 2)["seed"] == 2
+    assert reference(name, 2) | {"name": name, "seed": 0} == reference(name)
+
+
+def test_a_reference_is_recorded_as_a_verified_submission_is(honest, texts, tmp_path):
+    made, verified = record_of(RECIPE, texts[1], texts[2]), verify(honest, texts[2])
+    assert made["loss"] == verified["loss"] and made["model_sha256"] == verified["model_sha256"]
+    save_record(tmp_path, made)
+    save_record(tmp_path, verified)
+    assert [record["name"] for record in read_records(tmp_path)] == ["ann"], "one model, one record"
 
 
 def test_what_does_not_fit_leaves_nothing(texts, tmp_path):

@@ -1,13 +1,12 @@
 """`tito capstone`: the commands, on top of functions that take paths."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from tito.capstone.recipe import REFERENCES, USUAL, Limits, checked, read_recipe
-from tito.capstone.run import describe, page
+from tito.capstone.recipe import REFERENCES, USUAL, Limits, read_recipe, reference
+from tito.capstone.run import describe, page, record_of
 from tito.capstone.run import run as make
 from tito.capstone.verify import Refused, read_records, save_record
 from tito.capstone.verify import board as board_of
@@ -74,6 +73,7 @@ def frontier(
     text: Text,
     held_out: Held,
     records: Annotated[Path, typer.Option(help="Folder of records, to which these are added.")],
+    seed: Annotated[int, typer.Option(help="Of the first weights and the batches.", min=0)] = 0,
     seconds: Seconds = USUAL.seconds,
 ) -> None:
     """Make the reference's models: what a plain choice gets for little of the budget, and for most of it (15 minutes).
@@ -81,12 +81,9 @@ def frontier(
     Exit status: 0 done; 2 bad input.
     """
     with plain_errors():
-        for name, settings in REFERENCES.items():
-            with TemporaryDirectory() as aside:
-                recipe = checked({"name": name} | settings)
-                report = make(recipe, text, held_out, Path(aside) / "made", Limits(seconds=seconds))
-                record = {"name": name, "recipe": recipe} | report
-                print(f"{name}\n{describe(record)}\n{save_record(records, record)}\n", flush=True)
+        for name in REFERENCES:
+            record = record_of(reference(name, seed), text, held_out, Limits(seconds=seconds))
+            print(f"{record['name']}\n{describe(record)}\n{save_record(records, record)}\n", flush=True)
 
 
 @app.command()

@@ -58,6 +58,11 @@ REFERENCES = {  # the frontier: what a plain choice gets for little, some, more,
 }
 
 
+def reference(name: str, seed: int = 0) -> dict:
+    """The recipe of one of REFERENCES, from a seed."""
+    return checked({"name": name + f", seed {seed}" * bool(seed), "seed": seed} | REFERENCES[name])
+
+
 def checked(given: dict, name: str = "recipe") -> dict:
     """The recipe with all its entries. Raises TitoError for an unknown entry, a wrong type, a number out of range."""
     if not isinstance(given, dict):
