@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import os
 import re
+import tracemalloc
 import weakref
 from pathlib import Path
 
@@ -180,6 +181,19 @@ def test_matmul(level, x, y, dtype):
 
 # ---- attention
 
+@pytest.fixture(params=["numpy", "compiled", "by loops", "by loops in threads"])
+def attention_level(request, monkeypatch):
+    "A level, and for compiled attention also what long contexts and several threads get, whatever the size."
+    if request.param != "numpy" and not HAVE_NUMBA:
+        assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
+        pytest.skip("the compiled forms need numba: pip install numba")
+    if request.param.startswith("by loops"):
+        monkeypatch.setattr(fast.heads, "LONG", 0)
+        monkeypatch.setattr(fast.heads, "threads_worth", lambda *_: 3 if "threads" in request.param else 1)
+        return "compiled"
+    return request.param
+
+
 def heads(*leading, queries, keys, d=4, e=4, dtype=np.float32):
     sizes = (queries, d), (keys, d), (keys, e)
     return [numbers(*leading, *size, seed=i, dtype=dtype) for i, size in enumerate(sizes)]
@@ -187,35 +201,35 @@ def heads(*leading, queries, keys, d=4, e=4, dtype=np.float32):
 
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("queries, keys", [(1, 1), (5, 5), (3, 20), (4, 2), (130, 130), (70, 9)])
-def test_attention(level, queries, keys, is_causal, dtype):
+def test_attention(attention_level, queries, keys, is_causal, dtype):
     inputs = heads(2, 3, queries=queries, keys=keys, e=6, dtype=dtype)
-    check_form(level, lambda: Attention(is_causal), *inputs)
-    check_form(level, lambda: Attention(is_causal, scale=0.3), *(x.swapaxes(0, 1) for x in inputs))
+    check_form(attention_level, lambda: Attention(is_causal), *inputs)
+    check_form(attention_level, lambda: Attention(is_causal, scale=0.3), *(x.swapaxes(0, 1) for x in inputs))
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (2, 1, 5, 7), (1, 7), (7,), (5, 1)])
-def test_attention_with_a_mask(level, shape, dtype):
+def test_attention_with_a_mask(attention_level, shape, dtype):
     inputs = heads(2, 3, queries=5, keys=7, dtype=dtype)
     allowed = np.random.default_rng(0).random(shape) < 0.6
-    check_form(level, Attention, *inputs, allowed)
-    check_form(level, Attention, *inputs, np.where(allowed, 0, -np.inf).astype(dtype))
-    check_form(level, Attention, *inputs, numbers(*shape, seed=5, dtype=dtype))
+    check_form(attention_level, Attention, *inputs, allowed)
+    check_form(attention_level, Attention, *inputs, np.where(allowed, 0, -np.inf).astype(dtype))
+    check_form(attention_level, Attention, *inputs, numbers(*shape, seed=5, dtype=dtype))
 
 
-def test_a_query_that_sees_nothing(level):
+def test_a_query_that_sees_nothing(attention_level):
     inputs, mask = heads(queries=3, keys=4), np.ones((3, 4), bool)
     mask[1] = False
-    check_form(level, Attention, *inputs, mask)
+    check_form(attention_level, Attention, *inputs, mask)
 
 
-def test_attention_over_broadcast_heads(level, dtype):
+def test_attention_over_broadcast_heads(attention_level, dtype):
     query, key, value = heads(queries=3, keys=4, dtype=dtype)
-    check_form(level, Attention, numbers(2, 5, 3, 4, dtype=dtype), key, value[None])
+    check_form(attention_level, Attention, numbers(2, 5, 3, 4, dtype=dtype), key, value[None])
 
 
-def test_the_dropout_mask_is_the_same(level):
+def test_the_dropout_mask_is_the_same(attention_level):
     results = []
-    for which in ("plain", level):
+    for which in ("plain", attention_level):
         manual_seed(3)
         operation = made(which, lambda: Attention(dropout_p=0.4))
         results.append([operation.forward(*heads(2, queries=6, keys=6)), *operation.backward(numbers(2, 6, 4))[:3]])
@@ -224,9 +238,9 @@ def test_the_dropout_mask_is_the_same(level):
 
 @pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"dropout_p": 0.3}, {"rotary": Rotary(4, 9)},
                                      {"rotary": Rotary(4, 9), "is_causal": True}], ids=str)
-def test_self_attention(level, options, dtype):
+def test_self_attention(attention_level, options, dtype):
     found, mask = [], np.random.default_rng(0).random((9, 9)) < 0.7
-    for which in ("plain", level):
+    for which in ("plain", attention_level):
         for masks in (None, Tensor(mask), Tensor(numbers(9, 9, dtype=dtype), requires_grad=True)):
             if masks is not None and "is_causal" in options:
                 continue
@@ -244,9 +258,9 @@ def test_self_attention(level, options, dtype):
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("options", [{"is_causal": True}, {"rotary": Rotary(4, 99)}, {"dropout_p": 0.3},
                                      {"attn_mask": np.tri(70) > 0}], ids=["causal", "rotary", "dropout", "mask"])
-def test_grouped_self_attention(level, groups, options):
+def test_grouped_self_attention(attention_level, groups, options):
     found, width, length = [], (4 + 2 * groups) * 4, 9 if "dropout_p" in options else 70  # 70: two blocks of queries
-    for which in ("plain", level):
+    for which in ("plain", attention_level):
         packed = Tensor(numbers(2, length, width), requires_grad=True)
         with fast.use(which):
             manual_seed(0)
@@ -269,6 +283,52 @@ def test_narrow_blocks_of_a_causal_batch(level, groups, tokens, blocks, dtype):
         found.append([out.data, packed.grad.data])
     assert blocks_made == blocks
     assert_same(found[1], found[0])
+
+
+@pytest.fixture
+def by_loops():
+    if not HAVE_NUMBA:
+        assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
+        pytest.skip("the compiled forms need numba: pip install numba")
+    return made("compiled", lambda: Attention(True))
+
+
+def test_a_long_context_keeps_no_weights(by_loops):
+    query, key, value = heads(1, 2, queries=2048, keys=2048)
+    tracemalloc.start()
+    out = by_loops.forward(query, key, value)
+    by_loops.backward(out)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert by_loops.inputs_of_loops and most < 2 * 2048 * 2048, "bytes: a fourth of the weights alone"
+
+
+def test_the_loops_are_taken_for_a_long_context_or_in_threads(by_loops, monkeypatch):
+    by_loops.forward(*heads(64, 64, queries=64, keys=64))
+    assert by_loops.inputs_of_loops is None  # products in blocks
+    monkeypatch.setattr(fast.heads, "blas_threads", lambda: 2)
+    by_loops.forward(*heads(64, 64, queries=64, keys=64))
+    assert by_loops.inputs_of_loops and by_loops.threads == 2
+    by_loops.forward(*heads(2, 2, queries=8, keys=8))
+    assert by_loops.threads == 1, "too little work for two"
+
+
+def test_threads_of_heads_leave_the_same_bits(by_loops, monkeypatch):
+    found = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(fast.heads, "threads_worth", lambda *_, threads=threads: threads)
+        monkeypatch.setattr(fast.heads, "LONG", 0)
+        found.append([by_loops.forward(*heads(5, queries=37, keys=37)), *by_loops.backward(numbers(5, 37, 4))[:3]])
+    assert all(np.array_equal(a, b) for one in found[1:] for a, b in zip(one, found[0]))
+
+
+@pytest.mark.parametrize("scale", [1e38, np.inf, np.nan])
+def test_attention_at_the_extremes(attention_level, scale):
+    query, key, value = heads(2, queries=7, keys=7)
+    with np.errstate(all="ignore"):
+        key[0, 2] *= np.float32(scale)
+        found = [made(which, Attention).forward(query, key, value) for which in ("plain", attention_level)]
+    assert_same([found[1]], [found[0]])
 
 
 @pytest.mark.parametrize("groups", [1, 2])

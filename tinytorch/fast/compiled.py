@@ -10,7 +10,6 @@ from tinytorch.fast.compiling import loops
 from tinytorch.fast.registry import implements
 from tinytorch.fast.rows import BlockedCrossEntropy, RowsLayerNorm, RowsLogSoftmax, RowsRMSNorm, RowsSoftmax
 from tinytorch.nn.activations import ErfGelu, ReluSquared, SiLUFunction, TanhGelu
-from tinytorch.nn.attention import Attention
 from tinytorch.nn.embedding import rotate, scatter_add_rows
 from tinytorch.nn.losses import CrossEntropyFunction
 from tinytorch.nn.normalization import LayerNormFunction, RMSNormFunction
@@ -186,16 +185,6 @@ class CompiledSoftmaxOverKeys:
             return attention.softmax_over_keys_backward(dscores, weights, average)
         shape = (-1, *dscores.shape[-2:])
         loops().masked_softmax_backward(dscores.reshape(shape), dense(weights, *shape), dense(average, -1, shape[-1]))
-
-
-@implements(Attention, "compiled")
-class CompiledAttention(CompiledSoftmaxOverKeys, attention.BlockedAttention):
-    pass
-
-
-@implements(attention.PackedAttention, "compiled")
-class CompiledPackedAttention(CompiledSoftmaxOverKeys, attention.PackedAttention):
-    pass
 
 
 @implements(attention.CachedAttention, "compiled")

@@ -34,14 +34,14 @@ def loops():
     return kernels
 
 
-def jit(loop=None, *, reorder=True):
-    """Compile `loop` for the types of its first call; return `loop` itself where numba is not installed.
+def jit(loop=None, *, signature=None, reorder=True):
+    """Compile `loop` for the types of its first call, or of `signature`; return it itself where numba is not installed.
 
     x / 0 is inf, a * b + c may be rounded once, and with `reorder` sums may be taken in another order.
     Other Python threads run meanwhile (nogil).
     """
     if loop is None:
-        return functools.partial(jit, reorder=reorder)
+        return functools.partial(jit, signature=signature, reorder=reorder)
     if importlib.util.find_spec("numba") is None:
         return loop
     from numba import config, njit
@@ -49,9 +49,9 @@ def jit(loop=None, *, reorder=True):
     options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"} if reorder else {"contract"}}
     before, config.CACHE_DIR = config.CACHE_DIR, config.CACHE_DIR or str(cache_folder() or "")
     try:
-        return njit(cache=bool(config.CACHE_DIR), **options)(loop)
+        return njit(signature, cache=bool(config.CACHE_DIR), **options)(loop)
     except RuntimeError:  # numba finds no place to keep it
-        return njit(**options)(loop)
+        return njit(signature, **options)(loop)
     finally:
         config.CACHE_DIR = before
 
@@ -81,7 +81,7 @@ def listen():
         def on_end(self, event):
             seconds = time.perf_counter() - self.started.pop()
             loop = event.data["dispatcher"].py_func
-            if not self.started and loop.__module__ == "tinytorch.fast.kernels":
+            if not self.started and loop.__module__.startswith("tinytorch.fast."):
                 Numba.compiling[loop.__name__] = Numba.compiling.get(loop.__name__, 0) + seconds
                 print(f"tinytorch: compiled {loop.__name__} in {seconds:.1f} s, kept in {cache_folder() or 'no cache'}",
                       file=sys.stderr, flush=True)

@@ -1,0 +1,195 @@
+"""Attention one head after the other, four queries at a time, for float32; tinytorch/fast/heads.py calls it.
+
+What four queries need, above all their weights, stays in the processor's cache and is then forgotten: the backward pass
+makes it again, from two numbers kept for each query. So memory grows with the context, not with its square (Dao et al.
+2022). Every inner loop runs along the keys, whose number is rounded up to a multiple of `LANES`.
+"""
+import numpy as np
+
+from tinytorch.fast.compiling import jit
+from tinytorch.fast.kernels import exp
+
+f4 = np.float32
+LANES = 16
+HEADS = "float32[:, :, :, :]"  # in any layout, so that one machine code serves all
+FORWARD = f"void({HEADS}, {HEADS}, {HEADS}, {HEADS}, boolean[:, :, :, :], float32, boolean, float32, int64, int64," \
+    f" {HEADS}, float32[:, :, :, :])"
+BACKWARD = f"{FORWARD[:-1]}, {HEADS}, {HEADS}, {HEADS}, {HEADS})"
+
+
+@jit
+def add_product(a, b, n, out):
+    "out += a b, the first n columns; a (m, k), both multiples of 4. Each row of b is read once for four rows of out."
+    for i in range(0, a.shape[0], 4):
+        for k in range(0, a.shape[1], 4):
+            a00, a01, a02, a03 = a[i, k], a[i, k + 1], a[i, k + 2], a[i, k + 3]
+            a10, a11, a12, a13 = a[i + 1, k], a[i + 1, k + 1], a[i + 1, k + 2], a[i + 1, k + 3]
+            a20, a21, a22, a23 = a[i + 2, k], a[i + 2, k + 1], a[i + 2, k + 2], a[i + 2, k + 3]
+            a30, a31, a32, a33 = a[i + 3, k], a[i + 3, k + 1], a[i + 3, k + 2], a[i + 3, k + 3]
+            for j in range(n):
+                b0, b1, b2, b3 = b[k, j], b[k + 1, j], b[k + 2, j], b[k + 3, j]
+                out[i, j] += a00 * b0 + a01 * b1 + a02 * b2 + a03 * b3
+                out[i + 1, j] += a10 * b0 + a11 * b1 + a12 * b2 + a13 * b3
+                out[i + 2, j] += a20 * b0 + a21 * b1 + a22 * b2 + a23 * b3
+                out[i + 3, j] += a30 * b0 + a31 * b1 + a32 * b2 + a33 * b3
+
+
+@jit
+def dots(a, b, n, out):
+    "out = a b^T over the first n columns of a (4, ·) and b (m, ·), m even."
+    for j in range(0, b.shape[0], 2):
+        s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = f4(0)
+        for k in range(n):
+            b0, b1 = b[j, k], b[j + 1, k]
+            s00 += a[0, k] * b0
+            s01 += a[0, k] * b1
+            s10 += a[1, k] * b0
+            s11 += a[1, k] * b1
+            s20 += a[2, k] * b0
+            s21 += a[2, k] * b1
+            s30 += a[3, k] * b0
+            s31 += a[3, k] * b1
+        out[0, j], out[0, j + 1], out[1, j], out[1, j + 1] = s00, s01, s10, s11
+        out[2, j], out[2, j + 1], out[3, j], out[3, j + 1] = s20, s21, s30, s31
+
+
+@jit
+def largest(row, n):
+    "max of row[:n]. The bits of floats, those of negative ones turned round, are in order as integers; nan is highest."
+    most = np.int32(-2 ** 31)
+    for j in range(n):
+        bits = f4(row[j]).view(np.int32)
+        most = max(most, bits ^ ((bits >> np.int32(31)) & np.int32(2 ** 31 - 1)))
+    return np.int32(most ^ ((most >> np.int32(31)) & np.int32(2 ** 31 - 1))).view(np.float32)
+
+
+@jit
+def transpose(x, out):
+    for d in range(x.shape[1]):
+        for t in range(x.shape[0]):
+            out[d, t] = x[t, d]
+
+
+@jit
+def four_rows(x, start, factor, out):
+    "Fill out (4, ·) with rows of x (T, d) from `start` on, times `factor`; with 0 beyond its end."
+    for i in range(4):
+        for d in range(x.shape[1]):
+            out[i, d] = x[start + i, d] * factor if start + i < len(x) else f4(0)
+
+
+@jit
+def clear(x, n):
+    for i in range(len(x)):
+        for j in range(n):
+            x[i, j] = f4(0)
+
+
+@jit
+def score(q, kt, bias, is_causal, keys, start, n, scores):
+    "scores (4, n) of the queries q from number `start` on, with keys (d, n); -inf for what they may not attend to."
+    clear(scores, n)
+    add_product(q, kt, n, scores)
+    for i in range(min(4, len(bias) - start)):
+        for j in range(keys):
+            scores[i, j] += bias[start + i, j]
+    for i in range(4):
+        for j in range(min(keys, start + i + 1) if is_causal else keys, n):
+            scores[i, j] = f4(-np.inf)
+
+
+@jit
+def drop(kept, factor, start, rows):
+    "The dropout mask of the queries from `start` on, on rows (4, ·); nothing where there is none."
+    for i in range(min(4, len(kept) - start)):
+        for j in range(kept.shape[1]):
+            rows[i, j] *= factor if kept[start + i, j] else f4(0)
+
+
+@jit
+def room(features, keys):
+    "Zeros, to be filled with rows of keys: a multiple of 4 of them, each as long as a multiple of LANES."
+    return np.zeros(((features + 3) // 4 * 4, (keys + LANES - 1) // LANES * LANES), f4)
+
+
+@jit
+def seen(start, is_causal, width):
+    "How many columns of `width` four queries from `start` on need."
+    return min((start + 3 + LANES) // LANES * LANES, width) if is_causal else width
+
+
+@jit(signature=FORWARD)
+def attend(query, key, value, bias, kept, factor, is_causal, scale, first, last, out, norms):
+    """Heads number `first` to `last` - 1 of query (B, H, T, d), to those of key (B, G, S, d) and value (B, G, S, e),
+    which H / G of them share: fills their part of out (B, H, T, e), and of norms (2, B, H, T), each query's largest
+    score and 1 / (sum of e^(score - largest)). bias (B, H, T, S) is added to the scores; `kept` (B, H, T, S) is a
+    dropout mask, which leaves `factor` times a weight. Both are empty where there is none."""
+    B, H, T, d = query.shape
+    groups, keys, e = value.shape[1:]
+    kt, vt, weights = room(d, keys), room(e, keys), room(4, keys)
+    q, answers = np.zeros((4, len(kt)), f4), np.zeros((4, len(vt)), f4)
+    for head in range(first, last):
+        b, h = head // H, head % H
+        transpose(key[b, h * groups // H], kt)
+        transpose(value[b, h * groups // H], vt)
+        for start in range(0, T, 4):
+            n = seen(start, is_causal, kt.shape[1])
+            four_rows(query[b, h], start, scale, q)
+            score(q, kt, bias[b, h], is_causal, keys, start, n, weights)
+            for i in range(min(4, T - start)):
+                most, total = max(largest(weights[i], n), f4(np.finfo(np.float32).min)), f4(0)
+                for j in range(n):
+                    share = exp(weights[i, j] - most)
+                    weights[i, j] = share
+                    total += share
+                norms[0, b, h, start + i] = most
+                norms[1, b, h, start + i] = f4(1) / (f4(1) if total < f4(1) else total)  # 0 where all are masked
+            drop(kept[b, h], factor, start, weights)
+            dots(weights, vt, n, answers)
+            for i in range(min(4, T - start)):
+                for c in range(e):
+                    out[b, h, start + i, c] = answers[i, c] * norms[1, b, h, start + i]
+
+
+@jit(signature=BACKWARD)
+def attend_backward(query, key, value, bias, kept, factor, is_causal, scale, first, last, out, norms, grad, dquery,
+                    dkey, dvalue):
+    "The gradients of `attend`; dkey (B, H, S, d) and dvalue (B, H, S, e) are the shares of each head of queries."
+    B, H, T, d = query.shape
+    groups, keys, e = value.shape[1:]
+    kt, vt, weights, dscores = room(d, keys), room(e, keys), room(4, keys), room(4, keys)
+    dkt, dvt = np.zeros_like(kt), np.zeros_like(vt)
+    q, dq, g = np.zeros((4, len(kt)), f4), np.zeros((4, len(kt)), f4), np.zeros((4, len(vt)), f4)
+    for head in range(first, last):
+        b, h = head // H, head % H
+        transpose(key[b, h * groups // H], kt)
+        transpose(value[b, h * groups // H], vt)
+        clear(dkt, dkt.shape[1])
+        clear(dvt, dvt.shape[1])
+        for start in range(0, T, 4):
+            n = seen(start, is_causal, kt.shape[1])
+            four_rows(query[b, h], start, scale, q)
+            four_rows(grad[b, h], start, f4(1), g)
+            score(q, kt, bias[b, h], is_causal, keys, start, n, weights)
+            clear(dscores, n)
+            add_product(g, vt, n, dscores)
+            drop(kept[b, h], factor, start, dscores)
+            for i in range(4):
+                most = times = average = f4(0)
+                if start + i < T:  # else the weights are 0
+                    most, times = norms[0, b, h, start + i], norms[1, b, h, start + i]
+                    for c in range(e):
+                        average += g[i, c] * out[b, h, start + i, c]
+                for j in range(n):
+                    share = exp(weights[i, j] - most) * times
+                    weights[i, j] = share
+                    dscores[i, j] = (dscores[i, j] - average) * share
+            drop(kept[b, h], factor, start, weights)
+            add_product(g.T, weights, n, dvt)
+            add_product(q.T, dscores, n, dkt)
+            dots(dscores, kt, n, dq)
+            for i in range(min(4, T - start)):
+                for c in range(d):
+                    dquery[b, h, start + i, c] = dq[i, c] * scale
+        transpose(dkt[:d, :keys], dkey[b, h])
+        transpose(dvt[:e, :keys], dvalue[b, h])
