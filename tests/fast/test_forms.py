@@ -188,7 +188,7 @@ def attention_level(request, monkeypatch):
         assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
         pytest.skip("the compiled forms need numba: pip install numba")
     if request.param.startswith("by loops"):
-        monkeypatch.setattr(fast.heads, "LONG", 0)
+        monkeypatch.setattr(fast.heads, "worth_loops", lambda *_: True)
         monkeypatch.setattr(fast.heads, "threads_worth", lambda *_: 3 if "threads" in request.param else 1)
         return "compiled"
     return request.param
@@ -303,21 +303,19 @@ def test_a_long_context_keeps_no_weights(by_loops):
     assert by_loops.inputs_of_loops and most < 2 * 2048 * 2048, "bytes: a fourth of the weights alone"
 
 
-def test_the_loops_are_taken_for_a_long_context_or_in_threads(by_loops, monkeypatch):
-    by_loops.forward(*heads(64, 64, queries=64, keys=64))
-    assert by_loops.inputs_of_loops is None  # products in blocks
-    monkeypatch.setattr(fast.heads, "blas_threads", lambda: 2)
-    by_loops.forward(*heads(64, 64, queries=64, keys=64))
-    assert by_loops.inputs_of_loops and by_loops.threads == 2
-    by_loops.forward(*heads(2, 2, queries=8, keys=8))
-    assert by_loops.threads == 1, "too little work for two"
+@pytest.mark.parametrize("blas, keys, d, threads", [
+    (1, 128, 4, None), (1, 256, 4, 1), (1, 256, 32, None), (2, 256, 32, 2), (2, 128, 4, None), (9, 256, 4, 8)])
+def test_loops_are_taken_for_a_long_context(by_loops, monkeypatch, blas, keys, d, threads):
+    monkeypatch.setattr(fast.heads, "blas_threads", lambda: blas)
+    by_loops.forward(*heads(2, 4 * 32 // d, queries=256, keys=keys, d=d))
+    assert (by_loops.threads if by_loops.inputs_of_loops else None) == threads
 
 
 def test_threads_of_heads_leave_the_same_bits(by_loops, monkeypatch):
     found = []
     for threads in (1, 2, 3):
         monkeypatch.setattr(fast.heads, "threads_worth", lambda *_, threads=threads: threads)
-        monkeypatch.setattr(fast.heads, "LONG", 0)
+        monkeypatch.setattr(fast.heads, "worth_loops", lambda *_: True)
         found.append([by_loops.forward(*heads(5, queries=37, keys=37)), *by_loops.backward(numbers(5, 37, 4))[:3]])
     assert all(np.array_equal(a, b) for one in found[1:] for a, b in zip(one, found[0]))
 

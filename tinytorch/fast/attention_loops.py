@@ -1,8 +1,8 @@
-"""Attention one head after the other, four queries at a time, for float32; tinytorch/fast/heads.py calls it.
+"""Attention one head after the other, `TILE` queries at a time, for float32; tinytorch/fast/heads.py calls it.
 
-What four queries need, above all their weights, stays in the processor's cache and is then forgotten: the backward pass
-makes it again, from two numbers kept for each query. So memory grows with the context, not with its square (Dao et al.
-2022). Every inner loop runs along the keys, whose number is rounded up to a multiple of `LANES`.
+What a tile needs, above all its weights, stays in the processor's cache and is then forgotten: the backward pass makes
+it again, from two numbers kept for each query. So memory grows with the context, not with its square (Dao et al. 2022).
+Every inner loop runs along the keys, whose number is rounded up to a multiple of `TILE`.
 """
 import numpy as np
 
@@ -10,7 +10,7 @@ from tinytorch.fast.compiling import jit
 from tinytorch.fast.kernels import exp
 
 f4 = np.float32
-LANES = 16
+TILE = 16
 HEADS = "float32[:, :, :, :]"  # in any layout, so that one machine code serves all
 FORWARD = f"void({HEADS}, {HEADS}, {HEADS}, {HEADS}, boolean[:, :, :, :], float32, boolean, float32, int64, int64," \
     f" {HEADS}, float32[:, :, :, :])"
@@ -19,9 +19,12 @@ BACKWARD = f"{FORWARD[:-1]}, {HEADS}, {HEADS}, {HEADS}, {HEADS})"
 
 @jit
 def add_product(a, b, n, out):
-    "out += a b, the first n columns; a (m, k), both multiples of 4. Each row of b is read once for four rows of out."
-    for i in range(0, a.shape[0], 4):
-        for k in range(0, a.shape[1], 4):
+    """out += a b, the first n columns; a (m, k), both multiples of 4: each row of b is read once for four of out.
+    The shorter dim is the inner loop, so that what it needs stays in the cache."""
+    rows, columns = a.shape
+    for outer in range(0, max(rows, columns), 4):
+        for inner in range(0, min(rows, columns), 4):
+            i, k = (outer, inner) if rows > columns else (inner, outer)
             a00, a01, a02, a03 = a[i, k], a[i, k + 1], a[i, k + 2], a[i, k + 3]
             a10, a11, a12, a13 = a[i + 1, k], a[i + 1, k + 1], a[i + 1, k + 2], a[i + 1, k + 3]
             a20, a21, a22, a23 = a[i + 2, k], a[i + 2, k + 1], a[i + 2, k + 2], a[i + 2, k + 3]
@@ -36,21 +39,22 @@ def add_product(a, b, n, out):
 
 @jit
 def dots(a, b, n, out):
-    "out = a b^T over the first n columns of a (4, ·) and b (m, ·), m even."
+    "out = a b^T over the first n columns of a (4 k, .) and b (m, .), m even."
     for j in range(0, b.shape[0], 2):
-        s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = f4(0)
-        for k in range(n):
-            b0, b1 = b[j, k], b[j + 1, k]
-            s00 += a[0, k] * b0
-            s01 += a[0, k] * b1
-            s10 += a[1, k] * b0
-            s11 += a[1, k] * b1
-            s20 += a[2, k] * b0
-            s21 += a[2, k] * b1
-            s30 += a[3, k] * b0
-            s31 += a[3, k] * b1
-        out[0, j], out[0, j + 1], out[1, j], out[1, j + 1] = s00, s01, s10, s11
-        out[2, j], out[2, j + 1], out[3, j], out[3, j + 1] = s20, s21, s30, s31
+        for i in range(0, a.shape[0], 4):
+            s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = f4(0)
+            for k in range(n):
+                b0, b1 = b[j, k], b[j + 1, k]
+                s00 += a[i, k] * b0
+                s01 += a[i, k] * b1
+                s10 += a[i + 1, k] * b0
+                s11 += a[i + 1, k] * b1
+                s20 += a[i + 2, k] * b0
+                s21 += a[i + 2, k] * b1
+                s30 += a[i + 3, k] * b0
+                s31 += a[i + 3, k] * b1
+            out[i, j], out[i, j + 1], out[i + 1, j], out[i + 1, j + 1] = s00, s01, s10, s11
+            out[i + 2, j], out[i + 2, j + 1], out[i + 3, j], out[i + 3, j + 1] = s20, s21, s30, s31
 
 
 @jit
@@ -71,9 +75,9 @@ def transpose(x, out):
 
 
 @jit
-def four_rows(x, start, factor, out):
-    "Fill out (4, ·) with rows of x (T, d) from `start` on, times `factor`; with 0 beyond its end."
-    for i in range(4):
+def tile(x, start, factor, out):
+    "Fill out (TILE, .) with rows of x (T, d) from `start` on, times `factor`; with 0 beyond its end."
+    for i in range(TILE):
         for d in range(x.shape[1]):
             out[i, d] = x[start + i, d] * factor if start + i < len(x) else f4(0)
 
@@ -87,35 +91,35 @@ def clear(x, n):
 
 @jit
 def score(q, kt, bias, is_causal, keys, start, n, scores):
-    "scores (4, n) of the queries q from number `start` on, with keys (d, n); -inf for what they may not attend to."
+    "scores (TILE, n) of the queries q from number `start` on, with keys (d, n); -inf for what they may not attend to."
     clear(scores, n)
     add_product(q, kt, n, scores)
-    for i in range(min(4, len(bias) - start)):
+    for i in range(min(TILE, len(bias) - start)):
         for j in range(keys):
             scores[i, j] += bias[start + i, j]
-    for i in range(4):
+    for i in range(TILE):
         for j in range(min(keys, start + i + 1) if is_causal else keys, n):
             scores[i, j] = f4(-np.inf)
 
 
 @jit
 def drop(kept, factor, start, rows):
-    "The dropout mask of the queries from `start` on, on rows (4, ·); nothing where there is none."
-    for i in range(min(4, len(kept) - start)):
+    "The dropout mask of the queries from `start` on, on rows (TILE, .); nothing where there is none."
+    for i in range(min(TILE, len(kept) - start)):
         for j in range(kept.shape[1]):
             rows[i, j] *= factor if kept[start + i, j] else f4(0)
 
 
 @jit
 def room(features, keys):
-    "Zeros, to be filled with rows of keys: a multiple of 4 of them, each as long as a multiple of LANES."
-    return np.zeros(((features + 3) // 4 * 4, (keys + LANES - 1) // LANES * LANES), f4)
+    "Zeros, to be filled with rows of keys: a multiple of 4 of them, each as long as a multiple of TILE."
+    return np.zeros(((features + 3) // 4 * 4, (keys + TILE - 1) // TILE * TILE), f4)
 
 
 @jit
 def seen(start, is_causal, width):
-    "How many columns of `width` four queries from `start` on need."
-    return min((start + 3 + LANES) // LANES * LANES, width) if is_causal else width
+    "How many columns of `width` a tile of queries from `start` on needs."
+    return min(start + TILE, width) if is_causal else width
 
 
 @jit(signature=FORWARD)
@@ -126,17 +130,17 @@ def attend(query, key, value, bias, kept, factor, is_causal, scale, first, last,
     dropout mask, which leaves `factor` times a weight. Both are empty where there is none."""
     B, H, T, d = query.shape
     groups, keys, e = value.shape[1:]
-    kt, vt, weights = room(d, keys), room(e, keys), room(4, keys)
-    q, answers = np.zeros((4, len(kt)), f4), np.zeros((4, len(vt)), f4)
+    kt, vt, weights = room(d, keys), room(e, keys), room(TILE, keys)
+    q, answers = np.zeros((TILE, len(kt)), f4), np.zeros((TILE, len(vt)), f4)
     for head in range(first, last):
         b, h = head // H, head % H
         transpose(key[b, h * groups // H], kt)
         transpose(value[b, h * groups // H], vt)
-        for start in range(0, T, 4):
+        for start in range(0, T, TILE):
             n = seen(start, is_causal, kt.shape[1])
-            four_rows(query[b, h], start, scale, q)
+            tile(query[b, h], start, scale, q)
             score(q, kt, bias[b, h], is_causal, keys, start, n, weights)
-            for i in range(min(4, T - start)):
+            for i in range(min(TILE, T - start)):
                 most, total = max(largest(weights[i], n), f4(np.finfo(np.float32).min)), f4(0)
                 for j in range(n):
                     share = exp(weights[i, j] - most)
@@ -146,7 +150,7 @@ def attend(query, key, value, bias, kept, factor, is_causal, scale, first, last,
                 norms[1, b, h, start + i] = f4(1) / (f4(1) if total < f4(1) else total)  # 0 where all are masked
             drop(kept[b, h], factor, start, weights)
             dots(weights, vt, n, answers)
-            for i in range(min(4, T - start)):
+            for i in range(min(TILE, T - start)):
                 for c in range(e):
                     out[b, h, start + i, c] = answers[i, c] * norms[1, b, h, start + i]
 
@@ -157,24 +161,24 @@ def attend_backward(query, key, value, bias, kept, factor, is_causal, scale, fir
     "The gradients of `attend`; dkey (B, H, S, d) and dvalue (B, H, S, e) are the shares of each head of queries."
     B, H, T, d = query.shape
     groups, keys, e = value.shape[1:]
-    kt, vt, weights, dscores = room(d, keys), room(e, keys), room(4, keys), room(4, keys)
+    kt, vt, weights, dscores = room(d, keys), room(e, keys), room(TILE, keys), room(TILE, keys)
     dkt, dvt = np.zeros_like(kt), np.zeros_like(vt)
-    q, dq, g = np.zeros((4, len(kt)), f4), np.zeros((4, len(kt)), f4), np.zeros((4, len(vt)), f4)
+    q, dq, g = np.zeros((TILE, len(kt)), f4), np.zeros((TILE, len(kt)), f4), np.zeros((TILE, len(vt)), f4)
     for head in range(first, last):
         b, h = head // H, head % H
         transpose(key[b, h * groups // H], kt)
         transpose(value[b, h * groups // H], vt)
         clear(dkt, dkt.shape[1])
         clear(dvt, dvt.shape[1])
-        for start in range(0, T, 4):
+        for start in range(0, T, TILE):
             n = seen(start, is_causal, kt.shape[1])
-            four_rows(query[b, h], start, scale, q)
-            four_rows(grad[b, h], start, f4(1), g)
+            tile(query[b, h], start, scale, q)
+            tile(grad[b, h], start, f4(1), g)
             score(q, kt, bias[b, h], is_causal, keys, start, n, weights)
             clear(dscores, n)
             add_product(g, vt, n, dscores)
             drop(kept[b, h], factor, start, dscores)
-            for i in range(4):
+            for i in range(TILE):
                 most = times = average = f4(0)
                 if start + i < T:  # else the weights are 0
                     most, times = norms[0, b, h, start + i], norms[1, b, h, start + i]
@@ -188,7 +192,7 @@ def attend_backward(query, key, value, bias, kept, factor, is_causal, scale, fir
             add_product(g.T, weights, n, dvt)
             add_product(q.T, dscores, n, dkt)
             dots(dscores, kt, n, dq)
-            for i in range(min(4, T - start)):
+            for i in range(min(TILE, T - start)):
                 for c in range(d):
                     dquery[b, h, start + i, c] = dq[i, c] * scale
         transpose(dkt[:d, :keys], dkey[b, h])

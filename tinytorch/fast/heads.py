@@ -1,7 +1,7 @@
 """Attention without its weights: compiled loops go from head to head, in as many threads as a product has.
 
-Where one thread does it all and the context is short, products of `BlockedHalves` do it, which keep weights:
-on AMD EPYC (Zen 3) loops take 1.3 times as long in one thread at 64 tokens, and as long at 1,024.
+Short contexts stay with the products of `BlockedHalves`, which keep weights: OpenBLAS multiplies 1.5 times as fast, and
+its threads, which spin for a while after each product, leave no processor to ours.
 """
 import math
 
@@ -13,8 +13,9 @@ from tinytorch.fast.registry import implements
 from tinytorch.nn.attention import Attention
 from tinytorch.threads import MOST_THREADS, blas_threads, helpers
 
+LONG = 256  # keys; with fewer, products in blocks are faster
+MANY = 16  # keys for each feature of a head; with fewer, products are faster than loops in one thread
 WORTH_A_THREAD = 1 << 20  # multiplications of queries and keys; starting a thread takes about 0.05 ms
-LONG = 1024  # keys
 
 
 def four_dims(x, group):
@@ -41,6 +42,10 @@ def threads_worth(query, key, is_causal):
     return min(size // WORTH_A_THREAD, math.prod(query.shape[:2]), MOST_THREADS, blas_threads())
 
 
+def worth_loops(key, threads):
+    return key.shape[-2] >= (LONG if threads > 1 else max(LONG, MANY * key.shape[-1]))
+
+
 def in_parts(function, count, threads):
     "Call function(first, last) for parts of range(count), in so many threads, of which the caller's is one."
     cuts = [count * part // threads for part in range(threads + 1)]
@@ -51,17 +56,17 @@ def in_parts(function, count, threads):
 
 
 class HeadByHead(CompiledSoftmaxOverKeys):
-    "Both halves as loops, where they are no slower than blocks."
+    "Both halves as loops, where these are no slower than blocks."
     group, inputs_of_loops = 1, None
 
     def attend(self, query, key, value, mask, out):
-        self.heads, self.mask = (query, key, value), mask
+        self.heads, self.mask, self.inputs_of_loops = (query, key, value), mask, None
         self.factor = 1 / math.sqrt(query.shape[-1]) if self.scale is None else float(self.scale)
         heads = [four_dims(x, self.group) for x in (query, key, value, out)]
         if heads[0] is None or self.mask_learns() or not knows(query, key, value):
             return super().attend(query, key, value, mask, out)
         self.threads = threads_worth(heads[0], key, self.is_causal)
-        if self.threads == 1 and key.shape[-2] < LONG:
+        if not worth_loops(key, self.threads):
             return super().attend(query, key, value, mask, out)
         from tinytorch.fast.attention_loops import attend
         *heads, self.out = heads
