@@ -188,8 +188,7 @@ def attention_level(request, monkeypatch):
         assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
         pytest.skip("the compiled forms need numba: pip install numba")
     if request.param.startswith("by loops"):
-        monkeypatch.setattr(fast.heads, "worth_loops", lambda *_: True)
-        monkeypatch.setattr(fast.heads, "threads_worth", lambda *_: 3 if "threads" in request.param else 1)
+        monkeypatch.setattr(fast.heads, "threads_of_loops", lambda *_: 3 if "threads" in request.param else 1)
         return "compiled"
     return request.param
 
@@ -293,7 +292,8 @@ def by_loops():
     return made("compiled", lambda: Attention(True))
 
 
-def test_a_long_context_keeps_no_weights(by_loops):
+def test_a_long_context_keeps_no_weights(by_loops, monkeypatch):
+    monkeypatch.setattr(fast.heads, "blas_threads", lambda: 1)
     query, key, value = heads(1, 2, queries=2048, keys=2048)
     tracemalloc.start()
     out = by_loops.forward(query, key, value)
@@ -304,18 +304,20 @@ def test_a_long_context_keeps_no_weights(by_loops):
 
 
 @pytest.mark.parametrize("blas, keys, d, threads", [
-    (1, 128, 4, None), (1, 256, 4, 1), (1, 256, 32, None), (2, 256, 32, 2), (2, 128, 4, None), (9, 256, 4, 8)])
+    (1, 128, 4, 0), (1, 256, 4, 1), (1, 256, 32, 0), (2, 2048, 4, 0), (2, 4096, 16, 2), (9, 4096, 16, 3)])
 def test_loops_are_taken_for_a_long_context(by_loops, monkeypatch, blas, keys, d, threads):
     monkeypatch.setattr(fast.heads, "blas_threads", lambda: blas)
-    by_loops.forward(*heads(2, 4 * 32 // d, queries=256, keys=keys, d=d))
-    assert (by_loops.threads if by_loops.inputs_of_loops else None) == threads
+    query = np.empty((3, 1, keys, d), np.float32)
+    assert fast.heads.threads_of_loops(query, query, True) == threads
+    if keys < 2048:
+        by_loops.forward(*heads(3, queries=keys, keys=keys, d=d))
+        assert bool(by_loops.inputs_of_loops) == bool(threads)
 
 
 def test_threads_of_heads_leave_the_same_bits(by_loops, monkeypatch):
     found = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr(fast.heads, "threads_worth", lambda *_, threads=threads: threads)
-        monkeypatch.setattr(fast.heads, "worth_loops", lambda *_: True)
+        monkeypatch.setattr(fast.heads, "threads_of_loops", lambda *_, threads=threads: threads)
         found.append([by_loops.forward(*heads(5, queries=37, keys=37)), *by_loops.backward(numbers(5, 37, 4))[:3]])
     assert all(np.array_equal(a, b) for one in found[1:] for a, b in zip(one, found[0]))
 

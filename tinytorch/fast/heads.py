@@ -15,7 +15,7 @@ from tinytorch.threads import MOST_THREADS, blas_threads, helpers
 
 LONG = 256  # keys; with fewer, products in blocks are faster
 MANY = 16  # keys for each feature of a head; with fewer, products are faster than loops in one thread
-WORTH_A_THREAD = 1 << 20  # multiplications of queries and keys; starting a thread takes about 0.05 ms
+LARGE = 1 << 28  # multiplications of queries and keys; with fewer, ours in threads wait for BLAS's, which still spin
 
 
 def four_dims(x, group):
@@ -34,16 +34,14 @@ def spread(x, shape):
     return np.lib.stride_tricks.as_strided(x, shape, np.broadcast_to(x, shape).strides)
 
 
-def threads_worth(query, key, is_causal):
-    "Return how many threads attention of these heads is worth."
-    size = math.prod(query.shape) * key.shape[-2] // (2 if is_causal else 1)
-    if size < 2 * WORTH_A_THREAD:
-        return 1
-    return min(size // WORTH_A_THREAD, math.prod(query.shape[:2]), MOST_THREADS, blas_threads())
-
-
-def worth_loops(key, threads):
-    return key.shape[-2] >= (LONG if threads > 1 else max(LONG, MANY * key.shape[-1]))
+def threads_of_loops(query, key, is_causal):
+    "Return how many threads are to go through heads (B, H, T, d); 0 where products in blocks are faster."
+    keys, d = key.shape[-2:]
+    threads = blas_threads() if keys >= LONG else 0
+    if threads == 1:
+        return int(keys >= MANY * d)
+    size = math.prod(query.shape) * keys // (2 if is_causal else 1)
+    return min(threads, math.prod(query.shape[:2]), MOST_THREADS) if size >= LARGE else 0
 
 
 def in_parts(function, count, threads):
@@ -65,8 +63,8 @@ class HeadByHead(CompiledSoftmaxOverKeys):
         heads = [four_dims(x, self.group) for x in (query, key, value, out)]
         if heads[0] is None or self.mask_learns() or not knows(query, key, value):
             return super().attend(query, key, value, mask, out)
-        self.threads = threads_worth(heads[0], key, self.is_causal)
-        if not worth_loops(key, self.threads):
+        self.threads = threads_of_loops(heads[0], key, self.is_causal)
+        if not self.threads:
             return super().attend(query, key, value, mask, out)
         from tinytorch.fast.attention_loops import attend
         *heads, self.out = heads
