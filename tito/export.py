@@ -27,7 +27,7 @@ HAND_WRITTEN = {  # and every __init__.py
 FAST = (
     "registry", "allocator", "products", "rows", "activations", "embedding", "attention", "optimizers", "convolution",
     "quantized", "few_rows", "heads", "attention_loops", "mkl",
-)  # forms of NumPy and MKL; the compiled ones are chapter 18's
+)  # the other forms are chapter 18's
 HAND_WRITTEN |= {f"fast/{name}.py" for name in FAST}
 VOCABULARY = (  # PyTorch's spellings that no chapter teaches, all by hand: folders and files
     "vocabulary", "inplace.py", "promotion.py", "utils", "nn/more_functions.py", "nn/more_layers.py", "nn/utils",
