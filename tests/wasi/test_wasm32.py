@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-# A computer that never did it compiles Python for 100 s of the processor. .ci/run asks for what is quick after that.
+# A computer that never did it compiles Python for a minute; the rest takes seven minutes of a processor.
 pytestmark = pytest.mark.slow
 SUITES = """
 import os, sys
@@ -24,6 +24,12 @@ def run_suites(guest, *numbers):
     reasons = re.findall(r"^SKIPPED \[\d+\] \S+ (.*)", said, re.MULTILINE)
     assert not [reason for reason in reasons if not SKIPPED_FOR.search(reason)], said
     return int(re.search(r"(\d+) passed", said)[1])
+
+
+def test_what_the_automated_student_wrote_reverses_digits(guest):
+    status, said = guest.run(STUDENT, *"10 11 12 13 14 --milestone reversal".split())
+    assert status == 0 and said.count(" is the first exercise; ") == 5, said
+    assert "LEARNED: every criterion is met." in said and "NOT LEARNED" not in said, said
 
 
 def test_it_has_32_bits_and_no_threads(guest):
@@ -53,26 +59,12 @@ def test_what_needs_threads_says_so(guest):
     assert status == 0 and said.count("starts no threads") == 2, said
 
 
-def test_suites_that_stand_for_the_others(guest):
-    assert run_suites(guest, "05", "07") > 200
-
-
-def test_the_automated_student_solves_a_chapter(guest):
-    status, said = guest.run(STUDENT, "12")
-    assert status == 0, said
-    assert re.search(r"12_normalization: cell \d+ is the first exercise; [1-9]\d* failed, then [1-9]\d* passed", said)
-
-
 @pytest.mark.parametrize("numbers", ["01 02 03 04", "05 06 07 08", "09"])
-def test_the_automated_student_solves_them_all(guest, numbers):
+def test_the_automated_student_solves_chapters(guest, numbers):
     status, said = guest.run(STUDENT, *numbers.split())
-    assert status == 0 and said.count(" is the first exercise; ") == len(numbers.split()), said
-
-
-def test_what_the_automated_student_wrote_reverses_digits(guest):
-    status, said = guest.run(STUDENT, *"10 11 12 13 14 --milestone reversal".split())
-    assert status == 0 and said.count(" is the first exercise; ") == 5, said
-    assert "LEARNED: every criterion is met." in said and "NOT LEARNED" not in said, said
+    assert status == 0, said
+    solved = r"^(\d\d)_\w+: cell \d+ is the first exercise; [1-9]\d* failed, then [1-9]\d* passed"
+    assert re.findall(solved, said, re.MULTILINE) == numbers.split(), said
 
 
 @pytest.mark.parametrize("numbers", ["01 02 03 04", "05 06 07", "08", "09", "10 11 12", "13 14"])
