@@ -16,7 +16,7 @@ from tinytorch.state import thread
 from tinytorch.tensor import Tensor
 
 WORTH_A_THREAD = 1e9  # operations of a step; about 10 ms. Python itself, which one thread at a time runs, takes 1 or 2
-MOST_THREADS = 8
+MOST_THREADS = 6  # which take turns in Python: eight were slower on 16 cores
 ROUNDING = 1e-4  # of float32, over a whole gradient
 _lock, _limits = threading.Lock(), []  # an entry for each `one_blas_thread` that is open
 

@@ -11,7 +11,7 @@ from tinytorch.fast import attention
 from tinytorch.fast.compiled import CompiledSoftmaxOverKeys, knows
 from tinytorch.fast.registry import implements
 from tinytorch.nn.attention import Attention
-from tinytorch.threads import MOST_THREADS, blas_threads, helpers
+from tinytorch.threads import blas_threads, helpers
 
 LONG = 256  # keys; with fewer, products in blocks are faster
 MANY = 16  # keys for each feature of a head; with fewer, products are faster than loops in one thread
@@ -41,7 +41,7 @@ def threads_of_loops(query, key, is_causal):
     if threads == 1:
         return int(keys >= MANY * d)
     size = math.prod(query.shape) * keys // (2 if is_causal else 1)
-    return min(threads, math.prod(query.shape[:2]), MOST_THREADS) if size >= LARGE else 0
+    return min(threads, math.prod(query.shape[:2])) if size >= LARGE else 0
 
 
 def in_parts(function, count, threads):
