@@ -42,19 +42,29 @@ def promised(notebook):
     return so_far + "\n".join(source_of(cell) for cell in opened(notebook, given())["cells"])
 
 
+@cache
+def words_of(text):
+    return {word.lower() for word in WORD.findall(text)}
+
+
+@cache
+def with_one_number(text):
+    return NUMBER.sub("0", text)
+
+
 def hidden_words(text, promised, asked):
     """[(line, words)] of what the test file or cell `text` asks for beyond what is promised, or handed in.
 
     asked(tree): (line, the constants of a pattern) in turn.
     """
     patterns = [(line, parts) for line, parts in asked(ast.parse(text))]
-    known, found = promised + blanked(text, [part for _, parts in patterns for part in parts]), []
-    words, counted = {word.lower() for word in WORD.findall(known)}, NUMBER.sub("0", known)
+    known, found = [promised, blanked(text, [part for _, parts in patterns for part in parts])], []
+    words, counted = set.union(*map(words_of, known)), list(map(with_one_number, known))
     for line, parts in patterns:
         plain = [re.sub(r"\\.|\(\?\w+\)", "", part.value) for part in parts]
         hidden = [word for one in plain for word in WORD.findall(one) if word.lower() not in words]
         sentences = [some for one in plain for some in SENTENCE.findall(one) if len(re.findall("[A-Za-z_]+", some)) > 2]
-        hidden += [some for some in sentences if NUMBER.sub("0", some) not in counted]
+        hidden += [some for some in sentences if not any(NUMBER.sub("0", some) in one for one in counted)]
         found += [(line, hidden)] if hidden else []
     return found
 
