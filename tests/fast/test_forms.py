@@ -226,11 +226,12 @@ def test_attention_over_broadcast_heads(attention_level, dtype):
     check_form(attention_level, Attention, numbers(2, 5, 3, 4, dtype=dtype), key, value[None])
 
 
-def test_the_dropout_mask_is_the_same(attention_level):
+@pytest.mark.parametrize("p", [0.4, 1.0])
+def test_the_dropout_mask_is_the_same(attention_level, p):
     results = []
     for which in ("plain", attention_level):
         manual_seed(3)
-        operation = made(which, lambda: Attention(dropout_p=0.4))
+        operation = made(which, lambda: Attention(dropout_p=p))
         results.append([operation.forward(*heads(2, queries=6, keys=6)), *operation.backward(numbers(2, 6, 4))[:3]])
     assert_same(results[1], results[0])
 

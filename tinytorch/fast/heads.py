@@ -69,8 +69,9 @@ class HeadByHead(CompiledSoftmaxOverKeys):
         from tinytorch.fast.attention_loops import attend
         *heads, self.out = heads
         shape = (*heads[0].shape[:-1], key.shape[-2])  # of the scores
-        self.inputs_of_loops = (*map(writable, heads), added(mask, shape), self.kept(shape), 1 / (1 - self.dropout_p),
-                                self.is_causal, self.factor)
+        growth = 1 / (1 - self.dropout_p) if self.dropout_p < 1 else 0.0
+        self.inputs_of_loops = (*map(writable, heads), added(mask, shape), self.kept(shape), growth, self.is_causal,
+                                self.factor)
         self.norms = np.empty((2, *shape[:-1]), query.dtype)
         in_parts(lambda *part: attend(*self.inputs_of_loops, *part, self.out, self.norms), math.prod(shape[:2]),
                  self.threads)
