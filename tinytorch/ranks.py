@@ -219,7 +219,7 @@ def process_group():
         from mpi4py import MPI
     except ImportError as error:
         raise ModuleNotFoundError(f"this process was started by mpiexec, but mpi4py does not work here ({error}); "
-                                  "pip install 'tinytorch-course[distributed]'") from None
+                                  "pip install mpi4py mpich") from None
     return MPIGroup(MPI) if MPI.COMM_WORLD.Get_size() > 1 else Alone()
 
 
