@@ -29,15 +29,19 @@ from tinytorch.quantization import IntegerProduct
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 SHAPES = [(), (1,), (1, 1), (3, 5), (2, 3, 33), (70, 4), (2, 0), (0, 3)]
-HAVE_NUMBA = importlib.util.find_spec("numba") is not None
 ACTIVATIONS = [TanhGelu, ErfGelu, SiLUFunction, ReluSquared]
+
+
+def need_numba():
+    if importlib.util.find_spec("numba") is None:
+        assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
+        pytest.skip("the compiled forms need numba: pip install numba")
 
 
 @pytest.fixture(params=["numpy", "compiled"])
 def level(request):
-    if request.param == "compiled" and not HAVE_NUMBA:
-        assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
-        pytest.skip("the compiled forms need numba: pip install numba")
+    if request.param == "compiled":
+        need_numba()
     return request.param
 
 
@@ -184,9 +188,8 @@ def test_matmul(level, x, y, dtype):
 @pytest.fixture(params=["numpy", "compiled", "by loops", "by loops in threads"])
 def attention_level(request, monkeypatch):
     "A level, and for compiled attention also what long contexts and several threads get, whatever the size."
-    if request.param != "numpy" and not HAVE_NUMBA:
-        assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
-        pytest.skip("the compiled forms need numba: pip install numba")
+    if request.param != "numpy":
+        need_numba()
     if request.param.startswith("by loops"):
         monkeypatch.setattr(fast.heads, "threads_of_loops", lambda *_: 3 if "threads" in request.param else 1)
         return "compiled"
@@ -287,9 +290,7 @@ def test_narrow_blocks_of_a_causal_batch(level, groups, tokens, blocks, dtype):
 
 @pytest.fixture
 def by_loops():
-    if not HAVE_NUMBA:
-        assert not os.environ.get("CI"), "numba must be there in CI: pip install -e '.[test]'"
-        pytest.skip("the compiled forms need numba: pip install numba")
+    need_numba()
     return made("compiled", lambda: Attention(True))
 
 
@@ -301,18 +302,19 @@ def test_a_long_context_keeps_no_weights(by_loops, monkeypatch):
     by_loops.backward(out)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert by_loops.inputs_of_loops and most < 2 * 2048 * 2048, "bytes: a fourth of the weights alone"
+    assert by_loops.threads and most < 2 * 2048 * 2048, "bytes: a fourth of the weights alone"
 
 
 @pytest.mark.parametrize("blas, keys, d, threads", [
-    (1, 128, 4, 0), (1, 256, 4, 1), (1, 256, 32, 0), (2, 2048, 4, 0), (2, 4096, 16, 2), (9, 4096, 16, 3)])
+    (1, 128, 4, 0), (1, 256, 16, 1), (1, 256, 32, 0), (2, 256, 4, 0), (1, 8192, 32, 1), (2, 8192, 32, 2),
+    (9, 8192, 4, 3)])
 def test_loops_are_taken_for_a_long_context(by_loops, monkeypatch, blas, keys, d, threads):
     monkeypatch.setattr(fast.heads, "blas_threads", lambda: blas)
     query = np.empty((3, 1, keys, d), np.float32)
     assert fast.heads.threads_of_loops(query, query, True) == threads
     if keys < 2048:
         by_loops.forward(*heads(3, queries=keys, keys=keys, d=d))
-        assert bool(by_loops.inputs_of_loops) == bool(threads)
+        assert by_loops.threads == threads
 
 
 def test_threads_of_heads_leave_the_same_bits(by_loops, monkeypatch):
@@ -398,8 +400,7 @@ def test_self_attention_refuses_what_the_plain_one_refuses(level, mask, error):
 
 @pytest.mark.parametrize("keys, queries", [(1, 1), (5, 5), (3, 20), (4, 2)])
 def test_compiled_softmax_over_keys(keys, queries):
-    if not HAVE_NUMBA:
-        pytest.skip("needs numba")
+    need_numba()
     form = made("compiled", Attention)
     bias = [None, np.tril(np.full((keys, queries), -np.inf, np.float32), -1), numbers(keys // 2, queries, seed=3),
             numbers(2, 1, keys, queries, seed=4)]

@@ -123,11 +123,15 @@ def fits(query, key, value, mask, is_causal):
         all(m in (1, n) for m, n in zip(mask.shape[::-1], scores[::-1]))
 
 
+def as_bias(mask, dtype):
+    "Return a mask as what is added to scores."
+    return np.where(mask, 0, -np.inf).astype(dtype) if mask.dtype == bool else mask.astype(dtype, copy=False)
+
+
 def bias_over_keys(mask, shape, dtype):
     "Return a mask as what is added to scores (..., T_key, T_query), for scores of `shape` (..., T_query, T_key)."
     mask = mask.reshape((1,) * (2 - mask.ndim) + mask.shape)
-    bias = np.where(mask, 0, -np.inf).astype(dtype) if mask.dtype == bool else mask.astype(dtype, copy=False)
-    bias = np.ascontiguousarray(bias.swapaxes(-1, -2))
+    bias = np.ascontiguousarray(as_bias(mask, dtype).swapaxes(-1, -2))
     return np.broadcast_to(bias, (*bias.shape[:-2], shape[-1], shape[-2]))
 
 
@@ -137,11 +141,16 @@ class BlockedHalves:
     softmax_backward = staticmethod(softmax_over_keys_backward)
 
     def attend(self, query, key, value, mask, out):
-        "Write the answers to `out`, block by block, and keep the blocks for the backward pass."
+        "Write the answers to `out`, and keep what the backward pass needs."
         self.heads, self.mask = (query, key, value), mask
         self.factor = 1 / math.sqrt(query.shape[-1]) if self.scale is None else float(self.scale)
+        self.answer(out)
+
+    def answer(self, out):
+        "Write the answers block by block, and keep the blocks."
+        query, key, value = self.heads
         shape = (*query.shape[:-1], key.shape[-2])
-        bias = None if mask is None else bias_over_keys(mask, shape, query.dtype)
+        bias = None if self.mask is None else bias_over_keys(self.mask, shape, query.dtype)
         self.blocks = []
         for queries, keys in blocks_of(*shape[-2:], self.is_causal, queries_at_once(query, self.is_causal)):
             block = Block(query[..., queries, :], key[..., keys, :], value[..., keys, :])

@@ -7,14 +7,13 @@ Every inner loop runs along the keys, whose number is rounded up to a multiple o
 import numpy as np
 
 from tinytorch.fast.compiling import jit
-from tinytorch.fast.kernels import exp
+from tinytorch.fast.kernels import exp, largest
 
 f4 = np.float32
-TILE = 16
+TILE, LOWEST = 16, f4(np.finfo(np.float32).min)
 HEADS = "float32[:, :, :, :]"  # in any layout, so that one machine code serves all
-FORWARD = f"void({HEADS}, {HEADS}, {HEADS}, {HEADS}, boolean[:, :, :, :], float32, boolean, float32, int64, int64," \
-    f" {HEADS}, float32[:, :, :, :])"
-BACKWARD = f"{FORWARD[:-1]}, {HEADS}, {HEADS}, {HEADS}, {HEADS})"
+FORWARD = f"void({', '.join([HEADS] * 5)}, boolean, float32, int64, int64, {HEADS}, {HEADS})"
+BACKWARD = f"{FORWARD[:-1]}, {', '.join([HEADS] * 4)})"
 
 
 @jit
@@ -58,16 +57,6 @@ def dots(a, b, n, out):
 
 
 @jit
-def largest(row, n):
-    "max of row[:n]. The bits of floats, those of negative ones turned round, are in order as integers; nan is highest."
-    most = np.int32(-2 ** 31)
-    for j in range(n):
-        bits = f4(row[j]).view(np.int32)
-        most = max(most, bits ^ ((bits >> np.int32(31)) & np.int32(2 ** 31 - 1)))
-    return np.int32(most ^ ((most >> np.int32(31)) & np.int32(2 ** 31 - 1))).view(np.float32)
-
-
-@jit
 def transpose(x, out):
     for d in range(x.shape[1]):
         for t in range(x.shape[0]):
@@ -103,11 +92,11 @@ def score(q, kt, bias, is_causal, keys, start, n, scores):
 
 
 @jit
-def drop(kept, factor, start, rows):
-    "The dropout mask of the queries from `start` on, on rows (TILE, .); nothing where there is none."
-    for i in range(min(TILE, len(kept) - start)):
-        for j in range(kept.shape[1]):
-            rows[i, j] *= factor if kept[start + i, j] else f4(0)
+def drop(mask, start, rows):
+    "rows (TILE, .) times the dropout mask of the queries from `start` on, where there is one."
+    for i in range(min(TILE, len(mask) - start)):
+        for j in range(mask.shape[1]):
+            rows[i, j] *= mask[start + i, j]
 
 
 @jit
@@ -123,15 +112,15 @@ def seen(start, is_causal, width):
 
 
 @jit(signature=FORWARD)
-def attend(query, key, value, bias, kept, factor, is_causal, scale, first, last, out, norms):
+def attend(query, key, value, bias, dropout, is_causal, scale, first, last, out, norms):
     """Heads number `first` to `last` - 1 of query (B, H, T, d), to those of key (B, G, S, d) and value (B, G, S, e),
     which H / G of them share: fills their part of out (B, H, T, e), and of norms (2, B, H, T), each query's largest
-    score and 1 / (sum of e^(score - largest)). bias (B, H, T, S) is added to the scores; `kept` (B, H, T, S) is a
-    dropout mask, which leaves `factor` times a weight. Both are empty where there is none."""
+    score and 1 / (sum of e^(score - largest)). bias (B, H, T, S) is added to the scores, and the weights are multiplied
+    by `dropout` (B, H, T, S), its mask; these are empty where there is none."""
     B, H, T, d = query.shape
     groups, keys, e = value.shape[1:]
     kt, vt, weights = room(d, keys), room(e, keys), room(TILE, keys)
-    q, answers = np.zeros((TILE, len(kt)), f4), np.zeros((TILE, len(vt)), f4)
+    q, answers, lanes = np.zeros((TILE, len(kt)), f4), np.zeros((TILE, len(vt)), f4), np.empty(32, f4)
     for head in range(first, last):
         b, h = head // H, head % H
         transpose(key[b, h * groups // H], kt)
@@ -141,14 +130,14 @@ def attend(query, key, value, bias, kept, factor, is_causal, scale, first, last,
             tile(query[b, h], start, scale, q)
             score(q, kt, bias[b, h], is_causal, keys, start, n, weights)
             for i in range(min(TILE, T - start)):
-                most, total = max(largest(weights[i], n), f4(np.finfo(np.float32).min)), f4(0)
+                most, total = max(largest(weights[i, :n], lanes), LOWEST), f4(0)
                 for j in range(n):
                     share = exp(weights[i, j] - most)
                     weights[i, j] = share
                     total += share
                 norms[0, b, h, start + i] = most
                 norms[1, b, h, start + i] = f4(1) / (f4(1) if total < f4(1) else total)  # 0 where all are masked
-            drop(kept[b, h], factor, start, weights)
+            drop(dropout[b, h], start, weights)
             dots(weights, vt, n, answers)
             for i in range(min(TILE, T - start)):
                 for c in range(e):
@@ -156,7 +145,7 @@ def attend(query, key, value, bias, kept, factor, is_causal, scale, first, last,
 
 
 @jit(signature=BACKWARD)
-def attend_backward(query, key, value, bias, kept, factor, is_causal, scale, first, last, out, norms, grad, dquery,
+def attend_backward(query, key, value, bias, dropout, is_causal, scale, first, last, out, norms, grad, dquery,
                     dkey, dvalue):
     "The gradients of `attend`; dkey (B, H, S, d) and dvalue (B, H, S, e) are the shares of each head of queries."
     B, H, T, d = query.shape
@@ -177,7 +166,7 @@ def attend_backward(query, key, value, bias, kept, factor, is_causal, scale, fir
             score(q, kt, bias[b, h], is_causal, keys, start, n, weights)
             clear(dscores, n)
             add_product(g, vt, n, dscores)
-            drop(kept[b, h], factor, start, dscores)
+            drop(dropout[b, h], start, dscores)
             for i in range(TILE):
                 most = times = average = f4(0)
                 if start + i < T:  # else the weights are 0
@@ -188,7 +177,7 @@ def attend_backward(query, key, value, bias, kept, factor, is_causal, scale, fir
                     share = exp(weights[i, j] - most) * times
                     weights[i, j] = share
                     dscores[i, j] = (dscores[i, j] - average) * share
-            drop(kept[b, h], factor, start, weights)
+            drop(dropout[b, h], start, weights)
             add_product(g.T, weights, n, dvt)
             add_product(q.T, dscores, n, dkt)
             dots(dscores, kt, n, dq)

@@ -1,7 +1,8 @@
 """Attention without its weights: compiled loops go from head to head, in as many threads as a product has.
 
-Short contexts stay with the products of `BlockedHalves`, which keep weights: OpenBLAS multiplies 1.5 times as fast, and
-its threads, which spin for a while after each product, leave no processor to ours.
+Most of attention stays with the products of `BlockedHalves`, which keep weights: OpenBLAS multiplies 1.5 times as fast
+as loops, and its threads, which spin for a while after each product, leave no processor to ours. Loops are taken where
+a product is too narrow for it to matter, and where weights would fill the memory.
 """
 import math
 
@@ -11,37 +12,22 @@ from tinytorch.fast import attention
 from tinytorch.fast.compiled import CompiledSoftmaxOverKeys, knows
 from tinytorch.fast.registry import implements
 from tinytorch.nn.attention import Attention
+from tinytorch.nn.layers import dropout_mask
 from tinytorch.threads import blas_threads, helpers
 
-LONG = 256  # keys; with fewer, products in blocks are faster
-MANY = 16  # keys for each feature of a head; with fewer, products are faster than loops in one thread
-LARGE = 1 << 28  # multiplications of queries and keys; with fewer, ours in threads wait for BLAS's, which still spin
-
-
-def four_dims(x, group):
-    "View heads (..., T, d) as (B, H, T, d), those of a group, (B, G, group, T, d), side by side; None for more dims."
-    if group > 1 and x.ndim == 5:
-        return x.reshape(len(x), -1, *x.shape[-2:])
-    return x[(None,) * (4 - x.ndim)] if group == 1 and x.ndim <= 4 else None
-
-
-def writable(x):
-    return x if x.flags.writeable else x.copy()  # numba takes what is read-only for another type
-
-
-def spread(x, shape):
-    "View `x` in `shape`, as np.broadcast_to does, but writable."
-    return np.lib.stride_tricks.as_strided(x, shape, np.broadcast_to(x, shape).strides)
+LONG, NARROW = 256, 16  # from so many keys on, of so few features, loops in one thread are faster than products
+MOST_BYTES = 1 << 28  # of weights
 
 
 def threads_of_loops(query, key, is_causal):
-    "Return how many threads are to go through heads (B, H, T, d); 0 where products in blocks are faster."
-    keys, d = key.shape[-2:]
-    threads = blas_threads() if keys >= LONG else 0
-    if threads == 1:
-        return int(keys >= MANY * d)
-    size = math.prod(query.shape) * keys // (2 if is_causal else 1)
-    return min(threads, math.prod(query.shape[:2])) if size >= LARGE else 0
+    "Return how many threads are to go through heads (..., T, d) of float32; 0: none, products do it."
+    *heads, T, d = query.shape
+    if key.shape[-2] < LONG:
+        return 0
+    pairs = T * key.shape[-2] // (2 if is_causal else 1)
+    if 4 * math.prod(heads) * pairs > MOST_BYTES:
+        return min(blas_threads(), math.prod(heads))
+    return int(d <= NARROW and blas_threads() == 1)
 
 
 def in_parts(function, count, threads):
@@ -53,52 +39,55 @@ def in_parts(function, count, threads):
         other.result()
 
 
+def four_dims(x):
+    "View heads (T, d), (H, T, d) or (B, H, T, d), or those of groups, (B, G, H / G, T, d), as (B, H, T, d)."
+    return x.reshape(len(x), -1, *x.shape[-2:]) if x.ndim == 5 else x[(None,) * (4 - x.ndim)]
+
+
+def writable(x):
+    return x if x.flags.writeable else x.copy()  # numba takes what is read-only for another type
+
+
+def for_all_heads(rows, shape):
+    "View an array of float32, or None, in the shape of the scores, (B, H, T, S); an empty array for None."
+    if rows is None:
+        return np.empty((*shape[:2], 0, 0), np.float32)
+    rows = writable(rows)
+    return np.lib.stride_tricks.as_strided(rows, shape, np.broadcast_to(rows, shape).strides)
+
+
 class HeadByHead(CompiledSoftmaxOverKeys):
     "Both halves as loops, where these are no slower than blocks."
-    group, inputs_of_loops = 1, None
+    group, threads = 1, 0
 
-    def attend(self, query, key, value, mask, out):
-        self.heads, self.mask, self.inputs_of_loops = (query, key, value), mask, None
-        self.factor = 1 / math.sqrt(query.shape[-1]) if self.scale is None else float(self.scale)
-        heads = [four_dims(x, self.group) for x in (query, key, value, out)]
-        if heads[0] is None or self.mask_learns() or not knows(query, key, value):
-            return super().attend(query, key, value, mask, out)
-        self.threads = threads_of_loops(heads[0], key, self.is_causal)
-        if not self.threads:
-            return super().attend(query, key, value, mask, out)
+    def answer(self, out):
+        query, key, _ = self.heads
+        self.threads = threads_of_loops(query, key, self.is_causal)
+        known = query.ndim <= (4 if self.group == 1 else 5) and not self.mask_learns()
+        if not self.threads or not known or not knows(*self.heads):
+            self.threads = 0
+            return super().answer(out)
         from tinytorch.fast.attention_loops import attend
-        *heads, self.out = heads
-        shape = (*heads[0].shape[:-1], key.shape[-2])  # of the scores
-        growth = 1 / (1 - self.dropout_p) if self.dropout_p < 1 else 0.0
-        self.inputs_of_loops = (*map(writable, heads), added(mask, shape), self.kept(shape), growth, self.is_causal,
-                                self.factor)
-        self.norms = np.empty((2, *shape[:-1]), query.dtype)
-        in_parts(lambda *part: attend(*self.inputs_of_loops, *part, self.out, self.norms), math.prod(shape[:2]),
-                 self.threads)
+        *heads, self.out = [four_dims(x) for x in (*self.heads, out)]
+        shape = (*self.out.shape[:-1], key.shape[-2])
+        bias = None if self.mask is None else attention.as_bias(self.mask, np.float32)
+        dropout = dropout_mask(shape, self.dropout_p, np.float32) if self.dropout_p else None
+        self.given = (*map(writable, heads), for_all_heads(bias, shape), for_all_heads(dropout, shape), self.is_causal,
+                      self.factor)
+        self.norms = np.empty((2, *shape[:-1]), np.float32)
+        self.run(attend)
 
-    def kept(self, shape):
-        "Return the weights that dropout leaves, booleans of `shape`; an empty array without dropout."
-        if not self.dropout_p:
-            return np.empty((*shape[:2], 0, 0), bool)
-        return attention.dropout_mask(shape, self.dropout_p, np.float32) > 0
-
-    def attend_backward(self, grad, dquery, dkey, dvalue):
-        if self.inputs_of_loops is None:
-            return super().attend_backward(grad, dquery, dkey, dvalue)
+    def attend_backward(self, grad, *gradients):
+        if not self.threads:
+            return super().attend_backward(grad, *gradients)
         from tinytorch.fast.attention_loops import attend_backward
-        grad, *gradients = (four_dims(x, self.group) for x in (grad, dquery, dkey, dvalue))
-        grad = writable(grad)
-        in_parts(lambda *part: attend_backward(*self.inputs_of_loops, *part, self.out, self.norms, grad, *gradients),
-                 math.prod(grad.shape[:2]), self.threads)
+        self.run(attend_backward, four_dims(writable(grad)), *map(four_dims, gradients))
         return None
 
-
-def added(mask, shape):
-    "Return a mask as what is added to scores of `shape` (B, H, T, S); an empty array without one."
-    if mask is None:
-        return np.empty((*shape[:2], 0, 0), np.float32)
-    bias = np.where(mask, np.float32(0), np.float32(-np.inf)) if mask.dtype == bool else mask.astype(np.float32)
-    return spread(bias, shape)
+    def run(self, loop, *gradients):
+        "Go with `loop` through all heads."
+        in_parts(lambda *part: loop(*self.given, *part, self.out, self.norms, *gradients),
+                 math.prod(self.out.shape[:2]), self.threads)
 
 
 @implements(Attention, "compiled")
