@@ -57,7 +57,7 @@ def for_all_heads(rows, shape):
 
 
 class HeadByHead(CompiledSoftmaxOverKeys):
-    "Both halves as loops, where these are no slower than blocks."
+    "Both halves as loops, in the threads that `threads_of_loops` gives them."
     group, threads = 1, 0
 
     def answer(self, out):
